@@ -1,0 +1,79 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+/// A function in its outermost form: one invocation in, the answer's JSON out. An `Err` is a failed invocation, which
+/// the event source retries.
+pub type Handler = Arc<dyn Fn(Invocation) -> BoxFuture<'static, anyhow::Result<Bytes>> + Send + Sync>;
+
+/// Makes a [`Handler`] from a function's dependencies and its `handle`.
+pub fn handler<D, F, Fut>(deps: D, handle: F) -> Handler
+where
+    D: Send + Sync + 'static,
+    F: Fn(Arc<D>, Invocation) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = anyhow::Result<Bytes>> + Send + 'static,
+{
+    let deps = Arc::new(deps);
+    Arc::new(move |invocation| Box::pin(handle(Arc::clone(&deps), invocation)))
+}
+
+/// One event, as the service hands it over.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The event's JSON.
+    pub payload: Bytes,
+    /// When the sandbox is stopped.
+    pub deadline: Deadline,
+    /// The service's name for this invocation.
+    pub request_id: String,
+}
+
+/// The moment at which the service stops the invocation; some emulators send none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Option<SystemTime>);
+
+impl Deadline {
+    /// No limit.
+    pub const NONE: Self = Self(None);
+
+    /// A deadline at `moment`; one that has already passed means that there is none (`cargo lambda watch` sends a
+    /// moment in 1970).
+    #[must_use]
+    pub fn at(moment: SystemTime) -> Self {
+        Self(Some(moment).filter(|m| *m > SystemTime::now()))
+    }
+
+    /// The deadline that lies `timeout` ahead.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self(SystemTime::now().checked_add(timeout))
+    }
+
+    /// The time left; `None` where there is no limit.
+    #[must_use]
+    pub fn remaining(self) -> Option<Duration> {
+        self.0.map(|moment| moment.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    /// Whether less than `margin` is left.
+    #[must_use]
+    pub fn is_within(self, margin: Duration) -> bool {
+        self.remaining().is_some_and(|left| left < margin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_in_the_past_is_none() {
+        assert_eq!(Deadline::at(SystemTime::UNIX_EPOCH + Duration::from_secs(60)), Deadline::NONE);
+        assert!(!Deadline::NONE.is_within(Duration::from_secs(3600)));
+        assert!(Deadline::after(Duration::from_secs(1)).is_within(Duration::from_secs(5)));
+        assert!(!Deadline::after(Duration::from_secs(60)).is_within(Duration::from_secs(5)));
+    }
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod handler;
+mod run;
+mod vars;
+
+pub use handler::{Deadline, Handler, Invocation, handler};
+pub use run::{init_logs, run};
+pub use vars::{VarError, Vars};
