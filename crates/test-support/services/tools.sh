@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# tools.sh NAME ARGS…: runs a pinned checking tool, fetching it into the cache the first time.
+set -euo pipefail
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/trunkline/tools
+
+# python_tool NAME PACKAGE==VERSION: a virtual environment of its own, since the tools' own pins conflict.
+python_tool() {
+    local home=$cache/${2//==/-}
+    if [ ! -x "$home/bin/$1" ]; then
+        local python
+        python=$(command -v python3.11 || command -v python3) || {
+            echo "tools.sh: $1 needs Python 3.11 with venv (Debian: apt-get install python3-venv)" >&2
+            exit 1
+        }
+        rm -rf "$home"
+        "$python" -m venv "$home"
+        "$home/bin/pip" install --quiet --disable-pip-version-check "$2" >&2
+    fi
+    printf '%s\n' "$home/bin/$1"
+}
+
+# cargo_tool NAME VERSION
+cargo_tool() {
+    local home=$cache/$1-$2
+    if [ ! -x "$home/bin/$1" ]; then
+        CARGO_TARGET_DIR=$home/target cargo install --quiet --locked --root "$home" --version "$2" "$1" >&2
+        rm -rf "$home/target"
+    fi
+    printf '%s\n' "$home/bin/$1"
+}
+
+name=${1:?usage: tools.sh NAME ARGS…}
+shift
+case $name in
+cfn-lint) tool=$(python_tool cfn-lint cfn-lint==1.51.0) ;;
+sam) tool=$(python_tool sam aws-sam-cli==1.170.0) ;;
+cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
+*)
+    echo "tools.sh: no tool is called $name; it knows cfn-lint, sam and cargo-deny" >&2
+    exit 1
+    ;;
+esac
+exec "$tool" "$@"
