@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+
+mod config;
+mod digest;
+mod error;
+pub mod names;
+mod records;
+mod store;
+mod upload;
+
+pub use config::Config;
+pub use digest::Digest;
+pub use error::Error;
+pub use records::{Announcement, FileResult};
+pub use store::{Head, Lake, Listed, Metadata, Object, Put};
+pub use upload::{PutError, Stored};

@@ -1,0 +1,69 @@
+use serde::{Deserialize, Serialize};
+use telecom::SourceId;
+
+use crate::{Digest, names};
+
+/// A message of the topic `landed-files` (its key is the file's name): a file, or the rest of one, that waits to be
+/// read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The object with the file's bytes.
+    pub key: String,
+    /// The file's name, as delivered.
+    pub name: String,
+    /// The file's identity: the beginning of `sha256`.
+    pub source_id: SourceId,
+    /// Of the stored bytes.
+    pub sha256: Digest,
+    /// The object's length.
+    pub bytes: u64,
+    /// Where to go on, in bytes of the decompressed stream; 0 at first.
+    #[serde(default)]
+    pub from_byte: u64,
+    /// Data rows before `from_byte`.
+    #[serde(default)]
+    pub from_line: u64,
+    /// Rows before `from_byte` that went on as records.
+    #[serde(default)]
+    pub accepted: u64,
+    /// Rows before `from_byte` that went to `rejected`.
+    #[serde(default)]
+    pub rejected: u64,
+}
+
+impl Announcement {
+    /// The announcement of a whole landed file.
+    #[must_use]
+    pub fn new(name: &str, sha256: Digest, bytes: u64) -> Self {
+        Self {
+            key: names::landing(name),
+            name: name.to_owned(),
+            source_id: sha256.source_id(),
+            sha256,
+            bytes,
+            from_byte: 0,
+            from_line: 0,
+            accepted: 0,
+            rejected: 0,
+        }
+    }
+}
+
+/// What became of a file's rows, kept as `results/<name>.json`: `rows = accepted + rejected`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileResult {
+    /// The file's name, as delivered.
+    pub name: String,
+    /// The file's identity.
+    pub source_id: SourceId,
+    /// Of the stored bytes.
+    pub sha256: Digest,
+    /// The stored file's length.
+    pub bytes: u64,
+    /// Data rows in the file.
+    pub rows: u64,
+    /// Rows that went on as records.
+    pub accepted: u64,
+    /// Rows that went to `rejected`.
+    pub rejected: u64,
+}
