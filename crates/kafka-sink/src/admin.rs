@@ -1,0 +1,77 @@
+//! The topics of an installation.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::Config;
+
+/// One attempt to reach the cluster; short, because a thread waits for it.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// How long the cluster may take to create topics, until every broker knows them.
+const CREATION: Duration = Duration::from_secs(30);
+
+/// The replicas of a topic where there are as many brokers.
+const REPLICAS: i32 = 3;
+
+/// Creates the topics that don't exist: three replicas where there are three brokers, else one. Waits for a cluster
+/// that does not answer, and says so in the log. Topics that exist stay as they are.
+///
+/// # Errors
+/// When the cluster refuses, or a topic exists with another number of partitions: rows are kept by partition, so that
+/// needs a new stream epoch, not a silent change.
+pub async fn create_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::Result<()> {
+    let client = config.client();
+    let admin: AdminClient<DefaultClientContext> = client.create().context("the Kafka client can't start")?;
+    let admin = std::sync::Arc::new(admin);
+    let (brokers, existing) = loop {
+        let attempt = std::sync::Arc::clone(&admin);
+        match tokio::task::spawn_blocking(move || cluster(&attempt)).await? {
+            Ok(cluster) => break cluster,
+            Err(error) => {
+                tracing::warn!(kafka.brokers = config.brokers(), error = %error, "Kafka does not answer; waiting for it");
+            }
+        }
+    };
+    for &(name, partitions) in topics {
+        if let Some((_, found)) = existing.iter().find(|(topic, _)| topic == name)
+            && *found != partitions
+        {
+            bail!("topic {name} exists with {found} partitions instead of {partitions}: delete it, or begin a new STREAM_EPOCH with other topics");
+        }
+    }
+    let replicas = if brokers >= REPLICAS { REPLICAS } else { 1 };
+    let missing: Vec<_> = topics
+        .iter()
+        .filter(|(name, _)| !existing.iter().any(|(topic, _)| topic == name))
+        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let options = AdminOptions::new().operation_timeout(Some(CREATION)).request_timeout(Some(CREATION));
+    for result in admin.create_topics(&missing, &options).await.context("Kafka did not create the topics")? {
+        match result {
+            // Somebody else was faster.
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => bail!("Kafka did not create topic {topic}: {code}"),
+        }
+    }
+    Ok(())
+}
+
+/// The number of brokers, and each topic with its number of partitions. Blocks.
+fn cluster(admin: &AdminClient<DefaultClientContext>) -> Result<(i32, Vec<(String, i32)>), rdkafka::error::KafkaError> {
+    let metadata = admin.inner().fetch_metadata(None, ATTEMPT)?;
+    let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    Ok((
+        i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX),
+        topics
+            .map(|topic| (topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)))
+            .collect(),
+    ))
+}

@@ -1,0 +1,196 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use tokio::sync::Notify;
+
+/// How much may wait for acknowledgement, over all sessions of a sink: keys, values and librdkafka's own
+/// bookkeeping. It keeps a function that streams a large file far under 128 MB, and is still tens of thousands of
+/// records, many round trips' worth.
+const BUDGET_BYTES: usize = 16 << 20;
+
+/// Who waits for room goes on below this, so that senders and acknowledgements don't wake each other record by record.
+const LOW_WATER_BYTES: usize = BUDGET_BYTES / 4 * 3;
+
+/// What librdkafka keeps beside a record's key and value (its message structure, allocation overhead).
+const RECORD_OVERHEAD_BYTES: usize = 256;
+
+/// The log says that Kafka doesn't answer once in this time.
+const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The records of one session that wait for their acknowledgement.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(AtomicU64);
+
+impl Waiting {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_back_one(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a producer and the sessions on it know in common. librdkafka's thread calls in here once a record; it only counts,
+/// and wakes somebody when there is room again, a session has everything, or all is lost.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    queued_bytes: AtomicUsize,
+    failure: OnceLock<String>,
+    progress: Notify,
+    outage: Mutex<Option<Outage>>,
+    brokers: String,
+}
+
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    said: Instant,
+}
+
+impl Deliveries {
+    pub(crate) fn new(brokers: &str) -> Self {
+        Self { brokers: brokers.to_owned(), ..Self::default() }
+    }
+
+    /// Why this producer is to be discarded.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Ends this producer for everybody; the first reason stays.
+    pub(crate) fn fail(&self, reason: impl FnOnce() -> String) {
+        self.failure.get_or_init(reason);
+        self.progress.notify_waiters();
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.queued_bytes.load(Ordering::Relaxed) >= BUDGET_BYTES
+    }
+
+    pub(crate) fn enqueue(&self, key: &[u8], value: &[u8]) {
+        self.queued_bytes.fetch_add(cost(key.len(), value.len()), Ordering::Relaxed);
+    }
+
+    pub(crate) fn dequeue(&self, key_bytes: usize, value_bytes: usize) {
+        let cost = cost(key_bytes, value_bytes);
+        let before = self.queued_bytes.fetch_sub(cost, Ordering::AcqRel);
+        if before >= LOW_WATER_BYTES && before - cost < LOW_WATER_BYTES {
+            self.progress.notify_waiters();
+        }
+    }
+
+    /// Waits until a full queue has drained to the low-water mark, or the producer has failed.
+    pub(crate) async fn room(&self) {
+        self.until(|| self.queued_bytes.load(Ordering::Acquire) < LOW_WATER_BYTES).await;
+    }
+
+    /// Waits until every record of the session has been acknowledged, or the producer has failed.
+    pub(crate) async fn acknowledged(&self, session: &Waiting) {
+        self.until(|| session.count() == 0).await;
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
+        loop {
+            // Listen first, look second: a wake-up between the two is not lost.
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            if done() || self.failure().is_some() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    fn outage(&self, reason: &str) {
+        let now = Instant::now();
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = outage.as_ref().map(|outage| outage.said);
+        if said.is_none_or(|said| now - said >= OUTAGE_LOG_INTERVAL) {
+            tracing::warn!(kafka.brokers = self.brokers, reason, "Kafka does not answer; waiting for it");
+            let since = outage.as_ref().map_or(now, |outage| outage.since);
+            *outage = Some(Outage { since, said: now });
+        }
+    }
+
+    fn answered(&self) {
+        // Only this thread locks it, but for each record: the uncontended lock is cheaper than the record's delivery.
+        if let Some(outage) = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            tracing::info!(
+                kafka.brokers = self.brokers,
+                outage_ms = outage.since.elapsed().as_millis(),
+                "Kafka answers again"
+            );
+        }
+    }
+}
+
+fn cost(key_bytes: usize, value_bytes: usize) -> usize {
+    key_bytes + value_bytes + RECORD_OVERHEAD_BYTES
+}
+
+/// The context that rdkafka owns: it hands what happens to [`Deliveries`].
+pub(crate) struct Context(pub(crate) Arc<Deliveries>);
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Waiting>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, session: Arc<Waiting>) {
+        let record = match result {
+            Ok(record) => {
+                self.0.answered();
+                record
+            }
+            Err((error, record)) => {
+                // Before the count: who sees the count at zero must see the failure.
+                self.0.fail(|| describe(error));
+                record
+            }
+        };
+        if session.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.progress.notify_waiters();
+        }
+        self.0.dequeue(record.key_len(), record.payload_len());
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(kafka.facility = facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.0.outage(reason),
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Authentication) => {
+                self.0.fail(|| format!("{error}: {reason}"));
+            }
+            _ => tracing::debug!(error = %error, reason, "librdkafka"),
+        }
+    }
+}
+
+/// The error and, where there is one, what to do about it.
+pub(crate) fn describe(error: &KafkaError) -> String {
+    use RDKafkaErrorCode as Code;
+    let advice = match error.rdkafka_error_code() {
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+            ": does the topic exist? `trunkline init` creates it"
+        }
+        Some(Code::MessageSizeTooLarge) => ": raise the topic's max.message.bytes",
+        Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+            ": allow this user to write to the topic, idempotently"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
