@@ -1,1 +1,28 @@
 #![doc = include_str!("../README.md")]
+
+mod column;
+pub mod csv;
+mod day;
+mod file_name;
+pub mod json;
+mod kind;
+mod msisdn;
+mod reason;
+mod record;
+mod serde_text;
+mod source;
+mod tariff;
+mod time;
+mod usage;
+
+pub use column::Column;
+pub use day::{Day, InvalidDay, InvalidMonth, Month};
+pub use file_name::{Compression, FileName, InvalidFileName};
+pub use kind::{Category, RecordType, UnknownName, UsageKind};
+pub use msisdn::{Digits, InvalidMsisdn, Msisdn};
+pub use reason::{HeaderFault, Reason};
+pub use record::{MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES};
+pub use source::{InvalidSourceId, Source, SourceId};
+pub use tariff::{Cost, InvalidTariff, Tariff};
+pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, UnknownZone, Zone};
+pub use usage::{Totals, UsageEvent, fold};

@@ -1,0 +1,133 @@
+//! Messages of the topics `cdr-data` and `cdr-voice`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::column::Column;
+use crate::file_name::FileName;
+use crate::kind::RecordType;
+use crate::reason::Reason;
+use crate::record::{MAX_FIELDS, has_control_character, judge};
+use crate::source::Source;
+use crate::time::{EventTime, Zone};
+use crate::usage::UsageEvent;
+
+/// A message that can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicRecord {
+    /// What it adds.
+    pub event: UsageEvent,
+    /// The tower that served it.
+    pub tower_id: u32,
+    /// When it happened, in the operator's zone.
+    pub time: EventTime,
+    /// The row of a file that it came from. Without one, its Kafka position is its identity.
+    pub source: Option<Source>,
+}
+
+/// Reads and judges a message's value.
+///
+/// Numbers may be numbers or text, fields that are not known are ignored, and `null` is as good as absent. The columns that say
+/// nothing about usage (`ip_address`, `website_url`, `dest_nr`) may be absent.
+pub fn parse(value: &[u8], record_type: RecordType, zone: &Zone) -> Result<TopicRecord, Reason> {
+    let text = str::from_utf8(value).map_err(|_| Reason::InvalidUtf8)?;
+    let message: Message<'_> = serde_json::from_str(text).map_err(|_| Reason::BadJson)?;
+    if let Some(named) = message._record_type
+        && scalar(named)? != record_type.as_str()
+    {
+        return Err(Reason::WrongRecordType);
+    }
+    let source = source(&message)?;
+
+    let mut texts = [const { Cow::Borrowed("") }; MAX_FIELDS];
+    for (text, &column) in texts.iter_mut().zip(record_type.columns()) {
+        *text = match message.column(column) {
+            Some(raw) => scalar(raw)?,
+            None if is_descriptive(column) => continue,
+            None => return Err(Reason::MissingColumn(column)),
+        };
+    }
+    let fields = texts.each_ref().map(|text| text.as_ref());
+    let record = judge(record_type, &fields, zone)?;
+    Ok(TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source })
+}
+
+/// The known fields, not yet read: a value may be text or a number.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    msisdn: Option<&'a RawValue>,
+    tower_id: Option<&'a RawValue>,
+    up_bytes: Option<&'a RawValue>,
+    down_bytes: Option<&'a RawValue>,
+    data_type: Option<&'a RawValue>,
+    ip_address: Option<&'a RawValue>,
+    website_url: Option<&'a RawValue>,
+    event_datetime: Option<&'a RawValue>,
+    call_type: Option<&'a RawValue>,
+    dest_nr: Option<&'a RawValue>,
+    call_duration_sec: Option<&'a RawValue>,
+    start_time: Option<&'a RawValue>,
+    _record_type: Option<&'a RawValue>,
+    _source_file: Option<&'a RawValue>,
+    _source_id: Option<&'a RawValue>,
+    _source_line: Option<&'a RawValue>,
+}
+
+impl<'a> Message<'a> {
+    const fn column(&self, column: Column) -> Option<&'a RawValue> {
+        match column {
+            Column::Msisdn => self.msisdn,
+            Column::TowerId => self.tower_id,
+            Column::UpBytes => self.up_bytes,
+            Column::DownBytes => self.down_bytes,
+            Column::DataType => self.data_type,
+            Column::IpAddress => self.ip_address,
+            Column::WebsiteUrl => self.website_url,
+            Column::EventDatetime => self.event_datetime,
+            Column::CallType => self.call_type,
+            Column::DestNr => self.dest_nr,
+            Column::CallDurationSec => self.call_duration_sec,
+            Column::StartTime => self.start_time,
+        }
+    }
+}
+
+const fn is_descriptive(column: Column) -> bool {
+    matches!(column, Column::IpAddress | Column::WebsiteUrl | Column::DestNr)
+}
+
+/// The text of a value that is text or a number.
+fn scalar(raw: &RawValue) -> Result<Cow<'_, str>, Reason> {
+    let raw = raw.get();
+    match raw.as_bytes() {
+        [b'"', text @ .., b'"'] if memchr::memchr(b'\\', text).is_none() => {
+            // Unescaped control characters are not JSON, so there are none.
+            Ok(Cow::Borrowed(&raw[1..raw.len() - 1]))
+        }
+        [b'"', ..] => {
+            let text: String = serde_json::from_str(raw).map_err(|_| Reason::BadJson)?;
+            if has_control_character(&text) { Err(Reason::ControlCharacter) } else { Ok(Cow::Owned(text)) }
+        }
+        [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(raw)),
+        _ => Err(Reason::BadJson),
+    }
+}
+
+fn source(message: &Message<'_>) -> Result<Option<Source>, Reason> {
+    let (id, line) = match (message._source_id, message._source_line) {
+        (Some(id), Some(line)) => (scalar(id)?, scalar(line)?),
+        (None, None) => return Ok(None),
+        _ => return Err(Reason::BadSource),
+    };
+    let id = id.parse().map_err(|_| Reason::BadSource)?;
+    let line = line.parse().ok().filter(|&line| line > 0).ok_or(Reason::BadSource)?;
+    // The name is for people: one of another form takes nothing from the record's identity.
+    let file = match message._source_file {
+        Some(name) => FileName::parse(&scalar(name)?).ok(),
+        None => None,
+    };
+    Ok(Some(Source { id, line, file }))
+}

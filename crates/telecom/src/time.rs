@@ -1,0 +1,163 @@
+//! When an event happened, in the operator's zone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::day::{Day, date_numbers, digits, epoch_days};
+use crate::serde_text::serde_as_text;
+
+/// The operator's zone unless configured otherwise.
+pub const DEFAULT_ZONE: &str = "Africa/Johannesburg";
+
+/// The operator's time zone, out of the zone database that is compiled in: the same on every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+/// The database has no zone of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no time zone {0:?}: use a name of the IANA database, such as Africa/Johannesburg")]
+pub struct UnknownZone(String);
+
+/// When an event happened: civil time in the operator's zone. Text form: `2024-01-01 10:15:30[.ffffff]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventTime {
+    /// The day under which the event is counted.
+    pub day: Day,
+    /// 0–23
+    pub hour: u8,
+    /// 0–59
+    pub minute: u8,
+    /// 0–59; a leap second counts as the 59th.
+    pub second: u8,
+    /// 0–999,999; finer digits are cut off.
+    pub microsecond: u32,
+}
+
+/// The text is not the time of an event that can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTime {
+    /// It has not the form of a time.
+    #[error("a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset")]
+    Malformed,
+    /// Its day, in the operator's zone, cannot be counted.
+    #[error("the day lies outside 1970-01-01 to 2100-12-31")]
+    OutOfRange,
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+impl Zone {
+    /// The zone with this IANA name.
+    pub fn named(name: &str) -> Result<Self, UnknownZone> {
+        TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| UnknownZone(name.to_owned()))
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self::named(DEFAULT_ZONE).expect("the compiled-in database has the default zone")
+    }
+}
+
+impl EventTime {
+    /// Reads a time as the files write it: `2024-01-01 10:15:30`, with `T` or a space, perhaps with a fraction.
+    ///
+    /// Without an offset it already is civil time in the operator's zone; with one (`Z`, `+02`, `+0200`, `+02:00`) it
+    /// is converted.
+    pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
+        let (&date, rest) = text.as_bytes().split_first_chunk().ok_or(InvalidTime::Malformed)?;
+        let (&time, rest) = rest.split_first_chunk().ok_or(InvalidTime::Malformed)?;
+        let days = days(&date).ok_or(InvalidTime::Malformed)?;
+        let (hour, minute, second) = time_of_day(&time).ok_or(InvalidTime::Malformed)?;
+        let (microsecond, offset) = fraction(rest).ok_or(InvalidTime::Malformed)?;
+
+        let mut seconds = i64::from(days) * SECONDS_PER_DAY + i64::from(hour * 3_600 + minute * 60 + second);
+        if !offset.is_empty() {
+            let offset = offset_seconds(offset).ok_or(InvalidTime::Malformed)?;
+            seconds -= i64::from(offset);
+            // Years have four digits, so a time that `Timestamp` cannot hold is far out of range.
+            let instant = Timestamp::from_second(seconds).map_err(|_| InvalidTime::OutOfRange)?;
+            seconds += i64::from(zone.0.to_offset(instant).seconds());
+        }
+        let day = seconds.div_euclid(SECONDS_PER_DAY) as i32;
+        let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+        Ok(Self {
+            day: Day::from_epoch_days(day).ok_or(InvalidTime::OutOfRange)?,
+            hour: (second_of_day / 3_600) as u8,
+            minute: (second_of_day / 60 % 60) as u8,
+            second: (second_of_day % 60) as u8,
+            microsecond,
+        })
+    }
+}
+
+fn days(date: &[u8; 10]) -> Option<i32> {
+    let (year, month, day) = date_numbers(date)?;
+    epoch_days(year, month, day)
+}
+
+/// ` 10:15:30` or `T10:15:30`
+fn time_of_day(time: &[u8; 9]) -> Option<(u32, u32, u32)> {
+    let &[b' ' | b'T' | b't', h1, h2, b':', m1, m2, b':', s1, s2] = time else { return None };
+    let (hour, minute, second) = (digits(&[h1, h2])?, digits(&[m1, m2])?, digits(&[s1, s2])?);
+    // 60 is a leap second: it belongs to the minute that it ends.
+    (hour < 24 && minute < 60 && second <= 60).then_some((hour, minute, second.min(59)))
+}
+
+/// The microseconds of `.ffffff`, if there are any, and what follows them.
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let [b'.', text @ ..] = text else { return Some((0, text)) };
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    // Nanoseconds are the finest that clocks give.
+    if !(1..=9).contains(&len) {
+        return None;
+    }
+    let (fraction, rest) = text.split_at(len);
+    Some((digits(fraction)? * 10_u32.pow(9 - len as u32) / 1_000, rest))
+}
+
+/// Seconds east of UTC of `Z`, `+02`, `+0200`, `+02:00`.
+fn offset_seconds(text: &[u8]) -> Option<i32> {
+    let (sign, hours, minutes) = match *text {
+        [b'Z' | b'z'] => return Some(0),
+        [sign, h1, h2] => (sign, [h1, h2], [b'0', b'0']),
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, [h1, h2], [m1, m2]),
+        _ => return None,
+    };
+    let (hours, minutes) = (digits(&hours)?, digits(&minutes)?);
+    let seconds = (hours < 24 && minutes < 60).then_some((hours * 3_600 + minutes * 60) as i32)?;
+    match sign {
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
+}
+
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:02}:{:02}:{:02}", self.day, self.hour, self.minute, self.second)?;
+        if self.microsecond > 0 {
+            write!(f, ".{:06}", self.microsecond)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.iana_name().unwrap_or("UTC"))
+    }
+}
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(text: &str) -> Result<Self, UnknownZone> {
+        Self::named(text)
+    }
+}
+
+serde_as_text!(Zone);
