@@ -2,9 +2,9 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -122,18 +122,12 @@ impl Lake {
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             )
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
-            );
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build());
         if let Some(endpoint) = &config.endpoint {
             // Names as hosts need DNS that only AWS has.
             sdk = sdk.endpoint_url(endpoint).force_path_style(true);
         }
-        Self {
-            client: Client::from_conf(sdk.build()),
-            bucket: config.bucket.clone(),
-            region: config.region.clone(),
-        }
+        Self { client: Client::from_conf(sdk.build()), bucket: config.bucket.clone(), region: config.region.clone() }
     }
 
     /// Creates the bucket where it is missing.
@@ -302,9 +296,9 @@ impl Lake {
             pages
                 .map_ok(|page| {
                     let objects = page.contents.unwrap_or_default().into_iter();
-                    stream::iter(objects.filter_map(|object| {
-                        Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))
-                    }))
+                    stream::iter(
+                        objects.filter_map(|object| Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))),
+                    )
                 })
                 .try_flatten(),
         )

@@ -222,7 +222,8 @@ mod tests {
 
     /// Cuts chunks of the given lengths into parts; shows the parts' lengths.
     async fn cut(chunks: &[usize]) -> Vec<usize> {
-        let stream = futures::StreamExt::map(futures::stream::iter(chunks), |&len| Ok::<_, ()>(Bytes::from(vec![7; len])));
+        let stream =
+            futures::StreamExt::map(futures::stream::iter(chunks), |&len| Ok::<_, ()>(Bytes::from(vec![7; len])));
         let mut parts = Parts { stream: Box::pin(stream), pending: Bytes::new(), sha256: Sha256::new(), bytes: 0 };
         let mut lengths = Vec::new();
         loop {

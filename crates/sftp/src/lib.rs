@@ -1,1 +1,11 @@
 #![doc = include_str!("../README.md")]
+
+mod client;
+mod config;
+mod error;
+#[cfg(feature = "server")]
+pub mod server;
+
+pub use client::{Client, Entry, Stat};
+pub use config::{Config, Credentials, HostKey};
+pub use error::Error;
