@@ -16,6 +16,7 @@ mod time;
 mod usage;
 
 pub use column::Column;
+pub use csv::Provenance;
 pub use day::{Day, InvalidDay, InvalidMonth, Month};
 pub use file_name::{Compression, FileName, InvalidFileName};
 pub use kind::{Category, RecordType, UnknownName, UsageKind};

@@ -1,7 +1,6 @@
 //! From a record's fields to what it adds: the one place where fields are judged, for files and messages alike.
 
 use crate::column::Column;
-use crate::day::Day;
 use crate::kind::RecordType;
 use crate::msisdn::Msisdn;
 use crate::reason::Reason;
@@ -59,8 +58,7 @@ pub(crate) fn judge(record_type: RecordType, fields: &[&str; MAX_FIELDS], zone: 
             (kind, totals, time(Column::StartTime, start_time, zone)?)
         }
     };
-    let day: Day = time.day;
-    Ok(Record { event: UsageEvent { msisdn, day, kind, totals }, tower_id, time })
+    Ok(Record { event: UsageEvent { msisdn, day: time.day, kind, totals }, tower_id, time })
 }
 
 /// Whether a text has a control character other than a tab, which no field of a real record has (and which
@@ -83,19 +81,14 @@ fn number(column: Column, text: &str, max: u64) -> Result<u64, Reason> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if digits.is_empty() {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Reason::BadNumber(column));
     }
-    let mut number = 0_u64;
-    for &digit in digits {
-        if !digit.is_ascii_digit() {
-            return Err(Reason::BadNumber(column));
-        }
-        // It saturates far above every limit.
-        number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-    }
-    if negative && number > 0 {
+    if negative {
         return Err(Reason::Negative(column));
     }
+    // It saturates far above every limit.
+    let number =
+        digits.iter().fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     if number > max { Err(Reason::TooLarge(column)) } else { Ok(number) }
 }
