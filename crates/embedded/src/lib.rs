@@ -1,1 +1,20 @@
 #![doc = include_str!("../README.md")]
+
+mod broker;
+mod folder;
+mod object_store;
+mod postgres;
+mod secret;
+mod supervised;
+
+pub use broker::Broker;
+pub use folder::{Data, TemporaryFolder};
+pub use object_store::ObjectStore;
+pub use postgres::Postgres;
+pub use secret::Secret;
+
+/// A port of 127.0.0.1 that was free a moment ago, for servers that can't be told to choose one.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,1 +1,97 @@
 #![doc = include_str!("../README.md")]
+#![expect(clippy::expect_used, reason = "a test can't go on without its services")]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use embedded::{Broker, Data, ObjectStore, Postgres, Secret};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// Outlives the runtimes of the tests.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("test-services")
+        .enable_all()
+        .build()
+        .expect("a runtime for the services")
+});
+
+async fn on_services_runtime<T: Send + 'static>(start: impl Future<Output = anyhow::Result<T>> + Send + 'static) -> T {
+    match RUNTIME.spawn(start).await.expect("a service panicked while it started") {
+        Ok(service) => service,
+        Err(error) => panic!("a service for the tests did not start: {error:#}"),
+    }
+}
+
+/// The `bootstrap.servers` of this process's Kafka broker.
+pub async fn broker() -> &'static str {
+    static BROKER: OnceCell<Broker> = OnceCell::const_new();
+    let broker = BROKER.get_or_init(|| on_services_runtime(Broker::start(Data::Temporary))).await;
+    &broker.bootstrap_servers
+}
+
+/// A topic name (or consumer group's, or anything's) that no other test has. Nothing is created.
+pub fn topic(name: &str) -> String {
+    format!("{name}-{}", unique())
+}
+
+/// The URL, password included, of a fresh and empty database.
+pub async fn postgres_database() -> String {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    let postgres = POSTGRES.get_or_init(|| on_services_runtime(Postgres::start(Data::Temporary))).await;
+    let name = format!("test_{}", unique());
+    on_services_runtime(async move { postgres.database(&name).await }).await
+}
+
+/// An S3 endpoint with credentials and a bucket of a test's own.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// `http://127.0.0.1:port`; addresses are path-style.
+    pub endpoint: String,
+    /// The region to sign for.
+    pub region: String,
+    /// Half of the credentials.
+    pub access_key_id: String,
+    /// The other half.
+    pub secret_access_key: Secret,
+    /// A fresh, empty bucket.
+    pub bucket: String,
+}
+
+/// A fresh bucket of this process's object store.
+pub async fn object_store() -> Bucket {
+    static STORE: OnceCell<ObjectStore> = OnceCell::const_new();
+    let store = STORE.get_or_init(|| on_services_runtime(ObjectStore::start(Data::Temporary))).await;
+    let bucket = format!("test-{}", unique());
+    store.create_bucket(&bucket).expect("a fresh bucket");
+    Bucket {
+        endpoint: store.endpoint.clone(),
+        region: store.region.to_owned(),
+        access_key_id: store.access_key_id.clone(),
+        secret_access_key: store.secret_access_key.clone(),
+        bucket,
+    }
+}
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits until `condition` holds, and panics when it does not within `patience`.
+#[track_caller]
+pub fn eventually(patience: Duration, condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    let mut condition = condition;
+    async move {
+        let began = Instant::now();
+        while !condition().await {
+            assert!(began.elapsed() < patience, "{caller}: the condition did not hold within {patience:?}");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+fn unique() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..12].to_owned()
+}

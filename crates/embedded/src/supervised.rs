@@ -1,0 +1,98 @@
+use std::fs::File;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+
+/// The user and group that a child process runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// A child process that can't outlive us.
+///
+/// A small `sh` stands between: it starts the program, passes on the signals whose names come through its standard
+/// input, and sends a last one when that pipe ends, which the system brings about even when we are killed with -9.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    shell: Child,
+    control: ChildStdin,
+}
+
+/// `$1` is the signal for the pipe's end; the rest is the program and its arguments. The program gets neither the pipe
+/// nor our standard input; the shell ends with its status.
+const SUPERVISE: &str = r#"
+last=$1; shift
+exec 3<&0 </dev/null
+"$@" 3<&- &
+program=$!
+{ while read -r signal; do kill -s "$signal" "$program"; done; kill -s "$last" "$program"; } <&3 2>/dev/null &
+relay=$!
+exec 3<&-
+wait "$program"; status=$?
+kill "$relay" 2>/dev/null
+exit "$status"
+"#;
+
+impl Supervised {
+    /// Starts `program`; its output goes to the file `log`, which is begun anew.
+    pub(crate) fn spawn<S: AsRef<std::ffi::OsStr>>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+        owner: Option<Owner>,
+        log: &Path,
+        signal_at_end: &str,
+    ) -> anyhow::Result<Self> {
+        let output = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
+        let errors = output.try_clone().context("can't duplicate a file handle")?;
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", SUPERVISE, "sh", signal_at_end])
+            .arg(program)
+            .args(arguments)
+            .current_dir("/")
+            // Messages that we look for must not be translated.
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            // Ctrl-C goes to the terminal's process group; the program is to end when we say so, after its clients.
+            .process_group(0);
+        if let Some(Owner { uid, gid }) = owner {
+            command.uid(uid).gid(gid);
+        }
+        let mut shell = command.spawn().context("can't start `sh`, which supervises the database")?;
+        let control = shell.stdin.take().context("the supervising `sh` has no standard input")?;
+        Ok(Self { shell, control })
+    }
+
+    /// Waits for the program's end. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        // Not Child::wait on the whole: that would close the pipe, which means "stop". The pipe was taken out in spawn.
+        self.shell.wait().await.context("can't wait for the supervising `sh`")
+    }
+
+    /// The program's status when it has ended.
+    pub(crate) fn try_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        self.shell.try_wait().context("can't ask for the supervising `sh`")
+    }
+
+    /// Sends each signal in turn until the program ends within the time that goes with it.
+    pub(crate) async fn stop(mut self, signals: &[(&str, Duration)]) -> anyhow::Result<ExitStatus> {
+        for (signal, patience) in signals {
+            // It may have ended already: then the pipe is closed, and waiting tells.
+            if let Err(error) = self.control.write_all(format!("{signal}\n").as_bytes()).await {
+                tracing::debug!(%error, signal, "the program has ended before it was told to");
+            }
+            if let Ok(status) = tokio::time::timeout(*patience, self.ended()).await {
+                return status;
+            }
+        }
+        anyhow::bail!("the program did not end after {}", signals.iter().map(|s| s.0).collect::<Vec<_>>().join(", "))
+    }
+}

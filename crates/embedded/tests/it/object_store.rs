@@ -1,0 +1,142 @@
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use embedded::{Data, ObjectStore};
+use futures::future::join_all;
+
+const BUCKET: &str = "lake";
+
+fn client(store: &ObjectStore, secret: &str) -> Client {
+    let config = aws_sdk_s3::config::Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(&store.endpoint)
+        .region(Region::new(store.region))
+        .credentials_provider(Credentials::new(&store.access_key_id, secret, None, None, "test"))
+        .force_path_style(true)
+        .build();
+    Client::from_conf(config)
+}
+
+async fn start(data: Data) -> (ObjectStore, Client) {
+    let store = ObjectStore::start(data).await.unwrap();
+    store.create_bucket(BUCKET).unwrap();
+    let client = client(&store, store.secret_access_key.expose());
+    (store, client)
+}
+
+async fn get(client: &Client, key: &str) -> Option<Vec<u8>> {
+    match client.get_object().bucket(BUCKET).key(key).send().await {
+        Ok(object) => Some(object.body.collect().await.unwrap().to_vec()),
+        Err(error) => {
+            assert_eq!(error.code(), Some("NoSuchKey"), "{error:?}");
+            None
+        }
+    }
+}
+
+async fn put_new(client: &Client, key: &str, body: &str) -> Result<(), Option<String>> {
+    let body = ByteStream::from(body.as_bytes().to_vec());
+    let put = client.put_object().bucket(BUCKET).key(key).if_none_match("*").metadata("k", "v").body(body);
+    put.send().await.map(drop).map_err(|e| e.code().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn of_many_conditional_puts_one_wins_and_its_bytes_stay() {
+    let (_store, client) = start(Data::Temporary).await;
+    for round in 0..8 {
+        let key = format!("race/{round}");
+        let bodies: Vec<String> = (0..16).map(|i| format!("body {i}")).collect();
+        let outcomes = join_all(bodies.iter().map(|body| put_new(&client, &key, body))).await;
+        let winners: Vec<&String> = bodies.iter().zip(&outcomes).filter(|(_, o)| o.is_ok()).map(|(b, _)| b).collect();
+        assert_eq!(winners.len(), 1, "{outcomes:?}");
+        assert!(outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.as_deref() == Some("PreconditionFailed")));
+        assert_eq!(get(&client, &key).await.unwrap(), winners[0].as_bytes());
+    }
+}
+
+async fn multipart(client: &Client, key: &str, fill: u8) -> Result<(), Option<String>> {
+    let created = client.create_multipart_upload().bucket(BUCKET).key(key).metadata("k", "v").send().await.unwrap();
+    let upload = created.upload_id().unwrap();
+    let mut parts = Vec::new();
+    for (number, bytes) in [(1, 5 << 20), (2, 1000)] {
+        let part = client.upload_part().bucket(BUCKET).key(key).upload_id(upload).part_number(number);
+        let part = part.body(ByteStream::from(vec![fill; bytes])).send().await.unwrap();
+        parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
+    }
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+    let complete = client.complete_multipart_upload().bucket(BUCKET).key(key).upload_id(upload).multipart_upload(parts);
+    complete.if_none_match("*").send().await.map(drop).map_err(|e| e.code().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn of_many_conditional_multipart_uploads_one_wins() {
+    let (_store, client) = start(Data::Temporary).await;
+    let outcomes = join_all((0..4).map(|i| multipart(&client, "big", i))).await;
+    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1, "{outcomes:?}");
+    let winner = u8::try_from(outcomes.iter().position(Result::is_ok).unwrap()).unwrap();
+    let bytes = get(&client, "big").await.unwrap();
+    assert!(bytes.len() == (5 << 20) + 1000 && bytes.iter().all(|b| *b == winner));
+    let head = client.head_object().bucket(BUCKET).key("big").send().await.unwrap();
+    assert_eq!(head.metadata().unwrap()["k"], "v");
+}
+
+#[tokio::test]
+async fn kept_objects_with_metadata_are_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, client) = start(Data::Kept(folder.path().join("s3"))).await;
+    put_new(&client, "landing/a.csv", "1,2,3").await.unwrap();
+    store.stop().await;
+    let (_store, client) = start(Data::Kept(folder.path().join("s3"))).await;
+    assert_eq!(get(&client, "landing/a.csv").await.unwrap(), b"1,2,3");
+    let head = client.head_object().bucket(BUCKET).key("landing/a.csv").send().await.unwrap();
+    assert_eq!(head.metadata().unwrap()["k"], "v");
+    assert_eq!(put_new(&client, "landing/a.csv", "other").await, Err(Some("PreconditionFailed".to_owned())));
+}
+
+#[tokio::test]
+async fn a_put_that_was_cut_short_is_undone_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = || Data::Kept(folder.path().join("s3"));
+    let (store, client) = start(data()).await;
+    put_new(&client, "old", "old").await.unwrap();
+    store.stop().await;
+    // What a kill between an object's bytes and its metadata leaves: once for a new key, once for an old one.
+    let s3 = folder.path().join("s3");
+    std::fs::write(s3.join("objects/lake/new"), "half").unwrap();
+    std::fs::write(s3.join("unfinished/0"), "creates\nlake\nnew").unwrap();
+    std::fs::write(s3.join("objects/lake/old"), "new bytes").unwrap();
+    std::fs::write(s3.join("unfinished/1"), "overwrites\nlake\nold").unwrap();
+    std::fs::write(s3.join("unfinished/2"), "creat").unwrap();
+
+    let (_store, client) = start(data()).await;
+    assert_eq!(get(&client, "new").await, None);
+    assert_eq!(get(&client, "old").await.unwrap(), b"new bytes");
+    put_new(&client, "new", "whole").await.unwrap();
+    assert_eq!(get(&client, "new").await.unwrap(), b"whole");
+    assert_eq!(std::fs::read_dir(s3.join("unfinished")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_a_put_with_a_wrong_checksum_leaves_is_nothing() {
+    let (_store, client) = start(Data::Temporary).await;
+    let put = client.put_object().bucket(BUCKET).key("bad").content_md5("1B2M2Y8AsgTpgAmY7PhCfg==");
+    let refused = put.body(ByteStream::from_static(b"not empty")).send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("BadDigest"), "{refused:?}");
+    assert_eq!(get(&client, "bad").await, None);
+}
+
+#[tokio::test]
+async fn wrong_credentials_and_keys_that_are_no_paths_are_refused() {
+    let (store, good) = start(Data::Temporary).await;
+    let refused = client(&store, "wrong").list_objects_v2().bucket(BUCKET).send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("SignatureDoesNotMatch"), "{refused:?}");
+    for key in ["a//b", "a/../b"] {
+        assert_eq!(put_new(&good, key, "").await, Err(Some("InvalidArgument".to_owned())), "{key}");
+    }
+    assert!(!format!("{store:?}").contains(store.secret_access_key.expose()), "Debug shows the secret");
+    for name in ["", "ab", "a/b", "../x", "Upper"] {
+        store.create_bucket(name).expect_err(name);
+    }
+}
