@@ -33,6 +33,10 @@ pub struct TopicRecord {
 /// nothing about usage (`ip_address`, `website_url`, `dest_nr`) may be absent.
 pub fn parse(value: &[u8], record_type: RecordType, zone: &Zone) -> Result<TopicRecord, Reason> {
     let text = str::from_utf8(value).map_err(|_| Reason::InvalidUtf8)?;
+    // The reader would also take the values as an array.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Reason::BadJson);
+    }
     let message: Message<'_> = serde_json::from_str(text).map_err(|_| Reason::BadJson)?;
     if let Some(named) = message._record_type
         && scalar(named)? != record_type.as_str()

@@ -1,10 +1,12 @@
 //! One line into its fields.
 
+use std::fmt;
+
 use crate::csv::MAX_COLUMNS;
 use crate::reason::Reason;
 
 /// Memory that parsing uses again from row to row. Holds nothing between rows that matters.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Scratch {
     spans: Vec<Span>,
     /// Fields with doubled quotes, undoubled.
@@ -30,6 +32,13 @@ pub(super) struct Fields<'a> {
     scratch: &'a Scratch,
     /// How many there are, also beyond `MAX_COLUMNS`.
     pub(super) count: usize,
+}
+
+/// Without the text of the last row, which is personal.
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
 }
 
 impl<'a> Fields<'a> {

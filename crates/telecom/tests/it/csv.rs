@@ -65,9 +65,12 @@ fn the_operators_rows() {
             27821234567 2024-01-01 data/video up 523456 down 1234567 seconds 0 events 1 tower 1523 at 2024-01-01 10:15:30
             {"msisdn":"+27821234567","tower_id":"1523","up_bytes":"523456","down_bytes":"1234567","data_type":"video","ip_address":"41.202.45.12","website_url":"https://example.com","event_datetime":"2024-01-01 10:15:30","_source_file":"cdr_data_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"data","_source_id":"abababababababab","_source_line":1}"#]],
     );
-    check_voice("+27821234567,1523,voice,+27829876543,125,2024-01-01 10:15:30", expect![[r#"
+    check_voice(
+        "+27821234567,1523,voice,+27829876543,125,2024-01-01 10:15:30",
+        expect![[r#"
         27821234567 2024-01-01 call/voice up 0 down 0 seconds 125 events 1 tower 1523 at 2024-01-01 10:15:30
-        {"msisdn":"+27821234567","tower_id":"1523","call_type":"voice","dest_nr":"+27829876543","call_duration_sec":"125","start_time":"2024-01-01 10:15:30","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]]);
+        {"msisdn":"+27821234567","tower_id":"1523","call_type":"voice","dest_nr":"+27829876543","call_duration_sec":"125","start_time":"2024-01-01 10:15:30","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]],
+    );
 }
 
 #[test]
@@ -80,13 +83,19 @@ fn rows_that_are_written_otherwise() {
             {"msisdn":" 0027821234567 ","tower_id":"1","up_bytes":"0","down_bytes":"007","data_type":"text","ip_address":"a \"b\", c","website_url":"C:\\d\te€","event_datetime":"2024-01-01T10:15:30.5","_source_file":"cdr_data_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"data","_source_id":"abababababababab","_source_line":1}"#]],
     );
     // Empty descriptive fields, an offset that moves the event to the next day.
-    check_voice("27821234567,0,video,,0,2024-01-01T23:15:30.123456789Z\n", expect![[r#"
+    check_voice(
+        "27821234567,0,video,,0,2024-01-01T23:15:30.123456789Z\n",
+        expect![[r#"
         27821234567 2024-01-02 call/video up 0 down 0 seconds 0 events 1 tower 0 at 2024-01-02 01:15:30.123456
-        {"msisdn":"27821234567","tower_id":"0","call_type":"video","dest_nr":"","call_duration_sec":"0","start_time":"2024-01-01T23:15:30.123456789Z","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]]);
+        {"msisdn":"27821234567","tower_id":"0","call_type":"video","dest_nr":"","call_duration_sec":"0","start_time":"2024-01-01T23:15:30.123456789Z","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]],
+    );
     // Nothing but a quote, doubled.
-    check_voice(r#"27821234567,0,video,"""",0,"2024-01-01 00:00:00""#, expect![[r#"
+    check_voice(
+        r#"27821234567,0,video,"""",0,"2024-01-01 00:00:00""#,
+        expect![[r#"
         27821234567 2024-01-01 call/video up 0 down 0 seconds 0 events 1 tower 0 at 2024-01-01 00:00:00
-        {"msisdn":"27821234567","tower_id":"0","call_type":"video","dest_nr":"\"","call_duration_sec":"0","start_time":"2024-01-01 00:00:00","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]]);
+        {"msisdn":"27821234567","tower_id":"0","call_type":"video","dest_nr":"\"","call_duration_sec":"0","start_time":"2024-01-01 00:00:00","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]],
+    );
 }
 
 #[test]
@@ -106,12 +115,24 @@ fn bad_headers() {
     check_header(DATA, expect!["bad_header: bad header: column call_type is missing"]);
     check_header(VOICE.to_uppercase(), expect!["bad_header: bad header: column msisdn is missing"]);
     check_header(VOICE.replace(',', ";"), expect!["bad_header: bad header: column msisdn is missing"]);
-    check_header("27821234567,1523,voice,27829876543,125,2024-01-01 10:15:30", expect!["bad_header: bad header: column msisdn is missing"]);
+    check_header(
+        "27821234567,1523,voice,27829876543,125,2024-01-01 10:15:30",
+        expect!["bad_header: bad header: column msisdn is missing"],
+    );
     check_header(format!("{VOICE},tower_id"), expect!["bad_header: bad header: a column is named twice"]);
     check_header(format!("{VOICE},other,other"), expect!["bad_header: bad header: a column is named twice"]);
-    check_header(format!("{VOICE}{}", (7..MAX_COLUMNS).map(|n| format!(",c{n}")).collect::<String>()), expect!["a header of voice rows"]);
-    check_header(format!("{VOICE}{}", (7..MAX_COLUMNS + 2).map(|n| format!(",c{n}")).collect::<String>()), expect!["bad_header: bad header: there are more than 64 columns"]);
-    check_header(format!("{VOICE},{}", "c".repeat(MAX_ROW_BYTES)), expect!["bad_header: bad header: it is longer than 65536 bytes"]);
+    check_header(
+        format!("{VOICE}{}", (7..MAX_COLUMNS).map(|n| format!(",c{n}")).collect::<String>()),
+        expect!["a header of voice rows"],
+    );
+    check_header(
+        format!("{VOICE}{}", (7..MAX_COLUMNS + 2).map(|n| format!(",c{n}")).collect::<String>()),
+        expect!["bad_header: bad header: there are more than 64 columns"],
+    );
+    check_header(
+        format!("{VOICE},{}", "c".repeat(MAX_ROW_BYTES)),
+        expect!["bad_header: bad header: it is longer than 65536 bytes"],
+    );
     check_header(format!("{VOICE},\"other"), expect!["bad_header: bad header: its quotes are not those of RFC 4180"]);
     check_header(format!("{VOICE},oth\"er"), expect!["bad_header: bad header: its quotes are not those of RFC 4180"]);
     check_header([VOICE.as_bytes(), b",\xff"].concat(), expect!["bad_header: bad header: it is not valid UTF-8 text"]);
@@ -122,15 +143,42 @@ fn bad_headers() {
 fn rows_of_a_wrong_form() {
     check_voice("", expect!["wrong_field_count: the row has 1 fields where the header has 6"]);
     check_voice("27821234567,1,voice,1,1", expect!["wrong_field_count: the row has 5 fields where the header has 6"]);
-    check_voice("27821234567,1,voice,1,1,2024-01-01 10:15:30,", expect!["wrong_field_count: the row has 7 fields where the header has 6"]);
-    check_voice(&",".repeat(MAX_ROW_BYTES), expect!["wrong_field_count: the row has 65537 fields where the header has 6"]);
-    check_voice("27821234567,1,voice,\"1,1,2024-01-01 10:15:30", expect!["unterminated_quote: a quoted field has no closing quote on its line"]);
-    check_voice("27821234567,1,voice,\"1\"\",1,2024-01-01 10:15:30", expect!["unterminated_quote: a quoted field has no closing quote on its line"]);
-    check_voice("27821234567,1,voice,\"1\"2,1,2024-01-01 10:15:30", expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"]);
-    check_voice("27821234567,1,voice, \"1\",1,2024-01-01 10:15:30", expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"]);
-    check_voice("27821234567,1,voice,1\"2,1,2024-01-01 10:15:30", expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"]);
-    check_voice("27821234567,1,voice,\0,1,2024-01-01 10:15:30", expect!["control_character: the record contains a control character"]);
-    check_voice("27821234567,1,voice,1\r,1,2024-01-01 10:15:30", expect!["control_character: the record contains a control character"]);
+    check_voice(
+        "27821234567,1,voice,1,1,2024-01-01 10:15:30,",
+        expect!["wrong_field_count: the row has 7 fields where the header has 6"],
+    );
+    check_voice(
+        &",".repeat(MAX_ROW_BYTES),
+        expect!["wrong_field_count: the row has 65537 fields where the header has 6"],
+    );
+    check_voice(
+        "27821234567,1,voice,\"1,1,2024-01-01 10:15:30",
+        expect!["unterminated_quote: a quoted field has no closing quote on its line"],
+    );
+    check_voice(
+        "27821234567,1,voice,\"1\"\",1,2024-01-01 10:15:30",
+        expect!["unterminated_quote: a quoted field has no closing quote on its line"],
+    );
+    check_voice(
+        "27821234567,1,voice,\"1\"2,1,2024-01-01 10:15:30",
+        expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"],
+    );
+    check_voice(
+        "27821234567,1,voice, \"1\",1,2024-01-01 10:15:30",
+        expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"],
+    );
+    check_voice(
+        "27821234567,1,voice,1\"2,1,2024-01-01 10:15:30",
+        expect!["bad_quote: a quote stands inside an unquoted field, or text follows a closing quote"],
+    );
+    check_voice(
+        "27821234567,1,voice,\0,1,2024-01-01 10:15:30",
+        expect!["control_character: the record contains a control character"],
+    );
+    check_voice(
+        "27821234567,1,voice,1\r,1,2024-01-01 10:15:30",
+        expect!["control_character: the record contains a control character"],
+    );
     check_voice(&"x".repeat(MAX_ROW_BYTES + 1), expect!["row_too_long: the row is longer than 65536 bytes"]);
     let row = b"27821234567,1,voice,\xc3\x28,1,2024-01-01 10:15:30";
     expect!["invalid_utf8: the record is not valid UTF-8"].assert_eq(&read(RecordType::Voice, VOICE.as_bytes(), row));
@@ -311,5 +359,6 @@ fn files_are_written_as_the_operator_does() {
         msisdn,tower_id,up_bytes,down_bytes,data_type,ip_address,website_url,event_datetime
         msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time
         plain,,"a,b","say ""x""",two words
-    "#]].assert_eq(&String::from_utf8(file).unwrap());
+    "#]]
+    .assert_eq(&String::from_utf8(file).unwrap());
 }

@@ -54,9 +54,16 @@ fn the_ingesters_messages() {
           "_ingestion_timestamp": "2024-12-07T15:23:45.123456",
           "_record_type": "data"
         }"#,
-        expect!["27821234567 2024-01-01 data/video Totals { up_bytes: 523456, down_bytes: 1234567, seconds: 0, events: 1 } tower 1523 at 2024-01-01 10:15:30 from None"],
+        expect![
+            "27821234567 2024-01-01 data/video Totals { up_bytes: 523456, down_bytes: 1234567, seconds: 0, events: 1 } tower 1523 at 2024-01-01 10:15:30 from None"
+        ],
     );
-    check_voice(CALL, expect!["27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from None"]);
+    check_voice(
+        CALL,
+        expect![
+            "27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from None"
+        ],
+    );
 }
 
 #[test]
@@ -64,51 +71,127 @@ fn messages_that_are_written_otherwise() {
     // Numbers as numbers, unknown members of any form, escapes in names and values, null as absent.
     check_data(
         r#"{"msisdn":27821234567,"tower_id":7,"up_bytes":1,"down_bytes":2,"data_type":"\u0074ext","event\u005fdatetime":"2024-01-01T10:15:30+00:00","website_url":null,"ip_address":"a\"b","extra":{"a":[1,{"b":null}]},"_record_type":null}"#,
-        expect!["27821234567 2024-01-01 data/text Totals { up_bytes: 1, down_bytes: 2, seconds: 0, events: 1 } tower 7 at 2024-01-01 12:15:30 from None"],
+        expect![
+            "27821234567 2024-01-01 data/text Totals { up_bytes: 1, down_bytes: 2, seconds: 0, events: 1 } tower 7 at 2024-01-01 12:15:30 from None"
+        ],
     );
     check_call_with(
         r#"{"_source_file":"cdr_voice_20240101_101530.csv.gz","_source_id":"00ff00ff00ff00ff","_source_line":17}"#,
-        expect![[r#"27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from Some(Source { id: 00ff00ff00ff00ff, line: 17, file: Some("cdr_voice_20240101_101530.csv.gz") })"#]],
+        expect![[
+            r#"27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from Some(Source { id: 00ff00ff00ff00ff, line: 17, file: Some("cdr_voice_20240101_101530.csv.gz") })"#
+        ]],
     );
     check_call_with(
         r#"{"_source_file":"elsewhere.csv","_source_id":"00FF00FF00FF00FF","_source_line":"17"}"#,
-        expect!["27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from Some(Source { id: 00ff00ff00ff00ff, line: 17, file: None })"],
+        expect![
+            "27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from Some(Source { id: 00ff00ff00ff00ff, line: 17, file: None })"
+        ],
     );
 }
 
 #[test]
 fn messages_that_cannot_be_used() {
     check_voice("", expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice("null", expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice("[]", expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice("27821234567", expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
+    check_voice(
+        "null",
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        "[]",
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    let array = format!("[{}null]", "\"1\",".repeat(15));
+    check_voice(
+        &array,
+        expect![["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]],
+    );
+    check_voice(
+        "27821234567",
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
     check_voice("{}", expect!["missing_column: msisdn is missing"]);
-    check_voice(&CALL[..CALL.len() - 1], expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice(&format!("{CALL}{CALL}"), expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice(&CALL.replacen('{', r#"{"tower_id":1,"#, 1), expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice(&CALL.replace("112", "\\ud800"), expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice(&CALL.replace("112", "1\t2"), expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_voice(&CALL.replace("112", "1\\u00002"), expect!["control_character: the record contains a control character"]);
+    check_voice(
+        &CALL[..CALL.len() - 1],
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        &format!("{CALL}{CALL}"),
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        &CALL.replacen('{', r#"{"tower_id":1,"#, 1),
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        &CALL.replace("112", "\\ud800"),
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        &CALL.replace("112", "1\t2"),
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_voice(
+        &CALL.replace("112", "1\\u00002"),
+        expect!["control_character: the record contains a control character"],
+    );
     check_data(CALL, expect!["missing_column: up_bytes is missing"]);
     check_call_with(r#"{"_record_type":"data"}"#, expect!["wrong_record_type: _record_type is not that of the topic"]);
-    check_call_with(r#"{"_source_id":"00ff00ff00ff00ff"}"#, expect!["bad_source: _source_id and _source_line do not name a row of a file"]);
-    check_call_with(r#"{"_source_line":1}"#, expect!["bad_source: _source_id and _source_line do not name a row of a file"]);
-    check_call_with(r#"{"_source_id":"00ff00ff00ff00ff","_source_line":0}"#, expect!["bad_source: _source_id and _source_line do not name a row of a file"]);
-    check_call_with(r#"{"_source_id":"+0ff00ff00ff00ff","_source_line":1}"#, expect!["bad_source: _source_id and _source_line do not name a row of a file"]);
-    check_call_with(r#"{"_source_id":"00ff00ff00ff00ff","_source_line":1.5}"#, expect!["bad_source: _source_id and _source_line do not name a row of a file"]);
+    check_call_with(
+        r#"{"_source_id":"00ff00ff00ff00ff"}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
+    check_call_with(
+        r#"{"_source_line":1}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
+    check_call_with(
+        r#"{"_source_id":"00ff00ff00ff00ff","_source_line":0}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
+    check_call_with(
+        r#"{"_source_id":"+0ff00ff00ff00ff","_source_line":1}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
+    check_call_with(
+        r#"{"_source_id":"00ff00ff00ff00ff","_source_line":1.5}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
     check_call_with(r#"{"msisdn":null}"#, expect!["missing_column: msisdn is missing"]);
-    check_call_with(r#"{"msisdn":27821234567.0}"#, expect!["bad_msisdn: msisdn: an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"]);
-    check_call_with(r#"{"tower_id":[1]}"#, expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
-    check_call_with(r#"{"tower_id":true}"#, expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);
+    check_call_with(
+        r#"{"msisdn":27821234567.0}"#,
+        expect![
+            "bad_msisdn: msisdn: an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"
+        ],
+    );
+    check_call_with(
+        r#"{"tower_id":[1]}"#,
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
+    check_call_with(
+        r#"{"tower_id":true}"#,
+        expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"],
+    );
     check_call_with(r#"{"tower_id":-1}"#, expect!["negative: tower_id is negative"]);
     check_call_with(r#"{"call_duration_sec":60.5}"#, expect!["bad_number: call_duration_sec is not a whole number"]);
     check_call_with(r#"{"call_duration_sec":1e3}"#, expect!["bad_number: call_duration_sec is not a whole number"]);
     check_call_with(r#"{"call_duration_sec":-60}"#, expect!["negative: call_duration_sec is negative"]);
-    check_call_with(r#"{"call_duration_sec":86401}"#, expect!["too_large: call_duration_sec is larger than any real record's"]);
+    check_call_with(
+        r#"{"call_duration_sec":86401}"#,
+        expect!["too_large: call_duration_sec is larger than any real record's"],
+    );
     check_call_with(r#"{"call_type":"fax"}"#, expect!["unknown_type: call_type is unknown"]);
-    check_call_with(r#"{"start_time":1704104130}"#, expect!["bad_time: start_time: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"]);
-    check_call_with(r#"{"start_time":"1969-12-31 23:59:59"}"#, expect!["day_out_of_range: start_time: the day lies outside 1970-01-01 to 2100-12-31"]);
-    check_call_with(&format!(r#"{{"dest_nr":"{}"}}"#, "1".repeat(MAX_FIELD_BYTES + 1)), expect!["field_too_long: dest_nr is longer than 8192 bytes"]);
+    check_call_with(
+        r#"{"start_time":1704104130}"#,
+        expect!["bad_time: start_time: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"],
+    );
+    check_call_with(
+        r#"{"start_time":"1969-12-31 23:59:59"}"#,
+        expect!["day_out_of_range: start_time: the day lies outside 1970-01-01 to 2100-12-31"],
+    );
+    check_call_with(
+        &format!(r#"{{"dest_nr":"{}"}}"#, "1".repeat(MAX_FIELD_BYTES + 1)),
+        expect!["field_too_long: dest_nr is longer than 8192 bytes"],
+    );
     let invalid = [CALL.as_bytes(), b"\xff"].concat();
     expect!["invalid_utf8: the record is not valid UTF-8"].assert_eq(&read(RecordType::Voice, &invalid));
 }

@@ -20,11 +20,11 @@ fn what_usage_costs() {
     check_cost(&[bytes(UsageKind::DataVideo, 500_000_000, 500_000_000)], expect!["49.00"]);
     check_cost(&[seconds(UsageKind::CallVoice, 60)], expect!["1.00"]);
     check_cost(&[seconds(UsageKind::CallVideo, 61)], expect!["1.02"]);
-    // Halves of a cent go to the even one: 0.3 s make half a cent, so 3 s make 5 cents and 0.15 cents are 9 s in 60.
     check_cost(&[bytes(UsageKind::DataText, 100_000_000, 0)], expect!["4.90"]);
     check_cost(&[bytes(UsageKind::DataText, 0, 2_500_000_000)], expect!["122.50"]);
-    // A third of a rand, three times: each alone would be 0.33.
+    // A third of a rand and two thirds are a whole one, though each alone is shown rounded.
     check_cost(&[seconds(UsageKind::CallVoice, 20)], expect!["0.33"]);
+    check_cost(&[seconds(UsageKind::CallVideo, 40)], expect![["0.67"]]);
     check_cost(&[seconds(UsageKind::CallVoice, 20), seconds(UsageKind::CallVideo, 40)], expect!["1.00"]);
     // Kinds without bytes have no bytes to bill.
     check_cost(&[bytes(UsageKind::CallVoice, 1_000_000_000, 0), seconds(UsageKind::DataAudio, 60)], expect!["0.00"]);
@@ -52,7 +52,8 @@ fn halves_go_to_the_even_cent() {
         300000000 0.02
         300000001 0.02
         500000000 0.02
-        700000000 0.04"#]].assert_eq(&shown.join("\n"));
+        700000000 0.04"#]]
+    .assert_eq(&shown.join("\n"));
     // The exact halves add up to a whole.
     assert_eq!((cost(100_000_000) + cost(100_000_000)).to_zar_string(), "0.01");
     assert_eq!([cost(300_000_000); 2].into_iter().sum::<Cost>(), cost(600_000_000));
@@ -77,7 +78,8 @@ fn each_day_has_the_price_in_force() {
         1970-01-01: calls 10002.00, a gigabyte 49.00
         2024-01-31: calls 10002.00, a gigabyte 49.00
         2024-02-01: calls 9999.99, a gigabyte 1000000.00
-        2100-12-31: calls 9999.99, a gigabyte 1000000.00"#]].assert_eq(&shown.join("\n"));
+        2100-12-31: calls 9999.99, a gigabyte 1000000.00"#]]
+    .assert_eq(&shown.join("\n"));
 }
 
 #[test]
@@ -101,14 +103,37 @@ fn tariffs_that_cannot_be_used() {
     let with_price = |price: &str| format!(r#"{{"rows":[{}]}}"#, row("1970-01-01", price));
     check_tariff("", expect!["the tariff is not valid: EOF while parsing a value at line 1 column 0"]);
     check_tariff("{}", expect!["the tariff is not valid: missing field `rows` at line 1 column 2"]);
-    check_tariff(r#"{"rows":[]}"#, expect!["the tariff's first row must start on 1970-01-01, so that every day has a price"]);
-    check_tariff(&format!(r#"{{"rows":[{}]}}"#, row("2024-01-01", r#""1""#)), expect!["the tariff's first row must start on 1970-01-01, so that every day has a price"]);
+    check_tariff(
+        r#"{"rows":[]}"#,
+        expect!["the tariff's first row must start on 1970-01-01, so that every day has a price"],
+    );
+    check_tariff(
+        &format!(r#"{{"rows":[{}]}}"#, row("2024-01-01", r#""1""#)),
+        expect!["the tariff's first row must start on 1970-01-01, so that every day has a price"],
+    );
     let (first, later) = (row("1970-01-01", r#""1""#), row("2024-01-01", r#""1""#));
-    check_tariff(&format!(r#"{{"rows":[{first},{later},{later}]}}"#), expect!["the tariff's rows must be in the order of their start, each day once: see 2024-01-01"]);
-    check_tariff(&format!(r#"{{"rows":[{later},{first}]}}"#), expect!["the tariff's rows must be in the order of their start, each day once: see 1970-01-01"]);
-    check_tariff(&format!(r#"{{"rows":[{}]}}"#, row("2024-13-01", r#""1""#)), expect!["the tariff is not valid: a day is written YYYY-MM-DD and lies between 1970-01-01 and 2100-12-31 at line 1 column 29"]);
-    check_tariff(r#"{"rows":[],"currency":"USD"}"#, expect!["the tariff is not valid: unknown field `currency`, expected `rows` at line 1 column 21"]);
-    check_tariff(&with_price("1.5"), expect!["the tariff is not valid: invalid type: floating point `1.5`, expected a string at line 1 column 56"]);
+    check_tariff(
+        &format!(r#"{{"rows":[{first},{later},{later}]}}"#),
+        expect!["the tariff's rows must be in the order of their start, each day once: see 2024-01-01"],
+    );
+    check_tariff(
+        &format!(r#"{{"rows":[{later},{first}]}}"#),
+        expect!["the tariff's rows must be in the order of their start, each day once: see 1970-01-01"],
+    );
+    check_tariff(
+        &format!(r#"{{"rows":[{}]}}"#, row("2024-13-01", r#""1""#)),
+        expect![
+            "the tariff is not valid: a day is written YYYY-MM-DD and lies between 1970-01-01 and 2100-12-31 at line 1 column 29"
+        ],
+    );
+    check_tariff(
+        r#"{"rows":[],"currency":"USD"}"#,
+        expect!["the tariff is not valid: unknown field `currency`, expected `rows` at line 1 column 21"],
+    );
+    check_tariff(
+        &with_price("1.5"),
+        expect!["the tariff is not valid: invalid type: floating point `1.5`, expected a string at line 1 column 56"],
+    );
     for price in [r#""""#, r#"".5""#, r#""1.""#, r#""-1""#, r#""1,5""#, r#""1.2345678""#, r#""1000000.000001""#] {
         let found = Tariff::parse(&with_price(price)).unwrap_err().to_string();
         assert!(found.contains(&format!("{price} is no price: write rand as text")), "{found}");

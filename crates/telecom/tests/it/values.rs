@@ -12,7 +12,10 @@ fn subscriber_numbers() {
     check_msisdn("27821234567", expect!["27821234567 ********567 Msisdn(********567)"]);
     check_msisdn("+27821234567", expect!["27821234567 ********567 Msisdn(********567)"]);
     check_msisdn(" 27821234567 ", expect!["27821234567 ********567 Msisdn(********567)"]);
-    check_msisdn(" +0027821234567", expect!["an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"]);
+    check_msisdn(
+        " +0027821234567",
+        expect!["an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"],
+    );
     check_msisdn("0027821234567", expect!["27821234567 ********567 Msisdn(********567)"]);
     check_msisdn("12345", expect!["12345 **345 Msisdn(**345)"]);
     check_msisdn("999999999999999", expect!["999999999999999 ************999 Msisdn(************999)"]);
@@ -111,7 +114,8 @@ fn event_times() {
 fn zones() {
     assert_eq!(Zone::default(), Zone::named("Africa/Johannesburg").unwrap());
     assert_eq!(Zone::default().to_string(), "Africa/Johannesburg");
-    expect![[r#"there is no time zone "Middle/Earth": use a name of the IANA database, such as Africa/Johannesburg"#]].assert_eq(&Zone::named("Middle/Earth").unwrap_err().to_string());
+    expect![[r#"there is no time zone "Middle/Earth": use a name of the IANA database, such as Africa/Johannesburg"#]]
+        .assert_eq(&Zone::named("Middle/Earth").unwrap_err().to_string());
 }
 
 /// Every day there is, against another calendar.
@@ -133,7 +137,7 @@ fn days_are_those_of_the_calendar() {
         assert_eq!(Month::from_number(month.number()), Some(month));
         assert!(month.first_day() <= this && this <= month.last_day());
         assert_eq!(month.last_day().next().map(Day::month), month.next());
-        assert_eq!(this.next().is_none_or(|next| next.previous() == Some(this)), true);
+        assert!(this.next().is_none_or(|next| next.previous() == Some(this)));
         day = this.next();
         date = date.tomorrow().unwrap();
         days += 1;
@@ -162,7 +166,12 @@ fn file_names() {
     check_file("cdr_data_20240101_120000.csv", expect!["cdr_data_20240101_120000.csv data None"]);
     check_file("cdr_voice_20240101_235959.csv.gz", expect!["cdr_voice_20240101_235959.csv.gz voice Some(Gzip)"]);
     check_file("cdr_voice_20240229_000000.csv.zst", expect!["cdr_voice_20240229_000000.csv.zst voice Some(Zstd)"]);
-    check_file("report.txt", expect!["the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst"]);
+    check_file(
+        "report.txt",
+        expect![
+            "the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst"
+        ],
+    );
     for bad in [
         "",
         "cdr_data_20240101_120000",
@@ -205,7 +214,8 @@ fn files_are_in_the_order_of_their_time() {
             "cdr_voice_20240101_120000.csv",
             "cdr_data_20240102_000000.csv",
         ]
-    "#]].assert_debug_eq(&files);
+    "#]]
+    .assert_debug_eq(&files);
 }
 
 #[test]
@@ -215,7 +225,8 @@ fn kinds_have_one_name_each() {
         assert_eq!(kind.to_string().parse(), Ok(kind));
         kind.to_string()
     });
-    expect!["data/video data/audio data/image data/text data/application call/voice call/video"].assert_eq(&shown.join(" "));
+    expect!["data/video data/audio data/image data/text data/application call/voice call/video"]
+        .assert_eq(&shown.join(" "));
     for (category, usage_type) in [("data", "voice"), ("call", "audio"), ("voice", "voice"), ("", "")] {
         assert_eq!(UsageKind::from_parts(category, usage_type), None);
     }
@@ -239,7 +250,8 @@ fn text_forms_are_those_of_serde() {
     type All = (Msisdn, Day, Month, RecordType, UsageKind, SourceId, FileName, Zone);
     let back: All = serde_json::from_value(values).unwrap();
     assert_eq!((back.1, back.5), (Day::MAX, id));
-    expect!["an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"].assert_eq(&serde_json::from_str::<Msisdn>("\"082\"").unwrap_err().to_string());
+    expect!["an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00"]
+        .assert_eq(&serde_json::from_str::<Msisdn>("\"082\"").unwrap_err().to_string());
     assert!("0a0a0a0a0a0a0a0".parse::<SourceId>().is_err());
     assert!("0a0a0a0a0a0a0a0g".parse::<SourceId>().is_err());
 }
