@@ -1,1 +1,183 @@
 #![doc = include_str!("../README.md")]
+
+mod announced;
+mod decode;
+mod lines;
+mod publish;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use kafka_batch::{BatchResponse, PartitionBatch};
+use kafka_sink::{KafkaPosition, Session, Sink};
+use lake::Lake;
+use lambda_boot::{Deadline, Handler, Vars};
+use serde::Deserialize;
+use telecom::Zone;
+
+use crate::announced::{Announced, Unusable};
+use crate::publish::{Failure, Published};
+
+/// With less than this left, a file's rest is announced instead of read: time enough to have a full queue acknowledged,
+/// and some. The function's timeout must be longer.
+pub const HAND_OVER_MARGIN: Duration = Duration::from_secs(10);
+
+/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
+const FAILURE_MARGIN: Duration = Duration::from_millis(500);
+
+/// The function's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where rows and announcements go.
+    pub kafka: kafka_sink::Config,
+    /// Where files and results lie.
+    pub lake: lake::Config,
+    /// Which rows go where.
+    pub topics: Topics,
+}
+
+/// Topic names, and the zone of the times in the files.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Topics {
+    /// For the rows of `cdr_data_…` files.
+    #[serde(rename = "CDR_DATA_TOPIC", default = "cdr_data")]
+    pub cdr_data: String,
+    /// For the rows of `cdr_voice_…` files.
+    #[serde(rename = "CDR_VOICE_TOPIC", default = "cdr_voice")]
+    pub cdr_voice: String,
+    /// For the rest of a file that one invocation can't finish.
+    #[serde(rename = "LANDED_FILES_TOPIC", default = "landed_files")]
+    pub landed_files: String,
+    /// The operator's zone.
+    #[serde(rename = "OPERATOR_TIMEZONE", default)]
+    pub zone: Zone,
+}
+
+fn cdr_data() -> String {
+    "cdr-data".to_owned()
+}
+
+fn cdr_voice() -> String {
+    "cdr-voice".to_owned()
+}
+
+fn landed_files() -> String {
+    "landed-files".to_owned()
+}
+
+impl Config {
+    /// Reads the function's variables.
+    ///
+    /// # Errors
+    /// Naming the variable that is missing or malformed.
+    pub fn from_vars(vars: &Vars) -> Result<Self, lambda_boot::VarError> {
+        Ok(Self { kafka: vars.read()?, lake: vars.read()?, topics: vars.read()? })
+    }
+}
+
+/// What the function keeps from one invocation to the next.
+#[derive(Debug)]
+pub struct Deps {
+    pub(crate) lake: Lake,
+    pub(crate) sink: Sink,
+    pub(crate) topics: Topics,
+}
+
+impl Deps {
+    /// Makes the clients; services that are down are waited for when they are needed.
+    ///
+    /// # Errors
+    /// When a client refuses its configuration.
+    pub async fn connect(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            lake: Lake::connect(&config.lake),
+            sink: Sink::new(&config.kafka)?,
+            topics: config.topics.clone(),
+        })
+    }
+}
+
+/// The function in its outermost form.
+///
+/// # Errors
+/// When the configuration is unusable.
+pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
+    let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
+    Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
+        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        Ok(BatchResponse::success().to_json().into())
+    }))
+}
+
+/// Publishes the announced files. When it returns, everything has been acknowledged by Kafka.
+///
+/// # Errors
+/// When Kafka or the lake fail, or the time is up: the event is then to be delivered again. What can't be used does not
+/// fail; it goes to the topic `rejected`.
+pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
+    let work = handle_all(deps, event, deadline);
+    match deadline.remaining() {
+        None => work.await,
+        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
+            .await
+            .map_err(|_| anyhow!("the time is up and Kafka or the lake still has not answered"))?,
+    }
+}
+
+async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
+    let mut session = deps.sink.session()?;
+    for PartitionBatch { topic, partition, records } in &event {
+        for record in records {
+            let value = record.value.as_deref().unwrap_or_default();
+            if let Err(unusable) = handle_one(deps, &mut session, value, deadline).await? {
+                let kafka = KafkaPosition { topic: topic.into(), partition: *partition, offset: record.offset };
+                tracing::warn!(
+                    kafka.topic = topic,
+                    kafka.partition = partition,
+                    kafka.offset = record.offset,
+                    reason = %unusable,
+                    "announcement rejected"
+                );
+                session.reject(&unusable.rejected(value, kafka)).await?;
+            }
+        }
+    }
+    Ok(session.flush(None).await?)
+}
+
+/// One announcement. The outer error is to be tried again, the inner one never will do.
+async fn handle_one(
+    deps: &Deps,
+    session: &mut Session,
+    value: &[u8],
+    deadline: Deadline,
+) -> anyhow::Result<Result<(), Unusable>> {
+    let started = std::time::Instant::now();
+    let announced = match Announced::parse(value) {
+        Ok(announced) => announced,
+        Err(unusable) => return Ok(Err(unusable)),
+    };
+    let name = announced.file.name;
+    match publish::publish(deps, session, announced, deadline).await {
+        Ok(Published::Whole(result)) => tracing::info!(
+            file.name = name.as_str(),
+            file.bytes = result.file.bytes,
+            rows = result.file.rows,
+            accepted = result.file.accepted,
+            rejected = result.file.rejected,
+            duration_ms = started.elapsed().as_millis(),
+            "file published"
+        ),
+        Ok(Published::Part(rest)) => tracing::info!(
+            file.name = name.as_str(),
+            rows = rest.file.from_line,
+            duration_ms = started.elapsed().as_millis(),
+            "file published in part; the rest is announced"
+        ),
+        Err(Failure::Unusable(unusable)) => return Ok(Err(unusable)),
+        Err(Failure::Retry(error)) => return Err(error).with_context(|| format!("publishing {name}")),
+    }
+    Ok(Ok(()))
+}

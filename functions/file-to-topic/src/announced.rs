@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use kafka_sink::{KafkaPosition, Rejected};
+use lake::{Announcement, FileResult};
+use serde::{Deserialize, Serialize};
+
+/// How many rows were rejected for which reason.
+pub(crate) type Reasons = BTreeMap<String, u64>;
+
+/// A message of `landed-files`: a file or the rest of one, and in a rest why rows before it were rejected.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Announced {
+    #[serde(flatten)]
+    pub(crate) file: Announcement,
+    #[serde(default, skip_serializing_if = "Reasons::is_empty")]
+    pub(crate) reasons: Reasons,
+}
+
+/// The object `results/<name>.json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    #[serde(flatten)]
+    pub(crate) file: FileResult,
+    /// Of the rejected rows.
+    pub(crate) reasons: Reasons,
+}
+
+/// Why an announcement will never do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("not an announcement: {0}")]
+    Malformed(serde_json::Error),
+    #[error("{key} has {found} bytes where {announced} were announced: it has been changed after landing")]
+    ObjectChanged { key: String, announced: u64, found: u64 },
+    #[error("from_byte {from_byte} is not the beginning of a row of {key}")]
+    NotARow { key: String, from_byte: u64 },
+}
+
+impl Announced {
+    pub(crate) fn parse(value: &[u8]) -> Result<Self, Unusable> {
+        serde_json::from_slice(value).map_err(Unusable::Malformed)
+    }
+}
+
+impl Unusable {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::NotARow { .. } => "bad_announcement",
+            Self::ObjectChanged { .. } => "object_changed",
+        }
+    }
+
+    /// The record for the topic `rejected`; it stands for no row, as none was read.
+    pub(crate) fn rejected<'a>(&self, value: &'a [u8], position: KafkaPosition<'a>) -> Rejected<'a> {
+        Rejected { rows: 0, kafka: Some(position), ..Rejected::new(self.code(), self.to_string(), value) }
+    }
+}

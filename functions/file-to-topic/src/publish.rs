@@ -1,0 +1,258 @@
+use std::time::SystemTime;
+
+use futures::StreamExt as _;
+use kafka_sink::{FilePosition, Rejected, Session, SinkError};
+use lake::{Announcement, FileResult};
+use lambda_boot::Deadline;
+use telecom::csv::{Header, Provenance, Scratch, is_blank};
+use telecom::{Reason, RecordType};
+
+use crate::announced::{Announced, Reasons, Results, Unusable};
+use crate::lines::Line;
+use crate::rows::{Next, Rows};
+use crate::{Deps, HAND_OVER_MARGIN, Topics};
+
+/// The deadline is looked at once in this many rows, so an invocation that begins too late still gets on.
+const ROWS_BETWEEN_LOOKS: u64 = 1024;
+
+/// How far a file got.
+#[derive(Debug)]
+pub(crate) enum Published {
+    /// To its end; the results are in the lake.
+    Whole(Results),
+    /// Not to its end; the rest is announced.
+    Part(Announced),
+}
+
+/// Why a file did not get on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The announcement will never do.
+    #[error(transparent)]
+    Unusable(Unusable),
+    /// The same event is to be delivered again.
+    #[error(transparent)]
+    Retry(anyhow::Error),
+}
+
+impl From<lake::Error> for Failure {
+    fn from(error: lake::Error) -> Self {
+        Self::Retry(error.into())
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        Self::Retry(error.into())
+    }
+}
+
+/// Publishes one file, from where its announcement says: its rows in their order, then its results. Everything is
+/// acknowledged by Kafka before the results are written or the rest is announced.
+pub(crate) async fn publish(
+    deps: &Deps,
+    session: &mut Session,
+    announced: Announced,
+    deadline: Deadline,
+) -> Result<Published, Failure> {
+    let object = deps.lake.get_stream(&announced.file.key).await?;
+    if object.bytes != announced.file.bytes {
+        let Announcement { key, bytes, .. } = announced.file;
+        return Err(Failure::Unusable(Unusable::ObjectChanged { key, announced: bytes, found: object.bytes }));
+    }
+    let mut rows = Rows::new(object.into_stream().boxed());
+    let mut file = File { topics: &deps.topics, session, announced };
+    let is_whole = match file.read_header(&mut rows).await? {
+        Ok(reader) => file.publish_rows(&mut rows, reader, deadline).await?,
+        Err((fault, header)) => file.reject_whole(&mut rows, fault, &header, deadline).await?,
+    };
+    file.session.flush(None).await?;
+    let File { session, announced, .. } = file;
+    if is_whole {
+        let results = announced.into_results();
+        deps.lake.put_json(&lake::names::results(results.file.name.as_str()), &results).await?;
+        Ok(Published::Whole(results))
+    } else {
+        let value = serde_json::to_vec(&announced).map_err(|error| Failure::Retry(error.into()))?;
+        session.send(&deps.topics.landed_files, announced.file.name.as_str().as_bytes(), &value).await?;
+        session.flush(None).await?;
+        Ok(Published::Part(announced))
+    }
+}
+
+/// A file on its way. The announcement goes along: at any moment it is that of the rest.
+struct File<'a> {
+    topics: &'a Topics,
+    session: &'a mut Session,
+    announced: Announced,
+}
+
+/// What a file's rows are read with.
+struct Reader<'a> {
+    header: Header,
+    provenance: Provenance,
+    topic: &'a str,
+}
+
+/// A line that is kept while others are read.
+struct OwnedLine {
+    bytes: Vec<u8>,
+    from_byte: u64,
+    to_byte: u64,
+}
+
+impl<'a> File<'a> {
+    /// Reads the header, and goes on to the first row that has not been published. The inner error is a fault of the
+    /// whole file.
+    async fn read_header(&mut self, rows: &mut Rows) -> Result<Result<Reader<'a>, (Reason, OwnedLine)>, Failure> {
+        let (line, damaged) = match rows.next().await? {
+            Next::Line(line) => (line, false),
+            Next::Damage(line) => (line, true),
+            Next::End => (Line { bytes: b"", from_byte: 0, to_byte: 0 }, false),
+        };
+        let reader = if damaged { Err(Reason::DamagedFile) } else { self.reader(line.bytes) };
+        if damaged {
+            self.announced.count_rejected(Reason::DamagedFile.code());
+        }
+        let line = OwnedLine { bytes: line.bytes.to_vec(), from_byte: line.from_byte, to_byte: line.to_byte };
+        let from_byte = self.announced.file.from_byte;
+        while rows.position() < from_byte && matches!(rows.next().await?, Next::Line(_)) {}
+        if from_byte > 0 && rows.position() != from_byte {
+            let key = self.announced.file.key.clone();
+            return Err(Failure::Unusable(Unusable::NotARow { key, from_byte }));
+        }
+        Ok(reader.map_err(|fault| (fault, line)))
+    }
+
+    fn reader(&self, header: &[u8]) -> Result<Reader<'a>, Reason> {
+        let name = self.announced.file.name;
+        Ok(Reader {
+            header: Header::parse(header, name.record_type())?,
+            provenance: Provenance::new(name, self.announced.file.source_id, SystemTime::now()),
+            topic: match name.record_type() {
+                RecordType::Data => &self.topics.cdr_data,
+                RecordType::Voice => &self.topics.cdr_voice,
+            },
+        })
+    }
+
+    /// Publishes the rows; `false` when the deadline came first.
+    async fn publish_rows(&mut self, rows: &mut Rows, reader: Reader<'_>, deadline: Deadline) -> Result<bool, Failure> {
+        let mut scratch = Scratch::default();
+        let mut json = Vec::new();
+        let mut looks = Looks::new(deadline);
+        while !looks.is_late() {
+            let line = match rows.next().await? {
+                Next::Line(line) if is_blank(line.bytes) => continue,
+                Next::Line(line) => line,
+                Next::Damage(line) => {
+                    self.reject_row(line, Reason::DamagedFile).await?;
+                    return Ok(true);
+                }
+                Next::End => return Ok(true),
+            };
+            match reader.header.parse_row(line.bytes, &self.topics.zone, &mut scratch) {
+                Ok(row) => {
+                    json.clear();
+                    row.write_json(&mut json, &reader.provenance, self.announced.file.from_line + 1);
+                    self.session.send(reader.topic, row.msisdn().digits().as_bytes(), &json).await?;
+                    self.announced.count_accepted();
+                }
+                Err(reason) => self.reject_row(line, reason).await?,
+            }
+            self.announced.file.from_byte = line.to_byte;
+        }
+        Ok(false)
+    }
+
+    async fn reject_row(&mut self, line: Line<'_>, reason: Reason) -> Result<(), Failure> {
+        let number = self.announced.file.from_line + 1;
+        let file = Some(self.announced.position(number, line.from_byte, line.to_byte));
+        let rejected = Rejected { file, ..Rejected::new(reason.code(), reason.to_string(), line.bytes) };
+        self.session.reject(&rejected).await?;
+        self.announced.count_rejected(reason.code());
+        Ok(())
+    }
+
+    /// Counts the rows of a file that is rejected as a whole, by one record for all of them; `false` when the deadline
+    /// came first.
+    async fn reject_whole(
+        &mut self,
+        rows: &mut Rows,
+        fault: Reason,
+        header: &OwnedLine,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let mut looks = Looks::new(deadline);
+        while !looks.is_late() {
+            match rows.next().await? {
+                Next::Line(line) if is_blank(line.bytes) => continue,
+                Next::Line(line) | Next::Damage(line) => {
+                    self.announced.file.from_byte = line.to_byte;
+                    self.announced.count_rejected(fault.code());
+                }
+                Next::End => {
+                    let rejected = Rejected {
+                        rows: self.announced.file.rejected,
+                        file: Some(self.announced.position(0, header.from_byte, header.to_byte)),
+                        ..Rejected::new(fault.code(), fault.to_string(), &header.bytes)
+                    };
+                    self.session.reject(&rejected).await?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Announced {
+    fn count_accepted(&mut self) {
+        self.file.from_line += 1;
+        self.file.accepted += 1;
+    }
+
+    fn count_rejected(&mut self, code: &str) {
+        self.file.from_line += 1;
+        self.file.rejected += 1;
+        match self.reasons.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(self.reasons.insert(code.to_owned(), 1)),
+        }
+    }
+
+    fn position(&self, line: u64, from_byte: u64, to_byte: u64) -> FilePosition<'_> {
+        FilePosition {
+            name: self.file.name.as_str().into(),
+            source_id: self.file.source_id.to_string().into(),
+            line,
+            object: self.file.key.as_str().into(),
+            from_byte,
+            to_byte,
+        }
+    }
+
+    fn into_results(self) -> Results {
+        let Announcement { name, source_id, sha256, bytes, from_line, accepted, rejected, .. } = self.file;
+        let reasons: Reasons = self.reasons;
+        Results { file: FileResult { name, source_id, sha256, bytes, rows: from_line, accepted, rejected }, reasons }
+    }
+}
+
+/// Looks at the deadline now and then.
+struct Looks {
+    deadline: Deadline,
+    rows: u64,
+}
+
+impl Looks {
+    fn new(deadline: Deadline) -> Self {
+        Self { deadline, rows: 0 }
+    }
+
+    fn is_late(&mut self) -> bool {
+        let is_time_to_look = self.rows > 0 && self.rows.is_multiple_of(ROWS_BETWEEN_LOOKS);
+        self.rows += 1;
+        is_time_to_look && self.deadline.is_within(HAND_OVER_MARGIN)
+    }
+}
