@@ -1,0 +1,161 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use telecom::RecordType;
+use tokio::task::JoinHandle;
+
+use crate::files::{File, files};
+use crate::index::{self, Index};
+use crate::manifest::Manifest;
+use crate::messages::{self, Messages, messages};
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::sink::Destination;
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Data records of the whole run, those made before it was resumed included.
+    pub data_rows: u64,
+    /// Voice records, likewise.
+    pub voice_rows: u64,
+    /// File sets (one file of each type), likewise.
+    pub sets: u64,
+    /// Sets that earlier attempts had already delivered.
+    pub sets_before: u64,
+    /// Files that this attempt delivered, second deliveries included.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What this attempt took.
+    pub elapsed: Duration,
+}
+
+/// Sets that are made ahead of their delivery, at most: enough to keep every core busy, and a few megabytes.
+const MAX_AHEAD: usize = 8;
+
+/// Generates what the options ask for, from where the index file says, one file set after another.
+///
+/// # Errors
+/// Options that make no sense, an index file of another run, or a destination that fails. The same call resumes the run.
+pub async fn run(options: &Options, destination: &Destination, bar: &ProgressBar) -> anyhow::Result<Summary> {
+    let begun = Instant::now();
+    let plan = Arc::new(Plan::new(options)?);
+    ensure!(destination.files.is_some() || destination.topics.is_some(), "there is nowhere to write to: name a sink");
+    ensure!(
+        options.faults == 0.0 || destination.files.is_some(),
+        "--faults needs a folder or SFTP: the topics get the records without faults"
+    );
+    let mut index = Index::open(options, &destination.places()).await?;
+    if options.faults > 0.0 {
+        let plan = Arc::clone(&plan);
+        let manifest =
+            tokio::task::spawn_blocking(move || serde_json::to_vec_pretty(&Manifest::of_plan(&plan))).await?;
+        index::replace(&options.manifest, manifest?).await?;
+    }
+
+    let mut summary = Summary {
+        data_rows: plan.rows(),
+        voice_rows: plan.rows(),
+        sets: plan.sets(),
+        sets_before: index.next.min(plan.sets()),
+        files: 0,
+        bytes: 0,
+        elapsed: Duration::ZERO,
+    };
+    bar.set_length(2 * plan.rows());
+    bar.set_position(2 * plan.rows_before(summary.sets_before));
+    bar.reset_eta();
+    // Before the first file: an index that cannot be written must not be found out after it.
+    index.advance(summary.sets_before).await?;
+    let mut ahead = Ahead::new(plan, destination, summary.sets_before);
+    while let Some((set, work)) = ahead.next().await? {
+        if let Some(sink) = &destination.files {
+            for File { name, content } in work.files {
+                summary.files += 1;
+                summary.bytes += content.len() as u64;
+                sink.put(&name, content).await?;
+            }
+        }
+        if let Some(sink) = &destination.topics {
+            messages::send(sink, &work.messages).await.context("cannot send to the topics")?;
+        }
+        index.advance(set + 1).await?;
+        bar.inc(work.rows);
+        bar.suspend(|| tracing::info!("Generated {} cdr files...", RecordType::ALL.len()));
+    }
+    bar.finish_and_clear();
+    tracing::info!(
+        "Completed data generation. cdr_data [{}], cdr_voice [{}], files [{}]",
+        summary.data_rows,
+        summary.voice_rows,
+        summary.sets
+    );
+    summary.elapsed = begun.elapsed();
+    Ok(summary)
+}
+
+/// A bar for [`run`], on standard error; hidden when that is not a terminal.
+#[must_use]
+pub fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = "{msg:>10} [{bar:40}] {human_pos}/{human_len} rows, {per_sec}, {eta} left";
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")).with_message("generating"),
+        Err(_) => bar,
+    }
+}
+
+/// A set, ready to be delivered.
+struct Work {
+    files: Vec<File>,
+    messages: Vec<Messages>,
+    /// Of both types.
+    rows: u64,
+}
+
+/// Sets in order, made in parallel.
+struct Ahead {
+    plan: Arc<Plan>,
+    with_files: bool,
+    with_messages: bool,
+    /// The set that is delivered next; the queue begins with it.
+    next: u64,
+    queue: VecDeque<JoinHandle<anyhow::Result<Work>>>,
+    depth: usize,
+}
+
+impl Ahead {
+    fn new(plan: Arc<Plan>, destination: &Destination, next: u64) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            plan,
+            with_files: destination.files.is_some(),
+            with_messages: destination.topics.is_some(),
+            next,
+            queue: VecDeque::new(),
+            depth: (cores + 1).min(MAX_AHEAD),
+        }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<(u64, Work)>> {
+        while self.queue.len() < self.depth && self.next + (self.queue.len() as u64) < self.plan.sets() {
+            let set = self.next + self.queue.len() as u64;
+            let (plan, with_files, with_messages) = (Arc::clone(&self.plan), self.with_files, self.with_messages);
+            self.queue.push_back(tokio::task::spawn_blocking(move || {
+                Ok(Work {
+                    files: if with_files { files(&plan, set)? } else { Vec::new() },
+                    messages: if with_messages { messages(&plan, set) } else { Vec::new() },
+                    rows: 2 * u64::from(plan.rows_in(set)),
+                })
+            }));
+        }
+        let Some(work) = self.queue.pop_front() else { return Ok(None) };
+        let set = self.next;
+        self.next += 1;
+        Ok(Some((set, work.await.context("the generator failed")??)))
+    }
+}
