@@ -5,6 +5,8 @@ mod folder;
 mod object_store;
 mod postgres;
 mod secret;
+mod services;
+mod sftp_server;
 mod supervised;
 
 pub use broker::Broker;
@@ -12,6 +14,8 @@ pub use folder::{Data, TemporaryFolder};
 pub use object_store::ObjectStore;
 pub use postgres::Postgres;
 pub use secret::Secret;
+pub use services::Services;
+pub use sftp_server::SftpServer;
 
 /// A port of 127.0.0.1 that was free a moment ago, for servers that can't be told to choose one.
 fn free_port() -> anyhow::Result<u16> {

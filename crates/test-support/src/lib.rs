@@ -1,10 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use embedded::{Broker, Data, ObjectStore, Postgres, Secret};
+use embedded::{Broker, Data, ObjectStore, Postgres, Secret, SftpServer};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -74,6 +75,16 @@ pub async fn object_store() -> Bucket {
         secret_access_key: store.secret_access_key.clone(),
         bucket,
     }
+}
+
+/// A fresh SFTP server with an empty folder `/upload`; it ends when it is dropped.
+pub async fn sftp_server() -> SftpServer {
+    on_services_runtime(SftpServer::start(Data::Temporary)).await
+}
+
+/// The same over a folder that the test has.
+pub async fn sftp_server_on(root: PathBuf) -> SftpServer {
+    on_services_runtime(SftpServer::start(Data::Kept(root))).await
 }
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);

@@ -7,28 +7,30 @@ use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use crate::survivors::{Victim, victims_folder};
+
 const TOPIC: &str = "t";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn config(broker: &Broker) -> ClientConfig {
+fn config(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &broker.bootstrap_servers);
+    config.set("bootstrap.servers", servers);
     config
 }
 
-async fn create_topic(broker: &Broker) {
-    let admin: AdminClient<_> = config(broker).create().unwrap();
+async fn create_topic(servers: &str) {
+    let admin: AdminClient<_> = config(servers).create().unwrap();
     let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(1));
     let outcome = admin.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(PATIENCE))).await.unwrap();
     assert!(outcome.iter().all(Result::is_ok), "{outcome:?}");
 }
 
-fn producer(broker: &Broker) -> FutureProducer {
-    config(broker).set("enable.idempotence", "true").set("linger.ms", "5").create().unwrap()
+fn producer(servers: &str) -> FutureProducer {
+    config(servers).set("enable.idempotence", "true").set("linger.ms", "5").create().unwrap()
 }
 
-async fn produce(broker: &Broker, numbers: std::ops::Range<u32>) {
-    let producer = producer(broker);
+async fn produce(servers: &str, numbers: std::ops::Range<u32>) {
+    let producer = producer(servers);
     let payloads: Vec<String> = numbers.map(|n| n.to_string()).collect();
     let sent = payloads.iter().map(|p| producer.send(FutureRecord::to(TOPIC).key("k").payload(p), PATIENCE));
     for outcome in futures::future::join_all(sent).await {
@@ -36,13 +38,30 @@ async fn produce(broker: &Broker, numbers: std::ops::Range<u32>) {
     }
 }
 
+/// The whole topic, read without a group; offsets must have no gap.
+async fn read_all(servers: &str) -> Vec<u32> {
+    let consumer: StreamConsumer = config(servers).set("group.id", "none").create().unwrap();
+    let (start, end) = consumer.fetch_watermarks(TOPIC, 0, PATIENCE).unwrap();
+    assert_eq!(start, 0);
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(TOPIC, 0, Offset::Offset(0)).unwrap();
+    consumer.assign(&from).unwrap();
+    let mut numbers = Vec::new();
+    for offset in 0..end {
+        let message = tokio::time::timeout(PATIENCE, consumer.recv()).await.expect("a record in time").unwrap();
+        assert_eq!(message.offset(), offset);
+        numbers.push(number(&message));
+    }
+    numbers
+}
+
 fn number(message: &impl Message) -> u32 {
     std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap()
 }
 
 /// Joins a group, takes `count` records, and commits after them.
-async fn consume(broker: &Broker, count: usize) -> Vec<u32> {
-    let consumer: StreamConsumer = config(broker)
+async fn consume(servers: &str, count: usize) -> Vec<u32> {
+    let consumer: StreamConsumer = config(servers)
         .set("group.id", "g")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
@@ -65,10 +84,10 @@ async fn consume(broker: &Broker, count: usize) -> Vec<u32> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn produces_consumes_and_lets_a_group_join_quickly() {
     let broker = Broker::start(Data::Temporary).await.unwrap();
-    create_topic(&broker).await;
-    produce(&broker, 0..100).await;
+    create_topic(&broker.bootstrap_servers).await;
+    produce(&broker.bootstrap_servers, 0..100).await;
     let began = Instant::now();
-    assert_eq!(consume(&broker, 60).await, (0..60).collect::<Vec<_>>());
+    assert_eq!(consume(&broker.bootstrap_servers, 60).await, (0..60).collect::<Vec<_>>());
     assert!(began.elapsed() < Duration::from_secs(3), "the first join took {:?}", began.elapsed());
     broker.stop().await;
 }
@@ -78,14 +97,14 @@ async fn a_kept_log_with_its_offsets_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = || Data::Kept(folder.path().join("broker"));
     let broker = Broker::start(data()).await.unwrap();
-    create_topic(&broker).await;
-    produce(&broker, 0..1000).await;
-    assert_eq!(consume(&broker, 400).await.len(), 400);
+    create_topic(&broker.bootstrap_servers).await;
+    produce(&broker.bootstrap_servers, 0..1000).await;
+    assert_eq!(consume(&broker.bootstrap_servers, 400).await.len(), 400);
     broker.stop().await;
 
     let broker = Broker::start(data()).await.unwrap();
-    produce(&broker, 1000..1500).await;
-    let rest = consume(&broker, 1100).await;
+    produce(&broker.bootstrap_servers, 1000..1500).await;
+    let rest = consume(&broker.bootstrap_servers, 1100).await;
     assert_eq!(rest, (400..1500).collect::<Vec<_>>());
 }
 
@@ -93,4 +112,50 @@ async fn a_kept_log_with_its_offsets_is_there_again() {
 async fn two_brokers_have_ports_of_their_own() {
     let (a, b) = (Broker::start(Data::Temporary).await.unwrap(), Broker::start(Data::Temporary).await.unwrap());
     assert_ne!(a.bootstrap_servers, b.bootstrap_servers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_exactly_once_after_a_kill() {
+    const ENOUGH: usize = 3000;
+    if let Some(folder) = victims_folder() {
+        let broker = Broker::start(Data::Kept(folder)).await.unwrap();
+        println!("broker={}", broker.bootstrap_servers);
+        return std::future::pending().await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut victim = Victim::start("broker::what_was_acknowledged_is_there_exactly_once_after_a_kill", folder.path());
+    let servers = victim.value("broker");
+    create_topic(&servers).await;
+    // Small batches, so that there are many transactions to be killed in.
+    let producer: FutureProducer = config(&servers)
+        .set("enable.idempotence", "true")
+        .set("batch.num.messages", "50")
+        .set("message.timeout.ms", "5000")
+        .create()
+        .unwrap();
+    let mut victim = Some(victim);
+    let mut waiting = std::collections::VecDeque::new();
+    let mut acknowledged = 0;
+    for n in 0u32.. {
+        let payload = n.to_string();
+        waiting.push_back(
+            producer.send_result(FutureRecord::to(TOPIC).key("k").payload(&payload)).map_err(|e| e.0).unwrap(),
+        );
+        if waiting.len() < 500 {
+            continue;
+        }
+        if waiting.pop_front().unwrap().await.unwrap().is_err() {
+            break;
+        }
+        acknowledged += 1;
+        if acknowledged >= ENOUGH
+            && let Some(victim) = victim.take()
+        {
+            victim.kill_9();
+        }
+    }
+    let broker = Broker::start(Data::Kept(folder.path().to_owned())).await.unwrap();
+    let numbers = read_all(&broker.bootstrap_servers).await;
+    assert!(numbers.len() >= acknowledged, "{} of {acknowledged} acknowledged records", numbers.len());
+    assert!(numbers.iter().copied().eq(0..u32::try_from(numbers.len()).unwrap()), "{numbers:?}");
 }

@@ -36,8 +36,7 @@ async fn serves_databases_with_a_password_and_stops_quickly() {
 
 /// In a folder that the database's own user may enter.
 fn kept(folder: &tempfile::TempDir) -> Data {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    crate::make_passable(folder.path());
     Data::Kept(folder.path().join("postgres"))
 }
 
