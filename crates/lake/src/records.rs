@@ -79,7 +79,19 @@ mod tests {
         let name = FileName::parse("cdr_data_20240101_120000.csv").unwrap();
         let announcement = Announcement::new(name, Digest::of(b"hello"), 5);
         let json = serde_json::to_string_pretty(&announcement).unwrap();
-        expect![[r#""#]].assert_eq(&json);
+        expect![[r#"
+            {
+              "key": "landing/cdr_data_20240101_120000.csv",
+              "name": "cdr_data_20240101_120000.csv",
+              "source_id": "2cf24dba5fb0a30e",
+              "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+              "bytes": 5,
+              "from_byte": 0,
+              "from_line": 0,
+              "accepted": 0,
+              "rejected": 0
+            }"#]]
+        .assert_eq(&json);
         assert_eq!(serde_json::from_str::<Announcement>(&json).unwrap(), announcement);
     }
 

@@ -231,7 +231,8 @@ impl Lake {
     /// [`Error::NotFound`], and when the store can't be reached or refuses; also when `from` lies at or behind the
     /// object's end, or `len` is 0.
     pub async fn get_range(&self, key: &str, from: u64, len: u64) -> Result<Object, Error> {
-        let last = from.saturating_add(len).saturating_sub(1);
+        // Stores take no position beyond a signed number's.
+        let last = from.saturating_add(len).saturating_sub(1).min(i64::MAX as u64);
         self.get(key, Some(format!("bytes={from}-{last}"))).await
     }
 

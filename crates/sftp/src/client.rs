@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use russh::client::{AuthResult, Handle};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Disconnect, Preferred, cipher};
+use russh::{ChannelMsg, Disconnect, Preferred, cipher};
 use russh_sftp::client::{Config as SftpConfig, RawSftpSession, error::Error as SftpError};
 use russh_sftp::extensions::HardlinkExtension;
-use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
+use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::SshError;
@@ -236,8 +236,11 @@ impl Client {
             // The two requests have the same form: an old and a new path.
             let paths = HardlinkExtension { oldpath: from.to_owned(), newpath: to.to_owned() };
             let paths: Vec<u8> = paths.try_into().map_err(|error| failed(SftpError::from(error)))?;
-            sftp.extended(POSIX_RENAME, paths).await.map_err(failed)?;
-            return Ok(());
+            return match sftp.extended(POSIX_RENAME, paths).await.map_err(failed)? {
+                Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
+                Packet::Status(status) => Err(failed(status.into())),
+                _ => Err(failed(SftpError::UnexpectedPacket)),
+            };
         }
         match sftp.remove(to).await {
             Ok(_) => {}
@@ -291,11 +294,22 @@ async fn open(config: &Config) -> Result<Client, Problem> {
         }
     };
     if let AuthResult::Failure { remaining_methods, .. } = answer {
-        let accepts = remaining_methods.iter().map(String::from).collect::<Vec<_>>().join(", ");
+        let accepts = remaining_methods.iter().map(String::from).collect();
         return Err(Problem::Known(Error::Credentials { user: user.to_owned(), accepts }));
     }
-    let channel = ssh.channel_open_session().await?;
+    let mut channel = ssh.channel_open_session().await?;
     channel.request_subsystem(true, "sftp").await?;
+    loop {
+        match channel.wait().await {
+            Some(ChannelMsg::Success) => break,
+            Some(ChannelMsg::WindowAdjusted { .. }) => {}
+            _ => {
+                let doing = format!("the file protocol to the user {user}");
+                let why = "it has no subsystem sftp for them".to_owned();
+                return Err(Problem::Known(Error::Refused { doing, why }));
+            }
+        }
+    }
     let limits = SftpConfig { request_timeout_secs: REQUEST_TIMEOUT_S, ..SftpConfig::default() };
     let sftp = RawSftpSession::new_with_config(channel.into_stream(), limits);
     let version =

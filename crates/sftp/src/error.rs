@@ -26,14 +26,14 @@ pub enum Error {
     },
     /// The server does not let this user in.
     #[error(
-        "the SFTP server refuses the user {user}: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY (it accepts: \
-         {accepts})"
+        "the SFTP server refuses the user {user}: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY{}",
+        hint(.accepts)
     )]
     Credentials {
         /// `SFTP_USER`.
         user: String,
-        /// The methods that the server would take.
-        accepts: String,
+        /// Other methods that the server would take.
+        accepts: Vec<String>,
     },
     /// The connection broke, or an answer did not come in time.
     #[error("the connection to the SFTP server was lost while {doing}: {why}")]
@@ -93,6 +93,10 @@ impl Error {
             SftpError::UnexpectedPacket => Self::Lost { doing, why: "an answer to another question".to_owned() },
         }
     }
+}
+
+fn hint(accepts: &[String]) -> String {
+    if accepts.is_empty() { String::new() } else { format!(" (it would take: {})", accepts.join(", ")) }
 }
 
 /// What happens on a connection; `connect` adds where it goes.

@@ -1,4 +1,5 @@
 //! The lake against a real S3 protocol.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::time::{Duration, SystemTime};
 
@@ -163,16 +164,28 @@ async fn the_bucket_is_made_once() {
 #[tokio::test]
 async fn errors_say_what_to_do() {
     async fn check(config: Config, transient: bool, expect: Expect) {
-        let error = Lake::connect(&config).get_stream("landing/a").await.unwrap_err();
+        let error = Lake::connect(&config).put_json("landing/a", &1).await.unwrap_err();
         assert_eq!(error.is_transient(), transient);
         expect.assert_eq(&error.to_string());
     }
     let config = config().await;
-    check(config.clone(), false, expect![[r#""#]]).await;
-    check(Config { bucket: "missing".to_owned(), ..config.clone() }, false, expect![[r#""#]]).await;
-    check(Config { secret_access_key: "wrong".to_owned(), ..config.clone() }, false, expect![[r#""#]]).await;
-    check(Config { bucket: "Not a bucket!".to_owned(), ..config.clone() }, false, expect![[r#""#]]).await;
+    expect!["the lake has no object landing/a"]
+        .assert_eq(&Lake::connect(&config).get_stream("landing/a").await.unwrap_err().to_string());
+    check(
+        Config { secret_access_key: "wrong".to_owned(), ..config.clone() },
+        false,
+        expect![
+            "reading landing/a: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"
+        ],
+    )
+    .await;
+    check(
+        Config { bucket: "Not a bucket!".to_owned(), ..config.clone() },
+        false,
+        expect!["reading landing/a: InvalidBucketName; the store refuses the request: see its answer"],
+    )
+    .await;
     let nobody = Config { endpoint: Some("http://127.0.0.1:1".to_owned()), ..config };
-    check(nobody.clone(), true, expect![[r#""#]]).await;
+    check(nobody.clone(), true, expect!["reading landing/a: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111) (is AWS_ENDPOINT_URL_S3 or AWS_REGION right?); it may pass, try again"]).await;
     assert!(!format!("{nobody:?}").contains(&nobody.secret_access_key));
 }
