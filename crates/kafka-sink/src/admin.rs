@@ -41,7 +41,9 @@ pub async fn create_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::R
         if let Some((_, found)) = existing.iter().find(|(topic, _)| topic == name)
             && *found != partitions
         {
-            bail!("topic {name} exists with {found} partitions instead of {partitions}: delete it, or begin a new STREAM_EPOCH with other topics");
+            bail!(
+                "topic {name} exists with {found} partitions instead of {partitions}: delete it, or begin a new STREAM_EPOCH with other topics"
+            );
         }
     }
     let replicas = if brokers >= REPLICAS { REPLICAS } else { 1 };

@@ -130,9 +130,11 @@ impl TryFrom<Variables> for Config {
                 Some(Sasl { mechanism, username, password: Password(password) })
             }
             _ => {
-                return Err("KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD belong together: set all \
+                return Err(
+                    "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD belong together: set all \
                             three or none"
-                    .into());
+                        .into(),
+                );
             }
         };
         let ca = vars.tls_ca.map(|ca| if ca.contains("-----BEGIN") { Ca::Pem(ca) } else { Ca::File(ca) });

@@ -19,8 +19,11 @@ const LOW_WATER_BYTES: usize = BUDGET_BYTES / 4 * 3;
 /// What librdkafka keeps beside a record's key and value (its message structure, allocation overhead).
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
-/// The log says that Kafka doesn't answer once in this time.
-const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// Waiting this long without getting on is worth a line in the log: a healthy cluster acknowledges in milliseconds.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// And then again, while it lasts.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The records of one session that wait for their acknowledgement.
 #[derive(Debug, Default)]
@@ -47,14 +50,9 @@ pub(crate) struct Deliveries {
     queued_bytes: AtomicUsize,
     failure: OnceLock<String>,
     progress: Notify,
-    outage: Mutex<Option<Outage>>,
+    /// What librdkafka last complained about, for the log of whoever waits.
+    complaint: Mutex<String>,
     brokers: String,
-}
-
-#[derive(Debug)]
-struct Outage {
-    since: Instant,
-    said: Instant,
 }
 
 impl Deliveries {
@@ -100,34 +98,30 @@ impl Deliveries {
     }
 
     async fn until(&self, done: impl Fn() -> bool) {
+        let began = Instant::now();
+        let mut patience = QUIET;
         loop {
             // Listen first, look second: a wake-up between the two is not lost.
             let mut progress = std::pin::pin!(self.progress.notified());
             progress.as_mut().enable();
             if done() || self.failure().is_some() {
-                return;
+                break;
             }
-            progress.await;
+            if tokio::time::timeout(patience, progress).await.is_err() {
+                patience = LOG_INTERVAL;
+                let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tracing::warn!(
+                    kafka.brokers = self.brokers,
+                    complaint,
+                    waited_ms = began.elapsed().as_millis(),
+                    "waiting for Kafka"
+                );
+            }
         }
-    }
-
-    fn outage(&self, reason: &str) {
-        let now = Instant::now();
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = outage.as_ref().map(|outage| outage.said);
-        if said.is_none_or(|said| now - said >= OUTAGE_LOG_INTERVAL) {
-            tracing::warn!(kafka.brokers = self.brokers, reason, "Kafka does not answer; waiting for it");
-            let since = outage.as_ref().map_or(now, |outage| outage.since);
-            *outage = Some(Outage { since, said: now });
-        }
-    }
-
-    fn answered(&self) {
-        // Only this thread locks it, but for each record: the uncontended lock is cheaper than the record's delivery.
-        if let Some(outage) = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if patience == LOG_INTERVAL && self.failure().is_none() {
             tracing::info!(
                 kafka.brokers = self.brokers,
-                outage_ms = outage.since.elapsed().as_millis(),
+                waited_ms = began.elapsed().as_millis(),
                 "Kafka answers again"
             );
         }
@@ -146,10 +140,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, session: Arc<Waiting>) {
         let record = match result {
-            Ok(record) => {
-                self.0.answered();
-                record
-            }
+            Ok(record) => record,
             Err((error, record)) => {
                 // Before the count: who sees the count at zero must see the failure.
                 self.0.fail(|| describe(error));
@@ -170,11 +161,14 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.0.outage(reason),
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Authentication) => {
                 self.0.fail(|| format!("{error}: {reason}"));
             }
-            _ => tracing::debug!(error = %error, reason, "librdkafka"),
+            // It goes on trying.
+            _ => {
+                tracing::debug!(error = %error, reason, "librdkafka");
+                reason.clone_into(&mut self.0.complaint.lock().unwrap_or_else(PoisonError::into_inner));
+            }
         }
     }
 }

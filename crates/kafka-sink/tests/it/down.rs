@@ -1,0 +1,90 @@
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kafka_sink::{Config, Sink, SinkError};
+use tokio::net::{TcpSocket, TcpStream};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::PATIENCE;
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn contains(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_down_is_waited_for_and_the_log_says_so() {
+    let log = Log::default();
+    tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).init();
+    let broker = test_support::broker().await;
+    let (_, topic) = crate::sink("down").await;
+
+    // An address that nobody listens on, and nobody else can take.
+    let address = TcpSocket::new_v4().unwrap();
+    address.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = Config::plaintext(address.local_addr().unwrap().to_string());
+    let sink = Sink::new(&config).unwrap();
+    let mut session = sink.session().unwrap();
+    session.send(&topic, b"k", b"v").await.unwrap();
+    let late = session.flush(Some(Duration::from_millis(200))).await;
+    assert!(matches!(late, Err(SinkError::NotInTime { waiting: 1 })), "{late:?}");
+    let is_said = test_support::eventually(PATIENCE, async || log.contains("waiting for Kafka"));
+    tokio::select! {
+        flushed = session.flush(None) => panic!("{flushed:?}"),
+        () = is_said => assert!(log.contains("brokers are down")),
+    }
+
+    let listener = address.listen(16).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(broker).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    session.flush(Some(PATIENCE)).await.unwrap();
+    assert_eq!(crate::read(&topic).await.concat(), ["v"]);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_bytes() {
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let sink = Sink::new(&Config::plaintext(nobody.local_addr().unwrap().to_string())).unwrap();
+    let mut session = sink.session().unwrap();
+    let value = vec![b'x'; 64 << 10];
+    let mut sent_bytes = 0;
+    let more = async {
+        loop {
+            session.send("topic", b"k", &value).await.unwrap();
+            sent_bytes += value.len();
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(500), more).await.unwrap_err();
+    assert!((8 << 20..=16 << 20).contains(&sent_bytes), "{sent_bytes} bytes were queued");
+}

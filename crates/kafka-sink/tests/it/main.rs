@@ -1,0 +1,58 @@
+//! The sink against a broker.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod admin;
+mod down;
+mod order;
+mod rejected;
+
+use std::time::{Duration, Instant};
+
+use kafka_sink::{Config, Sink};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn config() -> Config {
+    Config::plaintext(test_support::broker().await)
+}
+
+/// A sink, and a topic with three partitions.
+async fn sink(topic: &str) -> (Sink, String) {
+    let config = config().await;
+    let topic = test_support::topic(topic);
+    kafka_sink::admin::create_topics(&config, &[(&topic, 3)]).await.unwrap();
+    (Sink::new(&config).unwrap(), topic)
+}
+
+/// All values of each partition.
+async fn read(topic: &str) -> Vec<Vec<String>> {
+    let client = config().await.client();
+    let topic = topic.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = { client }.set("group.id", "reader").create().unwrap();
+        let mut from = TopicPartitionList::new();
+        let mut missing = 0;
+        for partition in 0..3 {
+            from.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
+            missing += consumer.fetch_watermarks(&topic, partition, PATIENCE).unwrap().1;
+        }
+        consumer.assign(&from).unwrap();
+        let mut values = vec![Vec::new(); 3];
+        let began = Instant::now();
+        while missing > 0 {
+            assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
+            // It may return early, with nothing.
+            if let Some(message) = consumer.poll(PATIENCE) {
+                let message = message.unwrap();
+                let value = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+                values[usize::try_from(message.partition()).unwrap()].push(value);
+                missing -= 1;
+            }
+        }
+        values
+    })
+    .await
+    .unwrap()
+}
