@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+
+pub mod event;
+mod http;
+mod invoke;
+mod mapping;
+mod runtime;
+mod schedule;
+mod template;
+
+pub use http::PathPattern;
+pub use invoke::{Call, InProcess, InProcessFunction, Invocation, InvokeError, Invoker, RemoteInvoker};
+pub use mapping::{EventSource, MappingState, MappingStatus, PartitionStatus, Progress, SourceConfig};
+pub use runtime::{Options, Runtime, Status};
+pub use template::{
+    Cluster, Cron, Expression, Finding, Function, Later, Mapping, Origin, Parameters, Route, Rules, Schedule, Severity,
+    StartingPosition, Template, TemplateError, parse_parameter,
+};
