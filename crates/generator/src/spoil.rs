@@ -37,7 +37,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A file with its faults: `clean` is its header and rows, each with its `\n`, no value quoted.
 ///
 /// # Errors
-/// None that the encoders' writing to memory could have.
+/// Those of the encoders, which write to memory.
 pub(crate) fn spoil(clean: &[u8], record_type: RecordType, faults: &FileFaults) -> io::Result<Vec<u8>> {
     let shape = &faults.shape;
     let mut lines = clean.split(|&byte| byte == b'\n');
@@ -73,7 +73,7 @@ pub(crate) fn spoil(clean: &[u8], record_type: RecordType, faults: &FileFaults) 
     }
     if let Some((row, draw)) = cut {
         let row = shape.arrange(row).join(&b',');
-        // Before the last comma, so that a field is missing whatever the column's order; never at once.
+        // Before the last comma, so that a field is missing in any order of columns; at least a byte is left.
         let end = row.iter().rposition(|&byte| byte == b',').unwrap_or(1);
         out.extend_from_slice(&row[..1 + draw as usize % end]);
     }

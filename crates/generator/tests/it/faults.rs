@@ -104,7 +104,8 @@ async fn the_manifest_says_what_the_parser_finds() {
         unterminated_quote 4401
         wrong_field_count 8535
         zstd 9
-    "#]].assert_eq(&manifest_is_true(1, 0.5, 60_000).await);
+    "#]]
+    .assert_eq(&manifest_is_true(1, 0.5, 60_000).await);
 }
 
 #[tokio::test]

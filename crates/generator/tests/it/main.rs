@@ -8,6 +8,7 @@ mod options;
 mod places;
 mod records;
 mod resume;
+mod topics;
 
 use generator::Options;
 

@@ -80,7 +80,6 @@ async fn a_run_needs_a_place() {
     expect!["there is nowhere to write to: name a sink"].assert_eq(&error.to_string());
 }
 
-/// The topics are tried out with a broker by the demo; here, that a run with faults does not silently lose them.
 #[tokio::test]
 async fn topics_get_no_faults() {
     let folder = tempfile::tempdir().unwrap();
