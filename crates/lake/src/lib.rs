@@ -9,7 +9,7 @@ mod store;
 mod upload;
 
 pub use config::Config;
-pub use digest::Digest;
+pub use digest::{Digest, Hasher, InvalidDigest};
 pub use error::Error;
 pub use records::{Announcement, FileResult};
 pub use store::{Head, Lake, Listed, Metadata, Object, Put};

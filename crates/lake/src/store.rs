@@ -11,7 +11,8 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
@@ -86,15 +87,16 @@ pub struct Object {
 
 impl Object {
     /// The bytes as they arrive.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + Unpin {
+    pub fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
         let Self { key, body, .. } = self;
-        Box::pin(stream::try_unfold((body, key), |(mut body, key)| async move {
+        stream::try_unfold((body, key), |(mut body, key)| async move {
             match body.try_next().await {
                 Ok(Some(bytes)) => Ok(Some((bytes, (body, key)))),
                 Ok(None) => Ok(None),
                 Err(error) => Err(Error::interrupted(format!("reading {key}"), error)),
             }
-        }))
+        })
+        .boxed()
     }
 
     /// The bytes as a reader, for decompression.
@@ -163,7 +165,7 @@ impl Lake {
     /// # Errors
     /// When the store can't be reached or refuses.
     pub async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: Metadata<'_>) -> Result<Put, Error> {
-        settle(async || {
+        settle(|| {
             self.client
                 .put_object()
                 .bucket(&self.bucket)
@@ -172,7 +174,6 @@ impl Lake {
                 .set_metadata(Some(owned(metadata)))
                 .body(ByteStream::from(bytes.clone()))
                 .send()
-                .await
         })
         .await
         .map_err(|error| Error::from_sdk(format!("putting {key}"), error))
@@ -267,16 +268,12 @@ impl Lake {
     }
 
     /// The objects whose names begin with `prefix`, in the names' byte order, a page at a time.
-    pub fn list(&self, prefix: &str) -> impl Stream<Item = Result<Listed, Error>> + Send + Unpin {
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, Error>> {
         self.list_after(prefix, None)
     }
 
     /// [`Lake::list`], beginning behind the name `after`.
-    pub fn list_after(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-    ) -> impl Stream<Item = Result<Listed, Error>> + Send + Unpin {
+    pub fn list_after(&self, prefix: &str, after: Option<&str>) -> BoxStream<'static, Result<Listed, Error>> {
         let pages = self
             .client
             .list_objects_v2()
@@ -293,23 +290,23 @@ impl Lake {
                 None => Ok(None),
             }
         });
-        Box::pin(
-            pages
-                .map_ok(|page| {
-                    let objects = page.contents.unwrap_or_default().into_iter();
-                    stream::iter(
-                        objects.filter_map(|object| Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))),
-                    )
-                })
-                .try_flatten(),
-        )
+        pages
+            .map_ok(|page| {
+                let objects = page.contents.unwrap_or_default().into_iter();
+                stream::iter(
+                    objects.filter_map(|object| Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))),
+                )
+            })
+            .try_flatten()
+            .boxed()
     }
 }
 
 /// Sends a conditional request until its condition is decided.
-pub(crate) async fn settle<T, E>(
-    request: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
-) -> Result<Put, SdkError<E, HttpResponse>> {
+pub(crate) async fn settle<T, E, F>(request: impl Fn() -> F) -> Result<Put, SdkError<E, HttpResponse>>
+where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
     let mut attempt = 1;
     loop {
         let error = match request().await {

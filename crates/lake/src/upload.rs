@@ -5,10 +5,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt, future};
-use sha2::{Digest as _, Sha256};
 
 use crate::store::{owned, settle};
-use crate::{Digest, Error, Lake, Metadata, Put};
+use crate::{Digest, Error, Hasher, Lake, Metadata, Put};
 
 /// A part of a large object: two are in memory at once. The service's smallest is 5 MiB.
 const PART_BYTES: usize = 8 << 20;
@@ -52,14 +51,14 @@ impl Lake {
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
-        let mut parts = Parts { stream: Box::pin(stream), pending: Bytes::new(), sha256: Sha256::new(), bytes: 0 };
+        let mut parts = Parts { stream: Box::pin(stream), pending: Bytes::new(), sha256: Hasher::default(), bytes: 0 };
         let first = parts.next().await.map_err(PutError::Source)?;
         let put = if first.last {
             self.put_if_absent(key, first.bytes, metadata).await?
         } else {
             self.put_parts(key, first, &mut parts, metadata).await?
         };
-        Ok(Stored { put, sha256: Digest(parts.sha256.finalize().into()), bytes: parts.bytes })
+        Ok(Stored { put, sha256: parts.sha256.finish(), bytes: parts.bytes })
     }
 
     async fn put_parts<S, E>(
@@ -135,7 +134,7 @@ impl Upload<'_> {
 
     async fn complete(&self, parts: Vec<CompletedPart>) -> Result<Put, Error> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let completed = settle(async || {
+        let completed = settle(|| {
             self.lake
                 .client
                 .complete_multipart_upload()
@@ -145,7 +144,6 @@ impl Upload<'_> {
                 .if_none_match("*")
                 .multipart_upload(parts.clone())
                 .send()
-                .await
         })
         .await;
         match completed {
@@ -180,7 +178,7 @@ struct Parts<S> {
     stream: Pin<Box<S>>,
     /// Read, and not yet in a part.
     pending: Bytes,
-    sha256: Sha256,
+    sha256: Hasher,
     bytes: u64,
 }
 
@@ -224,7 +222,7 @@ mod tests {
     async fn cut(chunks: &[usize]) -> Vec<usize> {
         let stream =
             futures::StreamExt::map(futures::stream::iter(chunks), |&len| Ok::<_, ()>(Bytes::from(vec![7; len])));
-        let mut parts = Parts { stream: Box::pin(stream), pending: Bytes::new(), sha256: Sha256::new(), bytes: 0 };
+        let mut parts = Parts { stream: Box::pin(stream), pending: Bytes::new(), sha256: Hasher::default(), bytes: 0 };
         let mut lengths = Vec::new();
         loop {
             let part = parts.next().await.unwrap();

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt, future};
 use russh::client::{AuthResult, Handle};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect, Preferred, cipher};
@@ -142,10 +143,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::Lost`]; in the stream also [`Error::Changed`].
-    pub async fn read(
-        &self,
-        path: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static, Error> {
+    pub async fn read(&self, path: &str) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let path: Arc<str> = path.into();
         let session = Arc::clone(&self.session);
         let failed = |error| Error::from_sftp(format!("opening {path}"), &path, error);
@@ -170,7 +168,7 @@ impl Client {
             }
         });
         let stream = chunks.buffered(READS_IN_FLIGHT).chain(stream::once(close));
-        Ok(Box::pin(stream.try_filter_map(async |chunk| Ok(chunk))))
+        Ok(stream.try_filter_map(future::ok).boxed())
     }
 
     /// Writes a file that appears whole or not at all: under a temporary name first (`.NAME.part`, which pollers

@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use kafka_sink::Session;
+use lake::{Announcement, names};
+use lambda_boot::Deadline;
+
+use crate::Deps;
+use crate::copy::Landed;
+
+/// Left for the markers, once Kafka has answered.
+const MARKER_MARGIN: Duration = Duration::from_secs(3);
+/// Markers on their way at once.
+const MARKERS_IN_FLIGHT: usize = 16;
+
+/// Announces landed files in the given order and, once Kafka has them all, marks them as announced. Where it ends in
+/// between, they are announced again later: the topic's readers know a file by its source id.
+pub(crate) async fn announce(
+    deps: &Deps,
+    session: &mut Session,
+    landed: &[Landed],
+    deadline: Deadline,
+) -> anyhow::Result<()> {
+    for Landed { name, marker, .. } in landed {
+        let announcement = Announcement::new(*name, marker.sha256, marker.bytes);
+        let json = serde_json::to_vec(&announcement)?;
+        session.send(&deps.settings.landed_files, name.as_str().as_bytes(), &json).await?;
+    }
+    let within = deadline.remaining().map(|left| left.saturating_sub(MARKER_MARGIN));
+    session.flush(within).await.context("landed files could not be announced")?;
+
+    let marks = stream::iter(landed.to_vec()).map(|Landed { name, marker, .. }| {
+        let lake = deps.lake.clone();
+        async move {
+            lake.put_json_if_absent(&names::announced(name.as_str()), &marker).await?;
+            Ok::<_, lake::Error>((name, marker))
+        }
+    });
+    let mut marks = marks.buffer_unordered(MARKERS_IN_FLIGHT);
+    while let Some((name, marker)) = marks.try_next().await? {
+        deps.known.announced(name, marker);
+    }
+    Ok(())
+}
