@@ -1,1 +1,170 @@
 #![doc = include_str!("../README.md")]
+
+mod answer;
+mod ask;
+pub mod auth;
+mod config;
+/// The HTTP API's event (payload format 2.0) and the answer it wants.
+pub mod gateway;
+mod problem;
+mod route;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lambda_boot::{Deadline, Handler, Vars};
+use telecom::{Day, Msisdn, Tariff};
+use usage_store::Store;
+
+pub use answer::answer;
+pub use ask::{Ask, Form};
+pub use auth::hash_password;
+pub use config::Config;
+pub use problem::Problem;
+pub use route::{Resource, Route};
+
+use auth::{Authenticator, User};
+use gateway::{Request, Response};
+
+/// What a request needs.
+pub struct Deps {
+    store: Store,
+    tariff: Tariff,
+    users: Authenticator,
+}
+
+/// The longest wait for the store or a hash; a request that takes longer is better asked again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Whose usage is read to see whether the store answers: no country's numbers begin so.
+const NOBODY: Msisdn = match Msisdn::from_u64(99_999) {
+    Ok(msisdn) => msisdn,
+    Err(_) => panic!("this has five digits"),
+};
+
+/// Kept of the sandbox's time for the answer that says so.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+
+impl Deps {
+    /// The store's clients. Users in a secret are read when the first request comes.
+    ///
+    /// # Errors
+    /// When the store can't be used.
+    pub async fn connect(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            store: Store::connect(&config.usage_store)?,
+            tariff: config.tariff.clone(),
+            users: Authenticator::new(config.users.clone()),
+        })
+    }
+}
+
+/// The function in its outermost form: HTTP API events in, answers out.
+///
+/// # Errors
+/// When the configuration is wrong or the store can't be used.
+pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
+    let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
+    Ok(lambda_boot::handler(deps, |deps, invocation| async move {
+        let request = gateway::read(&invocation.payload)?;
+        gateway::write(&handle(&deps, &request, invocation.deadline).await?)
+    }))
+}
+
+/// Answers one request and logs one line about it; problems are answers too.
+///
+/// # Errors
+/// Never in practice: answers always have a JSON form.
+pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response> {
+    let started = Instant::now();
+    let mut seen = Seen::default();
+    let result = respond(deps, request, deadline, &mut seen).await;
+    seen.log(request, result.as_ref().err(), started.elapsed());
+    let mut response = match result {
+        Ok(body) => Response::json(body),
+        Err(problem) => problem.response()?,
+    };
+    if request.method == "HEAD" {
+        response.body.clear();
+    }
+    Ok(response)
+}
+
+async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut Seen) -> Result<String, Problem> {
+    let route = Route::find(&request.method, &request.path)?;
+    seen.route = route.path();
+    let Route::Usage(resource) = route else {
+        // The cheapest read there is: one day of one subscriber who can't have any usage then.
+        in_time(deadline, "the store", deps.store.usage_of(NOBODY, Day::MIN, Day::MIN)).await?;
+        return Ok(r#"{"status":"ok"}"#.into());
+    };
+    let user = in_time(deadline, "the users", deps.users.authenticate(request.authorization.as_deref())).await?;
+    let user = seen.user.insert(user.ok_or(Problem::Unauthorized)?);
+    let ask = Ask::parse(&resource, &request.query)?;
+    seen.msisdn = Some(ask.msisdn);
+    if !user.may_see(ask.msisdn) {
+        return Err(Problem::OutOfScope);
+    }
+    let rows = in_time(deadline, "the store", deps.store.usage_of(ask.msisdn, ask.from, ask.to)).await?;
+    answer(&ask, &rows, &deps.tariff).map_err(|error| Problem::Unavailable(error.into()))
+}
+
+/// Waits for what the request needs, but leaves time for the answer.
+async fn in_time<T, E: Into<anyhow::Error>>(
+    deadline: Deadline,
+    what: &str,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, Problem> {
+    let wait = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(ANSWER_TIME).min(MAX_WAIT));
+    let result = match tokio::time::timeout(wait, future).await {
+        Ok(result) => result.map_err(|error| error.into().context(format!("{what} can't be read"))),
+        Err(_) => Err(anyhow::anyhow!("{what}: no answer within {wait:?}")),
+    };
+    result.map_err(Problem::Unavailable)
+}
+
+/// What the log says about a request.
+#[derive(Default)]
+struct Seen {
+    route: &'static str,
+    user: Option<Arc<User>>,
+    msisdn: Option<Msisdn>,
+}
+
+impl Seen {
+    fn log(&self, request: &Request, problem: Option<&Problem>, duration: Duration) {
+        let status = problem.map_or(200, Problem::status);
+        let (method, route) = (request.method.as_str(), self.route);
+        let user = self.user.as_ref().map(|user| user.name());
+        let msisdn = self.msisdn.map(|msisdn| msisdn.masked().to_string());
+        let duration_ms = duration.as_millis() as u64;
+        if let Some(Problem::Unavailable(error)) = problem {
+            let error = format!("{error:#}");
+            tracing::error!(
+                http.request_id = request.id,
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                user,
+                msisdn,
+                duration_ms,
+                error,
+                "no answer"
+            );
+        } else {
+            let problem = problem.map(Problem::name);
+            tracing::info!(
+                http.request_id = request.id,
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                user,
+                msisdn,
+                duration_ms,
+                problem,
+                "answered"
+            );
+        }
+    }
+}

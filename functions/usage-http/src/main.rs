@@ -1,2 +1,6 @@
-//! stub
-fn main() {}
+//! The function's process: everything is in the library.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    lambda_boot::run(usage_http::boot).await
+}

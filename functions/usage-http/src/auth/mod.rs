@@ -1,0 +1,274 @@
+//! Who asks, and whose usage they may see: HTTP basic authentication against argon2id hashes.
+//!
+//! - A right password is hashed once per process and user; after that its keyed digest is remembered for
+//!   [`VERIFIED_FOR`]. A wrong one is never remembered, and costs a hash every time.
+//! - A user who doesn't exist costs a hash too, so that time doesn't tell who does.
+//! - Hashes run off the async threads, and together use at most [`HASHING_MEMORY_KIB`].
+
+mod password;
+mod secret;
+mod users;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, Semaphore};
+
+pub use password::hash_password;
+pub use secret::SecretSource;
+pub use users::{InvalidUsers, Scope, User, Users};
+
+/// How long a verified password is trusted without hashing it again.
+const VERIFIED_FOR: Duration = Duration::from_secs(300);
+
+/// How long users read from a secret are used before they are read again: a withdrawn user is out after this time.
+const USERS_FRESH_FOR: Duration = Duration::from_secs(300);
+
+/// What all running hashes may use together: half of the function's 128 MB.
+const HASHING_MEMORY_KIB: u32 = 64 * 1024;
+
+/// The most bytes of name and password together; an API's whole header section is 10 kB.
+const MAX_CREDENTIALS_BYTES: usize = 1024;
+
+/// Padding may be left out, as some clients do.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Where `API_USERS` says that the users are.
+#[derive(Clone, Debug)]
+pub enum UsersSource {
+    /// In the variable itself.
+    Inline(Arc<Users>),
+    /// In a secret.
+    Secret(SecretSource),
+}
+
+/// Checks credentials.
+pub struct Authenticator {
+    source: UsersSource,
+    fresh: Mutex<Option<(Instant, Arc<Users>)>>,
+    hashing: Arc<Semaphore>,
+    /// Makes the remembered digests worthless outside this process.
+    key: [u8; 32],
+}
+
+impl Authenticator {
+    /// An authenticator for the users of `source`, which is read when the first request comes.
+    #[must_use]
+    pub fn new(source: UsersSource) -> Self {
+        let hashing = Arc::new(Semaphore::new(HASHING_MEMORY_KIB as usize));
+        Self { source, fresh: Mutex::default(), hashing, key: rand::random() }
+    }
+
+    /// The user whose credentials these are; `None` where they are missing or wrong.
+    ///
+    /// # Errors
+    /// When the users can't be read.
+    pub async fn authenticate(&self, authorization: Option<&str>) -> anyhow::Result<Option<Arc<User>>> {
+        let Some(credentials) = authorization.and_then(Credentials::parse) else { return Ok(None) };
+        let users = self.users(Instant::now()).await?;
+        let user = users.find(&credentials.name);
+        let digest = self.digest(&credentials);
+        let verified = || user.filter(|user| user.is_verified(&digest, Instant::now())).cloned();
+        if let Some(user) = verified() {
+            return Ok(Some(user));
+        }
+        let hash = user.unwrap_or(users.decoy()).hash().clone();
+        let memory = Arc::clone(&self.hashing).acquire_many_owned(hash.memory_kib()).await?;
+        // Another request with the same password may have been first.
+        if let Some(user) = verified() {
+            return Ok(Some(user));
+        }
+        // The permit goes along: a hash whose request is given up still runs to its end.
+        let right = tokio::task::spawn_blocking(move || {
+            let right = hash.verify(&credentials.password);
+            drop(memory);
+            right
+        })
+        .await?;
+        Ok(user.filter(|_| right).map(|user| {
+            user.remember(digest, Instant::now() + VERIFIED_FOR);
+            Arc::clone(user)
+        }))
+    }
+
+    async fn users(&self, now: Instant) -> anyhow::Result<Arc<Users>> {
+        let source = match &self.source {
+            UsersSource::Inline(users) => return Ok(Arc::clone(users)),
+            UsersSource::Secret(source) => source,
+        };
+        // Held while the secret is read, so that it is read once.
+        let mut fresh = self.fresh.lock().await;
+        if let Some((read_at, users)) = &*fresh
+            && now.duration_since(*read_at) < USERS_FRESH_FOR
+        {
+            return Ok(Arc::clone(users));
+        }
+        let users = Arc::new(source.read().await?);
+        *fresh = Some((now, Arc::clone(&users)));
+        Ok(users)
+    }
+
+    fn digest(&self, credentials: &Credentials) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.key);
+        digest.update(credentials.name.len().to_le_bytes());
+        digest.update(&credentials.name);
+        digest.update(&credentials.password);
+        digest.finalize().into()
+    }
+}
+
+/// What a client says in its `Authorization` header (RFC 7617).
+struct Credentials {
+    name: String,
+    password: String,
+}
+
+impl Credentials {
+    fn parse(header: &str) -> Option<Self> {
+        let (scheme, encoded) = header.trim().split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > MAX_CREDENTIALS_BYTES {
+            return None;
+        }
+        let decoded = String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?;
+        let (name, password) = decoded.split_once(':')?;
+        Some(Self { name: name.to_owned(), password: password.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::{Argon2, Params, PasswordHasher};
+
+    use super::*;
+
+    /// As cheap as argon2id can be.
+    fn users(names_and_passwords: &[(&str, &str)]) -> String {
+        let cheap =
+            Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        let user = |(name, password): &(&str, &str)| {
+            let hash = cheap.hash_password(password.as_bytes()).unwrap().to_string();
+            serde_json::json!({"user": name, "password_hash": hash, "msisdns": "*"})
+        };
+        serde_json::Value::from_iter(names_and_passwords.iter().map(user)).to_string()
+    }
+
+    fn basic(credentials: &str) -> String {
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+    }
+
+    fn authenticator(users_json: &str) -> Authenticator {
+        Authenticator::new(UsersSource::Inline(Arc::new(Users::parse(users_json).unwrap())))
+    }
+
+    async fn name(authenticator: &Authenticator, header: &str) -> Option<String> {
+        let user = authenticator.authenticate(Some(header)).await.unwrap();
+        user.map(|user| user.name().to_owned())
+    }
+
+    #[tokio::test]
+    async fn right_credentials_name_their_user() {
+        let users = authenticator(&users(&[("ops", "pa:ss"), ("shop", "héllo")]));
+        assert_eq!(name(&users, &basic("ops:pa:ss")).await.as_deref(), Some("ops"));
+        assert_eq!(name(&users, &basic("shop:héllo")).await.as_deref(), Some("shop"));
+        assert_eq!(name(&users, "bAsIc b3BzOnBhOnNz").await.as_deref(), Some("ops"));
+        let unpadded = basic("shop:héllo").trim_end_matches('=').to_owned();
+        assert_eq!(name(&users, &unpadded).await.as_deref(), Some("shop"));
+    }
+
+    #[tokio::test]
+    async fn everything_else_is_nobody() {
+        let users = authenticator(&users(&[("ops", "pass"), ("shop", "word")]));
+        for header in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic ???",
+            "Basic b3Bz",
+            "Basic /w==",
+            "Bearer b3BzOnBhc3M=",
+            &basic("ops:"),
+            &basic("ops:word"),
+            &basic("ops:pass "),
+            &basic("OPS:pass"),
+            &basic("nobody:pass"),
+            &basic(":pass"),
+            &format!("{}, {}", basic("ops:pass"), basic("ops:pass")),
+            &basic(&format!("ops:{}", "x".repeat(MAX_CREDENTIALS_BYTES))),
+        ] {
+            assert_eq!(name(&users, header).await, None, "{header}");
+        }
+        assert!(users.authenticate(None).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn only_verified_credentials_are_not_hashed_again() {
+        let users = authenticator(&users(&[("ops", "pass"), ("shop", "word")]));
+        assert!(name(&users, &basic("ops:pass")).await.is_some());
+        assert!(name(&users, &basic("shop:pass")).await.is_none());
+        // From now on nothing can be hashed.
+        users.hashing.close();
+        assert!(name(&users, &basic("ops:pass")).await.is_some());
+        for credentials in ["ops:wrong", "shop:pass", "shop:word", "nobody:pass"] {
+            assert!(users.authenticate(Some(&basic(credentials))).await.is_err(), "{credentials} costs a hash");
+        }
+    }
+
+    #[tokio::test]
+    async fn verified_credentials_are_trusted_for_a_while() {
+        let json = users(&[("ops", "pass")]);
+        let users = authenticator(&json);
+        assert!(name(&users, &basic("ops:pass")).await.is_some());
+        let UsersSource::Inline(list) = &users.source else { unreachable!() };
+        let digest = users.digest(&Credentials { name: "ops".into(), password: "pass".into() });
+        let ops = list.find("ops").unwrap();
+        assert!(ops.is_verified(&digest, Instant::now()));
+        assert!(!ops.is_verified(&digest, Instant::now() + VERIFIED_FOR));
+        let other_process = authenticator(&json);
+        assert_ne!(other_process.digest(&Credentials { name: "ops".into(), password: "pass".into() }), digest);
+    }
+
+    #[tokio::test]
+    async fn many_at_once_stay_within_the_memory() {
+        let costly = Params::new(HASHING_MEMORY_KIB / 4, 1, 1, None).unwrap();
+        let hash =
+            Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, costly).hash_password(b"pass").unwrap();
+        let users = authenticator(
+            &serde_json::json!([{"user": "ops", "password_hash": hash.to_string(), "msisdns": "*"}]).to_string(),
+        );
+        let (users, header) = (Arc::new(users), basic("ops:pass"));
+        let requests = (0..8).map(|_| {
+            let (users, header) = (Arc::clone(&users), header.clone());
+            tokio::spawn(async move { name(&users, &header).await })
+        });
+        for request in requests.collect::<Vec<_>>() {
+            assert_eq!(request.await.unwrap().as_deref(), Some("ops"));
+        }
+        assert_eq!(users.hashing.available_permits(), HASHING_MEMORY_KIB as usize);
+    }
+
+    #[tokio::test]
+    async fn users_in_a_secret_are_read_again_after_a_while() {
+        let first = users(&[("ops", "pass")]);
+        let second = users(&[("shop", "word")]);
+        let (port, extension) = secret::tests::extension(vec![(200, first), (200, second), (400, String::new())]).await;
+        let source = SecretSource { arn: "arn:aws:secretsmanager:x".into(), port, token: "token".into() };
+        let authenticator = Authenticator::new(UsersSource::Secret(source));
+        let knows = async |user: &str, later: Duration| {
+            authenticator.users(Instant::now() + later).await.map(|users| users.find(user).is_some()).ok()
+        };
+        assert_eq!(knows("ops", Duration::ZERO).await, Some(true));
+        assert_eq!(knows("ops", USERS_FRESH_FOR / 2).await, Some(true));
+        assert_eq!(knows("ops", USERS_FRESH_FOR * 2).await, Some(false));
+        assert_eq!(knows("shop", USERS_FRESH_FOR * 2).await, Some(true));
+        assert_eq!(knows("shop", USERS_FRESH_FOR * 4).await, None, "users that can't be read again are not trusted");
+        extension.await.unwrap();
+    }
+}

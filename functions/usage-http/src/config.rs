@@ -1,0 +1,157 @@
+use std::fmt;
+use std::sync::Arc;
+
+use lambda_boot::{VarError, Vars};
+use serde::Deserialize;
+use telecom::Tariff;
+
+use crate::auth::{SecretSource, Users, UsersSource};
+
+/// What the environment says.
+pub struct Config {
+    /// The store's URL, which may hold a password.
+    pub usage_store: String,
+    /// The prices.
+    pub tariff: Tariff,
+    /// Who may ask.
+    pub users: UsersSource,
+}
+
+impl Config {
+    /// Reads `USAGE_STORE`, `API_USERS` and `TARIFF`, and, for users in a secret, where its extension listens.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or malformed, and never shows what it holds.
+    pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
+        let Environment { usage_store, tariff, api_users, extension_port, session_token } = vars.read()?;
+        let users = match api_users {
+            ApiUsers::Here(users) => UsersSource::Inline(users),
+            ApiUsers::InSecret(arn) => {
+                UsersSource::Secret(SecretSource { arn, port: extension_port, token: session_token })
+            }
+        };
+        Ok(Self { usage_store, tariff: tariff.0, users })
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("users", &self.users).field("tariff", &self.tariff).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Environment {
+    #[serde(rename = "USAGE_STORE")]
+    usage_store: String,
+    #[serde(rename = "TARIFF", default = "PricesInForce::standard")]
+    tariff: PricesInForce,
+    #[serde(rename = "API_USERS")]
+    api_users: ApiUsers,
+    #[serde(rename = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", default = "extension_port")]
+    extension_port: u16,
+    #[serde(rename = "AWS_SESSION_TOKEN", default)]
+    session_token: String,
+}
+
+/// The extension's default.
+fn extension_port() -> u16 {
+    2773
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+enum ApiUsers {
+    Here(Arc<Users>),
+    InSecret(String),
+}
+
+impl TryFrom<String> for ApiUsers {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim();
+        if text.starts_with("arn:") {
+            if text.split(':').nth(2) != Some("secretsmanager") {
+                return Err("this ARN is not that of a secret (arn:aws:secretsmanager:…)".into());
+            }
+            return Ok(Self::InSecret(text.to_owned()));
+        }
+        Users::parse(text).map(|users| Self::Here(Arc::new(users))).map_err(|error| error.to_string())
+    }
+}
+
+/// A tariff given as JSON, or as the path of a file with it.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct PricesInForce(Tariff);
+
+impl PricesInForce {
+    fn standard() -> Self {
+        Self(Tariff::standard())
+    }
+}
+
+impl TryFrom<String> for PricesInForce {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let json =
+            if is_json { text } else { std::fs::read_to_string(&text).map_err(|error| format!("{text}: {error}"))? };
+        Tariff::parse(&json).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    const USERS: &str = r#"[{"user":"ops","password_hash":"$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g","msisdns":"*"}]"#;
+    const STORE: (&str, &str) = ("USAGE_STORE", "postgres://u:secret@h/d");
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:trunkline-users-AbCdEf";
+
+    fn check(vars: &[(&str, &str)], expect: Expect) {
+        match Config::from_vars(&vars.iter().copied().collect()) {
+            Ok(config) => expect.assert_eq(&format!("{:?}", config.users)),
+            Err(error) => expect.assert_eq(&error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_environment_is_read_once_and_wrong_variables_are_named() {
+        check(&[STORE, ("API_USERS", USERS)], expect![[r#"Inline([User { name: "ops", scope: All, .. }])"#]]);
+        check(
+            &[STORE, ("API_USERS", ARN), ("AWS_SESSION_TOKEN", "secret")],
+            expect![[
+                r#"Secret(SecretSource { arn: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:trunkline-users-AbCdEf", port: 2773, .. })"#
+            ]],
+        );
+        check(
+            &[STORE, ("API_USERS", ARN), ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "80000")],
+            expect!["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is malformed: number too large to fit in target type"],
+        );
+        check(
+            &[STORE, ("API_USERS", "arn:aws:ssm:eu-west-1:123456789012:parameter/users")],
+            expect!["API_USERS is malformed: this ARN is not that of a secret (arn:aws:secretsmanager:…)"],
+        );
+        check(&[STORE], expect!["API_USERS is missing: set this environment variable"]);
+        check(&[("API_USERS", USERS)], expect!["USAGE_STORE is missing: set this environment variable"]);
+        check(
+            &[STORE, ("API_USERS", "ops:secret")],
+            expect![[
+                r#"API_USERS is malformed: expected [{"user": "…", "password_hash": "$argon2id$…", "msisdns": "*" or ["2782*", …]}, …]; see line 1 column 1"#
+            ]],
+        );
+        check(
+            &[STORE, ("API_USERS", USERS), ("TARIFF", "/nowhere/tariff.json")],
+            expect!["TARIFF is malformed: /nowhere/tariff.json: No such file or directory (os error 2)"],
+        );
+        check(
+            &[STORE, ("API_USERS", USERS), ("TARIFF", "{}")],
+            expect!["TARIFF is malformed: the tariff is not valid: missing field `rows` at line 1 column 2"],
+        );
+    }
+}

@@ -1,0 +1,182 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What we read of an HTTP API event (payload format 2.0).
+///
+/// It is read by hand, since a URL is the client's: `lambda_http` 1.3 builds an `http::Uri` from it and panics where
+/// that fails (`?msisdn=<27…>`), which ends the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `HEAD`, ….
+    pub method: String,
+    /// The path without the stage; percent-encoding is left as it came.
+    pub path: String,
+    /// The query without its `?`, percent-encoded.
+    pub query: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The API's own name for this request.
+    pub id: String,
+}
+
+/// An answer before it becomes the API's JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Lower-case names, each once.
+    pub headers: BTreeMap<&'static str, Cow<'static, str>>,
+    /// UTF-8 text.
+    pub body: String,
+}
+
+impl Response {
+    /// A good answer.
+    #[must_use]
+    pub fn json(body: String) -> Self {
+        let headers = [("content-type", "application/json".into()), ("cache-control", "no-store".into())].into();
+        Self { status: 200, headers, body }
+    }
+}
+
+/// The stage that has no part in the path.
+const DEFAULT_STAGE: &str = "$default";
+
+/// Reads an event.
+///
+/// # Errors
+/// When the payload is not an HTTP API event: the function is wired to something else.
+pub fn read(payload: &[u8]) -> anyhow::Result<Request> {
+    let event: Event<'_> = serde_json::from_slice(payload)
+        .map_err(|error| anyhow::anyhow!("this is not an HTTP API event of payload format 2.0: {error}"))?;
+    anyhow::ensure!(
+        event.version == "2.0",
+        "the event has payload format {}: set PayloadFormatVersion to \"2.0\"",
+        event.version
+    );
+    let stage = event.request_context.stage.unwrap_or(Cow::Borrowed(DEFAULT_STAGE));
+    let path = match event.raw_path.strip_prefix('/').and_then(|path| path.strip_prefix(stage.as_ref())) {
+        Some(path) if path.starts_with('/') && stage != DEFAULT_STAGE => path.to_owned(),
+        _ => event.raw_path.into_owned(),
+    };
+    let mut headers = event.headers.unwrap_or_default().into_iter();
+    Ok(Request {
+        method: event.request_context.http.method.into_owned(),
+        path,
+        query: event.raw_query_string.unwrap_or_default().into_owned(),
+        authorization: headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value),
+        id: event.request_context.request_id.unwrap_or_default().into_owned(),
+    })
+}
+
+/// Writes the answer as the API wants it.
+///
+/// # Errors
+/// Never in practice: maps of strings always have a JSON form.
+pub fn write(response: &Response) -> anyhow::Result<Bytes> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<'a> {
+        status_code: u16,
+        headers: &'a BTreeMap<&'static str, Cow<'static, str>>,
+        body: &'a str,
+        is_base64_encoded: bool,
+    }
+    let answer = Answer {
+        status_code: response.status,
+        headers: &response.headers,
+        body: &response.body,
+        is_base64_encoded: false,
+    };
+    Ok(Bytes::from(serde_json::to_vec(&answer)?))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    raw_path: Cow<'a, str>,
+    #[serde(borrow)]
+    raw_query_string: Option<Cow<'a, str>>,
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(borrow)]
+    request_context: RequestContext<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext<'a> {
+    #[serde(borrow)]
+    http: Http<'a>,
+    #[serde(borrow)]
+    stage: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    request_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Http<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(event: &str, expect: Expect) {
+        match read(event.as_bytes()) {
+            Ok(request) => expect.assert_eq(&format!("{request:?}")),
+            Err(error) => expect.assert_eq(&format!("{error:#}")),
+        }
+    }
+
+    #[test]
+    fn reads_what_the_api_sends() {
+        check(
+            r#"{"version":"2.0","rawPath":"/health","requestContext":{"http":{"method":"GET"}}}"#,
+            expect![[r#"Request { method: "GET", path: "/health", query: "", authorization: None, id: "" }"#]],
+        );
+        check(
+            r#"{"version":"2.0","rawPath":"/prod/health","rawQueryString":"a=%2B<\u00e9","headers":{"Authorization":"Basic eA=="},
+                "requestContext":{"stage":"prod","requestId":"Id=","http":{"method":"HEAD","path":"/prod/health"}}}"#,
+            expect![[
+                r#"Request { method: "HEAD", path: "/health", query: "a=%2B<é", authorization: Some("Basic eA=="), id: "Id=" }"#
+            ]],
+        );
+        check(
+            r#"{"version":"2.0","rawPath":"/production/x","requestContext":{"stage":"prod","http":{"method":"GET"}}}"#,
+            expect![[r#"Request { method: "GET", path: "/production/x", query: "", authorization: None, id: "" }"#]],
+        );
+    }
+
+    #[test]
+    fn refuses_other_events() {
+        check(
+            r#"{"version":"1.0","rawPath":"/","requestContext":{"http":{"method":"GET"}}}"#,
+            expect![[r#"the event has payload format 1.0: set PayloadFormatVersion to "2.0""#]],
+        );
+        check(
+            r#"{"eventSource":"SelfManagedKafka","records":{}}"#,
+            expect!["this is not an HTTP API event of payload format 2.0: missing field `version` at line 1 column 47"],
+        );
+        check(
+            "[",
+            expect!["this is not an HTTP API event of payload format 2.0: EOF while parsing a list at line 1 column 1"],
+        );
+    }
+
+    #[test]
+    fn writes_what_the_api_wants() {
+        let response = Response { status: 200, headers: [("a-b", "c".into())].into(), body: "{\"é\":1}".into() };
+        expect![[r#"{"statusCode":200,"headers":{"a-b":"c"},"body":"{\"é\":1}","isBase64Encoded":false}"#]]
+            .assert_eq(std::str::from_utf8(&write(&response).unwrap()).unwrap());
+    }
+}

@@ -1,0 +1,159 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::gateway::Response;
+
+/// Why a request has no answer; each becomes an `application/problem+json` (RFC 9457).
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// 400: a parameter is missing or malformed.
+    #[error("{name}: {why}")]
+    InvalidParameter {
+        /// The parameter's name.
+        name: &'static str,
+        /// What is wrong, and what to write.
+        why: String,
+    },
+    /// 401: no credentials, or wrong ones; which of them is not said.
+    #[error("send the name and password of an API user by HTTP basic authentication")]
+    Unauthorized,
+    /// 403: the user may not see this subscriber, who may exist or not.
+    #[error("this MSISDN is outside your scope: ask for another, or have your scope widened")]
+    OutOfScope,
+    /// 404: no such path.
+    #[error("there is nothing here: see docs/api.md for the paths")]
+    NotFound,
+    /// 405: a known path, but only for reading.
+    #[error("this path can only be read: use GET or HEAD")]
+    MethodNotAllowed,
+    /// 503: the store or the users can't be read now; the source is for the log.
+    #[error("usage can't be read just now: try again in {RETRY_AFTER_SECONDS} seconds")]
+    Unavailable(#[source] anyhow::Error),
+}
+
+/// When a client may try again after a 503: a failover of the store takes a few seconds.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+impl Problem {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.facts().0
+    }
+
+    /// The last part of the type's URN, which never changes.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.facts().1
+    }
+
+    fn facts(&self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::InvalidParameter { .. } => (400, "invalid-parameter", "A parameter is missing or malformed"),
+            Self::Unauthorized => (401, "unauthorized", "Credentials are missing or wrong"),
+            Self::OutOfScope => (403, "out-of-scope", "This subscriber is outside your scope"),
+            Self::NotFound => (404, "not-found", "No such path"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "This method is not allowed here"),
+            Self::Unavailable(_) => (503, "unavailable", "Usage can't be read just now"),
+        }
+    }
+
+    /// The problem as an answer.
+    ///
+    /// # Errors
+    /// Never in practice: strings and numbers always have a JSON form.
+    pub fn response(&self) -> serde_json::Result<Response> {
+        #[derive(Serialize)]
+        struct Body {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            detail: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            parameter: Option<&'static str>,
+        }
+        let (status, name, title) = self.facts();
+        let mut headers: BTreeMap<&'static str, Cow<'static, str>> =
+            [("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())].into();
+        let mut parameter = None;
+        match self {
+            Self::InvalidParameter { name, .. } => parameter = Some(*name),
+            Self::Unauthorized => {
+                headers.insert("www-authenticate", r#"Basic realm="trunkline", charset="UTF-8""#.into());
+            }
+            Self::MethodNotAllowed => {
+                headers.insert("allow", "GET, HEAD".into());
+            }
+            Self::Unavailable(_) => {
+                headers.insert("retry-after", RETRY_AFTER_SECONDS.to_string().into());
+            }
+            Self::OutOfScope | Self::NotFound => {}
+        }
+        let body = Body {
+            r#type: format!("urn:trunkline:problem:{name}"),
+            title,
+            status,
+            detail: self.to_string(),
+            parameter,
+        };
+        Ok(Response { status, headers, body: serde_json::to_string(&body)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(problem: &Problem, expect: Expect) {
+        let Response { status, mut headers, body } = problem.response().unwrap();
+        assert_eq!(headers.remove("content-type").unwrap(), "application/problem+json");
+        assert_eq!(headers.remove("cache-control").unwrap(), "no-store");
+        expect.assert_eq(&format!("{status} {headers:?}\n{body}"));
+        let row = format!("| {status} | `{}` |", problem.name());
+        assert!(include_str!("../../../docs/api.md").contains(&row), "docs/api.md has no {row}");
+    }
+
+    #[test]
+    fn every_problem_says_what_to_do() {
+        check(
+            &Problem::InvalidParameter { name: "from", why: "it is missing: write …".into() },
+            expect![[r#"
+            400 {}
+            {"type":"urn:trunkline:problem:invalid-parameter","title":"A parameter is missing or malformed","status":400,"detail":"from: it is missing: write …","parameter":"from"}"#]],
+        );
+        check(
+            &Problem::Unauthorized,
+            expect![[r#"
+            401 {"www-authenticate": "Basic realm=\"trunkline\", charset=\"UTF-8\""}
+            {"type":"urn:trunkline:problem:unauthorized","title":"Credentials are missing or wrong","status":401,"detail":"send the name and password of an API user by HTTP basic authentication"}"#]],
+        );
+        check(
+            &Problem::OutOfScope,
+            expect![[r#"
+            403 {}
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This subscriber is outside your scope","status":403,"detail":"this MSISDN is outside your scope: ask for another, or have your scope widened"}"#]],
+        );
+        check(
+            &Problem::NotFound,
+            expect![[r#"
+            404 {}
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is nothing here: see docs/api.md for the paths"}"#]],
+        );
+        check(
+            &Problem::MethodNotAllowed,
+            expect![[r#"
+            405 {"allow": "GET, HEAD"}
+            {"type":"urn:trunkline:problem:method-not-allowed","title":"This method is not allowed here","status":405,"detail":"this path can only be read: use GET or HEAD"}"#]],
+        );
+        check(
+            &Problem::Unavailable(anyhow::anyhow!("postgres://u:secret@h: refused")),
+            expect![[r#"
+            503 {"retry-after": "5"}
+            {"type":"urn:trunkline:problem:unavailable","title":"Usage can't be read just now","status":503,"detail":"usage can't be read just now: try again in 5 seconds"}"#]],
+        );
+    }
+}
