@@ -1,1 +1,189 @@
 #![doc = include_str!("../README.md")]
+
+mod config;
+mod lanes;
+mod read;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use futures::future::{join_all, try_join_all};
+use kafka_batch::{BatchResponse, PartitionBatch};
+use kafka_sink::{KafkaPosition, Rejected, Session, Sink};
+use lambda_boot::{Deadline, Handler, Vars};
+use usage_store::{Counted, Store};
+
+pub use crate::config::{Config, StoreConfig, Stream};
+use crate::lanes::Lanes;
+use crate::read::{Reading, read};
+
+/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
+const FAILURE_MARGIN: Duration = Duration::from_millis(500);
+
+/// What the function keeps from one invocation to the next.
+#[derive(Debug)]
+pub struct Deps {
+    store: Store,
+    sink: Sink,
+    stream: Stream,
+    lanes: Lanes,
+}
+
+impl Deps {
+    /// Makes the clients; services that are down are waited for when they are needed.
+    ///
+    /// # Errors
+    /// When a client refuses its configuration.
+    pub async fn connect(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            store: Store::connect(&config.store.url)?,
+            sink: Sink::new(&config.kafka)?,
+            stream: config.stream.clone(),
+            lanes: Lanes::default(),
+        })
+    }
+}
+
+/// What became of an event's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// All of them.
+    pub records: u64,
+    /// Those that were new.
+    pub counted: u64,
+    /// Those that had been counted from a file of the same content under another name.
+    pub duplicates: u64,
+    /// Those that their file had brought before.
+    pub repeats: u64,
+    /// Those that an earlier delivery had settled.
+    pub settled: u64,
+    /// Those that went to the topic `rejected`.
+    pub rejected: u64,
+    /// Offsets that should have been delivered and never were.
+    pub missing_offsets: u64,
+}
+
+/// The function in its outermost form.
+///
+/// # Errors
+/// When the configuration is unusable.
+pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
+    let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
+    Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
+        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        Ok(BatchResponse::success().to_json().into())
+    }))
+}
+
+/// Counts an event's records. When it returns, all of them are counted and stored, or rejected.
+///
+/// # Errors
+/// When the store or Kafka fail, a lane is stopped, or the time is up: the event is then to be delivered again, however
+/// often.
+pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let work = handle_all(deps, event);
+    let outcome = match deadline.remaining() {
+        None => work.await?,
+        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
+            .await
+            .map_err(|_| anyhow!("the time is up and the usage store or Kafka still has not answered"))??,
+    };
+    tracing::info!(
+        records = outcome.records,
+        counted = outcome.counted,
+        duplicates = outcome.duplicates,
+        repeats = outcome.repeats,
+        settled = outcome.settled,
+        rejected = outcome.rejected,
+        gaps = outcome.missing_offsets,
+        duration_ms = started.elapsed().as_millis(),
+        "batch counted"
+    );
+    Ok(outcome)
+}
+
+async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<Outcome> {
+    let readings = try_join_all(event.iter().map(|partition| read(&deps.stream, partition))).await?;
+    let counted = count_all(deps, &readings).await?;
+
+    // Only now, so that a store that is down does not fill the topic `rejected` with every attempt.
+    let mut session = deps.sink.session()?;
+    for ((partition, reading), counted) in event.iter().zip(&readings).zip(&counted) {
+        for (index, reason) in &reading.unusable {
+            reject(&mut session, partition, *index, reason.code(), reason.to_string()).await?;
+        }
+        for (offset, refusal) in &counted.refused {
+            if let Ok(index) = partition.records.binary_search_by_key(offset, |record| record.offset) {
+                reject(&mut session, partition, index, refusal.code(), refusal.to_string()).await?;
+            }
+        }
+    }
+    session.flush(None).await?;
+
+    let mut outcome = Outcome::default();
+    for (reading, counted) in readings.iter().zip(&counted) {
+        outcome.records += counted.records;
+        outcome.counted += counted.counted;
+        outcome.duplicates += counted.duplicates;
+        outcome.repeats += counted.repeats;
+        outcome.settled += counted.settled;
+        outcome.rejected += (reading.unusable.len() + counted.refused.len()) as u64;
+        outcome.missing_offsets += counted.missing_offsets;
+    }
+    Ok(outcome)
+}
+
+/// Counts the lanes side by side. One that fails does not keep the others from getting on.
+async fn count_all(deps: &Deps, readings: &[Reading]) -> anyhow::Result<Vec<Counted>> {
+    let counts = join_all(readings.iter().map(|reading| count(deps, reading))).await;
+    let (mut counted, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
+    for count in counts {
+        match count {
+            Ok(count) => counted.push(count),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(counted)
+}
+
+async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
+    let lane = reading.batch.lane();
+    let memory = deps.lanes.memory(lane);
+    let counted = deps
+        .store
+        .count(&mut *memory.lock().await, &reading.batch)
+        .await
+        .with_context(|| format!("counting {lane} from offset {}", reading.batch.first_offset()))?;
+    if counted.missing_offsets > 0 {
+        tracing::warn!(
+            lane = %lane,
+            kafka.offset = reading.batch.first_offset(),
+            missing = counted.missing_offsets,
+            "offsets were skipped: records were deleted before they were counted, or a transaction left its marks there"
+        );
+    }
+    Ok(counted)
+}
+
+async fn reject(
+    session: &mut Session,
+    partition: &PartitionBatch,
+    index: usize,
+    code: &str,
+    detail: String,
+) -> anyhow::Result<()> {
+    let record = &partition.records[index];
+    let raw = record.value.as_deref().unwrap_or_default();
+    let mut rejected = Rejected::new(code, detail, raw);
+    rejected.kafka = Some(KafkaPosition {
+        topic: partition.topic.as_str().into(),
+        partition: partition.partition,
+        offset: record.offset,
+    });
+    Ok(session.reject(&rejected).await?)
+}

@@ -1,2 +1,6 @@
-//! stub
-fn main() {}
+//! The function's process: see the crate's documentation.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    lambda_boot::run(batch_aggregator::boot).await
+}

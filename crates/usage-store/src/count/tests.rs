@@ -1,0 +1,319 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use expect_test::{Expect, expect};
+use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
+
+use super::*;
+use crate::simulator::{SimulatedStore, drive};
+use crate::{MAX_NAMES_PER_SOURCE, REPUBLISH_WITHIN_MS, SourcedUsage};
+
+/// A lane, a calm store that knows it, and one process.
+struct Scene {
+    store: SimulatedStore,
+    memory: LaneMemory,
+}
+
+fn lane() -> Lane {
+    Lane { epoch: 1, topic: "cdr-data".to_owned(), partition: 0 }
+}
+
+fn scene() -> Scene {
+    let store = SimulatedStore::new(0, &[lane()]);
+    store.calm_down();
+    Scene { store, memory: LaneMemory::default() }
+}
+
+fn event(subscriber: u64) -> UsageEvent {
+    UsageEvent {
+        msisdn: Msisdn::from_u64(27_821_000_000 + subscriber).unwrap(),
+        day: Day::from_civil(2024, 1, 1).unwrap(),
+        kind: UsageKind::CallVoice,
+        totals: Totals { seconds: 60, events: 1, ..Totals::default() },
+    }
+}
+
+fn file(name: u32) -> FileName {
+    FileName::parse(&format!("cdr_voice_20240101_00{:02}{:02}.csv", name / 60, name % 60)).unwrap()
+}
+
+/// Line `line` of the file `name` with content 1, at an offset, timestamped with it.
+fn row(offset: i64, line: u64, name: u32) -> LaneRecord {
+    let source = Source { id: SourceId([1; 8]), line, file: Some(file(name)) };
+    LaneRecord {
+        offset,
+        timestamp_ms: offset,
+        usage: Some(SourcedUsage { event: event(line % 3), source: Some(source) }),
+    }
+}
+
+fn rows(offset: i64, lines: std::ops::RangeInclusive<u64>, name: u32) -> Vec<LaneRecord> {
+    lines.zip(offset..).map(|(line, offset)| row(offset, line, name)).collect()
+}
+
+fn unsourced(offset: i64) -> LaneRecord {
+    LaneRecord { offset, timestamp_ms: offset, usage: Some(SourcedUsage { event: event(0), source: None }) }
+}
+
+fn unusable(offset: i64) -> LaneRecord {
+    LaneRecord { offset, timestamp_ms: offset, usage: None }
+}
+
+impl Scene {
+    fn count(&mut self, records: Vec<LaneRecord>) -> Result<Counted, CountError> {
+        let batch = LaneBatch::new(lane(), records).unwrap();
+        drive(count(&self.store, &mut self.memory, &batch))
+    }
+
+    fn check(&mut self, records: Vec<LaneRecord>, expect: Expect) {
+        let shown = match self.count(records) {
+            Ok(Counted { records, counted, duplicates, repeats, settled, refused, missing_offsets }) => format!(
+                "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, \
+                 {} refused; {missing_offsets} missing",
+                refused.len()
+            ),
+            Err(error) => error.to_string(),
+        };
+        expect.assert_eq(&shown);
+    }
+
+    fn check_state(&self, expect: Expect) {
+        let events: u64 = self.store.usage().values().map(|totals| totals.events).sum();
+        let mut shown = format!("{events} events, next offset {}\n", self.store.progress(&lane()).next_offset);
+        for account in self.store.accounts() {
+            let file = account.file.map_or_else(String::new, |file| file.to_string());
+            let (counted, duplicates, repeats) = (account.counted, account.duplicates, account.repeats);
+            shown += &format!("{file}: {counted} counted, {duplicates} duplicates, {repeats} repeats\n");
+        }
+        expect.assert_eq(&shown);
+    }
+}
+
+#[test]
+fn a_batch_that_comes_again_changes_nothing() {
+    let mut scene = scene();
+    for expect in [
+        expect!["6 records: 5 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 0 missing"],
+        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 5 settled, 0 refused; 0 missing"],
+    ] {
+        scene.check([rows(0, 1..=4, 1), vec![unsourced(4), unusable(5)]].concat(), expect);
+        scene.check_state(expect![[r#"
+            5 events, next offset 6
+            cdr_voice_20240101_000001.csv: 4 counted, 0 duplicates, 0 repeats
+        "#]]);
+    }
+    // Other boundaries.
+    scene.check(
+        [rows(2, 3..=4, 1), vec![unsourced(4), unusable(5)], rows(6, 5..=6, 1)].concat(),
+        expect!["6 records: 2 counted, 0 duplicates, 0 repeats, 3 settled, 0 refused; 0 missing"],
+    );
+    scene.check_state(expect![[r#"
+        7 events, next offset 8
+        cdr_voice_20240101_000001.csv: 6 counted, 0 duplicates, 0 repeats
+    "#]]);
+}
+
+#[test]
+fn a_file_published_again_is_a_repeat_and_under_another_name_a_duplicate() {
+    let mut scene = scene();
+    // A crash after line 3, then all lines; then another name, which crashes too.
+    scene.check(
+        [rows(0, 1..=3, 1), rows(3, 1..=5, 1)].concat(),
+        expect!["8 records: 5 counted, 0 duplicates, 3 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check(
+        [rows(8, 1..=2, 2), rows(10, 1..=5, 2)].concat(),
+        expect!["7 records: 0 counted, 5 duplicates, 2 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check_state(expect![[r#"
+        5 events, next offset 15
+        cdr_voice_20240101_000001.csv: 5 counted, 0 duplicates, 3 repeats
+        cdr_voice_20240101_000002.csv: 0 counted, 5 duplicates, 2 repeats
+    "#]]);
+}
+
+#[test]
+fn two_names_at_once_share_the_lines() {
+    let mut scene = scene();
+    let mixed = [row(0, 1, 1), row(1, 1, 2), row(2, 2, 2), row(3, 3, 2), row(4, 2, 1), row(5, 3, 1), row(6, 4, 1)];
+    scene.check(
+        mixed.to_vec(),
+        expect!["7 records: 4 counted, 3 duplicates, 0 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check_state(expect![[r#"
+        4 events, next offset 7
+        cdr_voice_20240101_000001.csv: 2 counted, 2 duplicates, 0 repeats
+        cdr_voice_20240101_000002.csv: 2 counted, 1 duplicates, 0 repeats
+    "#]]);
+}
+
+#[test]
+fn offsets_that_never_came_are_reported_once() {
+    let mut scene = scene();
+    scene.check(
+        vec![unsourced(5), unsourced(6)],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 5 missing"],
+    );
+    scene.check(
+        vec![unsourced(7), unsourced(9)],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 1 missing"],
+    );
+    scene.check(
+        vec![unsourced(5), unsourced(6), unsourced(7), unsourced(9)],
+        expect!["4 records: 0 counted, 0 duplicates, 0 repeats, 4 settled, 0 refused; 0 missing"],
+    );
+    scene.check(
+        vec![unsourced(9), unsourced(20)],
+        expect!["2 records: 1 counted, 0 duplicates, 0 repeats, 1 settled, 0 refused; 10 missing"],
+    );
+    assert_eq!(scene.store.progress(&lane()).missing_offsets(), 16);
+}
+
+#[test]
+fn a_topic_created_again_stops_the_lane() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=10, 1)).unwrap();
+    let expect = || {
+        expect![
+            "lane 1/cdr-data/0 is stopped: the record at offset 0 is newer than all that were counted below offset 10, \
+             so the topic was created again: take a new STREAM_EPOCH"
+        ]
+    };
+    let other = LaneRecord { timestamp_ms: 10_000, ..unsourced(0) };
+    scene.check(vec![other], expect());
+    scene.check(vec![other], expect());
+}
+
+#[test]
+fn an_unknown_lane_is_not_counted() {
+    let mut scene = scene();
+    let lane = Lane { partition: 7, ..lane() };
+    let batch = LaneBatch::new(lane, vec![unsourced(0)]).unwrap();
+    let error = drive(count(&scene.store, &mut scene.memory, &batch)).unwrap_err();
+    expect![
+        "lane 1/cdr-data/7 is unknown: run `trunkline init`; if the topic's number of partitions has changed, take a new \
+         STREAM_EPOCH"
+    ]
+    .assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_row_that_the_store_lost_is_noticed() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=3, 1)).unwrap();
+    scene.store.lose_rows();
+    scene.check(
+        rows(0, 1..=3, 1),
+        expect![
+            "lane 1/cdr-data/0 is stopped: the record at offset 0 should be in its row, which holds only what is below \
+             offset 0: the store has lost a write (restore it), or the consumer group was set back to before where this \
+             lane began"
+        ],
+    );
+}
+
+#[test]
+fn refused_records_are_refused_again_when_they_come_again() {
+    let mut scene = scene();
+    scene.store.claim(SourceId([1; 8]), Claim { epoch: 7, timestamp_ms: 0 });
+    for expect in [
+        expect!["4 records: 1 counted, 0 duplicates, 0 repeats, 0 settled, 3 refused; 0 missing"],
+        expect!["4 records: 0 counted, 0 duplicates, 0 repeats, 1 settled, 3 refused; 0 missing"],
+    ] {
+        scene.check([rows(0, 1..=3, 1), vec![unsourced(3)]].concat(), expect);
+        scene.check_state(expect![[r#"
+            1 events, next offset 4
+        "#]]);
+    }
+    let refused = scene.count(rows(0, 1..=1, 1)).unwrap().refused;
+    assert_eq!(refused, [(0, Refusal::OtherEpoch(7))]);
+}
+
+#[test]
+fn a_source_is_refused_when_its_entry_may_have_expired() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=3, 1)).unwrap();
+    let late = |offset, line, delay_ms| LaneRecord { timestamp_ms: delay_ms, ..row(offset, line, 1) };
+    scene.check(
+        vec![late(3, 3, REPUBLISH_WITHIN_MS), late(4, 4, REPUBLISH_WITHIN_MS), late(5, 5, REPUBLISH_WITHIN_MS + 1)],
+        expect!["3 records: 1 counted, 0 duplicates, 1 repeats, 0 settled, 1 refused; 0 missing"],
+    );
+}
+
+#[test]
+fn a_source_has_a_bounded_number_of_names() {
+    let mut scene = scene();
+    let names = MAX_NAMES_PER_SOURCE as u32;
+    let records: Vec<_> = (0..=names).map(|name| row(i64::from(name), 1, name)).collect();
+    for expect in [
+        expect!["65 records: 1 counted, 63 duplicates, 0 repeats, 0 settled, 1 refused; 0 missing"],
+        expect!["65 records: 0 counted, 0 duplicates, 0 repeats, 64 settled, 1 refused; 0 missing"],
+    ] {
+        scene.check(records.clone(), expect);
+    }
+    assert_eq!(scene.count(records).unwrap().refused, [(64, Refusal::TooManyNames)]);
+}
+
+#[test]
+fn a_call_that_is_dropped_leaves_no_memory() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=3, 1)).unwrap();
+    assert_eq!(scene.memory.end, Some(3));
+    let batch = LaneBatch::new(lane(), rows(3, 4..=9, 1)).unwrap();
+    {
+        let mut call = pin!(count(&scene.store, &mut scene.memory, &batch));
+        assert!(matches!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+    }
+    assert_eq!(scene.memory.end, None);
+    assert!(scene.memory.rows.is_empty());
+}
+
+#[test]
+fn memory_is_used_where_the_batch_continues() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=3, 1)).unwrap();
+    // The store may lose what it likes: nothing of it is read.
+    scene.store.lose_rows();
+    scene.check(
+        rows(3, 4..=9, 1),
+        expect!["6 records: 6 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check_state(expect![[r#"
+        9 events, next offset 9
+        cdr_voice_20240101_000001.csv: 9 counted, 0 duplicates, 0 repeats
+    "#]]);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut scene = scene();
+    let mut next = 0;
+    while next < 2 * crate::MAX_REMEMBERED_ROWS as i64 {
+        let record = |offset: i64| LaneRecord {
+            offset,
+            timestamp_ms: 0,
+            usage: Some(SourcedUsage { event: event(offset as u64), source: None }),
+        };
+        scene.count((next..next + 9_999).map(record).collect()).unwrap();
+        next += 9_999;
+        assert!(scene.memory.rows.len() <= crate::MAX_REMEMBERED_ROWS);
+    }
+    assert!(scene.memory.rows.len() >= 9_999);
+}
+
+#[test]
+fn a_total_that_does_not_fit_is_an_error() {
+    let mut scene = scene();
+    let huge = |offset| {
+        let mut record = unsourced(offset);
+        if let Some(usage) = &mut record.usage {
+            usage.event.totals.up_bytes = u64::MAX;
+        }
+        record
+    };
+    scene.check(
+        vec![huge(0), huge(1)],
+        expect!["lane 1/cdr-data/0: the record at offset 1 makes a day's total larger than 64 bits hold"],
+    );
+}

@@ -1,0 +1,38 @@
+use std::fmt;
+
+/// One ordered log of the stream: a topic's partition, within a stream epoch. Text form: `1/cdr-data/0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// The stream epoch. It changes when a topic is created anew or gets another number of partitions.
+    pub epoch: u32,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.epoch, self.topic, self.partition)
+    }
+}
+
+/// How far a lane has been counted: a function of its records below `next_offset`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneProgress {
+    /// All records below this offset have been counted.
+    pub next_offset: i64,
+    /// How many records there were below it.
+    pub records: u64,
+    /// The latest timestamp of these records, in milliseconds since 1970-01-01 UTC.
+    pub newest_timestamp_ms: Option<i64>,
+}
+
+impl LaneProgress {
+    /// Offsets that no record ever came with: retention was faster than the function, or transactions left their
+    /// control records there.
+    #[must_use]
+    pub fn missing_offsets(&self) -> u64 {
+        u64::try_from(self.next_offset).unwrap_or_default().saturating_sub(self.records)
+    }
+}

@@ -1,0 +1,8 @@
+INSERT INTO usage.sources AS stored (lane, source_id, claimed_ms, last_line, files, upto)
+SELECT (SELECT id FROM usage.lanes WHERE (epoch, topic, partition) = ($1, $2, $3)),
+    new.source_id, new.claimed_ms, new.last_line, new.files, new.upto
+FROM unnest($4::text[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::bigint[])
+    AS new (source_id, claimed_ms, last_line, files, upto)
+ON CONFLICT (lane, source_id) DO UPDATE
+SET claimed_ms = excluded.claimed_ms, last_line = excluded.last_line, files = excluded.files, upto = excluded.upto
+WHERE excluded.upto > stored.upto

@@ -1,0 +1,238 @@
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use anyhow::{Context, bail};
+use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
+
+use crate::{
+    Buckets, Claim, CountError, Counted, Lane, LaneBatch, LaneMemory, LaneProgress, Postgres, RowKey, SourceEntry,
+    count,
+};
+
+/// What the counting protocol asks of a database: a register per row, entry and lane, which keeps the value with the
+/// highest `upto`.
+///
+/// **Every write is absolute**, and loses to what is stored if its `upto` is not higher: so it can be sent again, come
+/// late, or come twice. A write that returns has been made durable, whole; one that fails may have been made in part,
+/// or may be made later. A read sees every write that had returned when it began. No call needs to be atomic or
+/// isolated beyond the single register.
+pub trait UsageStore: Sync {
+    /// How the subscribers are spread over buckets.
+    fn buckets(&self) -> impl Future<Output = anyhow::Result<Buckets>> + Send;
+
+    /// The lane's progress; `None` where the store does not know the lane.
+    fn read_lane(&self, lane: &Lane) -> impl Future<Output = anyhow::Result<Option<LaneProgress>>> + Send;
+
+    /// The lane's entries of these sources, which ascend; those it has none of are left out.
+    fn read_sources(
+        &self,
+        lane: &Lane,
+        ids: &[SourceId],
+    ) -> impl Future<Output = anyhow::Result<Vec<(SourceId, SourceEntry)>>> + Send;
+
+    /// For each of these sources, which ascend, the first claim that was ever made on it: this one if there was none.
+    fn claim_sources(
+        &self,
+        claims: &[(SourceId, Claim)],
+    ) -> impl Future<Output = anyhow::Result<Vec<(SourceId, Claim)>>> + Send;
+
+    /// The lane's rows with these keys, which ascend; those it has none of are left out.
+    fn read_rows(
+        &self,
+        lane: &Lane,
+        keys: &[RowKey],
+    ) -> impl Future<Output = anyhow::Result<Vec<(RowKey, StoredRow)>>> + Send;
+
+    /// Writes rows, by ascending key, all of which hold the lane below `upto`.
+    fn write_rows(
+        &self,
+        lane: &Lane,
+        upto: i64,
+        rows: &[(RowKey, Totals)],
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Writes entries, by ascending source, each with the `upto` it has.
+    fn write_sources(
+        &self,
+        lane: &Lane,
+        entries: &[(SourceId, &SourceEntry)],
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Writes the lane's progress, whose `upto` is its `next_offset`.
+    fn write_lane(&self, lane: &Lane, progress: &LaneProgress) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// One lane's totals of a subscriber's day and kind: a function of the lane's records below `upto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The sums.
+    pub totals: Totals,
+    /// They hold the lane's records below this offset.
+    pub upto: i64,
+}
+
+/// A subscriber's usage of one kind on one day, summed over the lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyUsage {
+    /// The day of the events.
+    pub day: Day,
+    /// What was used.
+    pub kind: UsageKind,
+    /// How much.
+    pub totals: Totals,
+}
+
+/// What became of a file's accepted rows, summed over the lanes: once all have been handled, `counted + duplicates` is
+/// their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileAccount {
+    /// The file's name; `None` for records that gave none.
+    pub file: Option<FileName>,
+    /// The file's content.
+    pub source_id: SourceId,
+    /// Rows that were counted.
+    pub counted: u64,
+    /// Rows that had already been counted from a file of the same content under another name.
+    pub duplicates: u64,
+    /// Records that brought a row again: the file was published more than once.
+    pub repeats: u64,
+}
+
+/// The configured store.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// PostgreSQL.
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the store that `USAGE_STORE` names: `postgres://user:password@host/database`. It connects when it is first
+    /// used.
+    ///
+    /// # Errors
+    /// When the address is malformed or of another kind of database. The message never shows the address, which has a
+    /// password in it.
+    pub fn connect(url: &str) -> anyhow::Result<Self> {
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => Ok(Self::Postgres(Postgres::new(url)?)),
+            Some("scylla") => {
+                bail!("USAGE_STORE: scylla:// is not supported yet: use postgres://user:password@host/database")
+            }
+            _ => bail!("USAGE_STORE is malformed: expected postgres://user:password@host/database"),
+        }
+    }
+
+    /// Makes the store's tables, with the default number of buckets. Does nothing where they are there.
+    ///
+    /// # Errors
+    /// When the database can't be reached, refuses, or has a store with another number of buckets.
+    pub async fn init(&self) -> anyhow::Result<()> {
+        self.init_with(Buckets::default()).await
+    }
+
+    /// Makes the store's tables. Does nothing where they are there.
+    ///
+    /// # Errors
+    /// As for [`init`](Self::init).
+    pub async fn init_with(&self, buckets: Buckets) -> anyhow::Result<()> {
+        match self {
+            Self::Postgres(store) => store.init(buckets).await,
+        }
+    }
+
+    /// Makes the lanes of a topic known. Records of an unknown lane are not counted: the number of a topic's partitions
+    /// decides which lane a subscriber's records are in, so it may not change within an epoch.
+    ///
+    /// # Errors
+    /// When the epoch knows the topic with another number of partitions.
+    pub async fn add_lanes(&self, epoch: u32, topic: &str, partitions: i32) -> anyhow::Result<()> {
+        match self {
+            Self::Postgres(store) => store.add_lanes(epoch, topic, partitions).await,
+        }
+    }
+
+    /// Counts a batch: see [`count`](crate::count()).
+    ///
+    /// # Errors
+    /// See [`CountError`]; the batch is to be delivered again.
+    pub async fn count(&self, memory: &mut LaneMemory, batch: &LaneBatch) -> Result<Counted, CountError> {
+        match self {
+            Self::Postgres(store) => count(store, memory, batch).await,
+        }
+    }
+
+    /// A subscriber's usage from the day `from` to the day `to`, both included, by day and kind.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn usage_of(&self, msisdn: Msisdn, from: Day, to: Day) -> anyhow::Result<Vec<DailyUsage>> {
+        let rows = match self {
+            Self::Postgres(store) => store.usage_of(msisdn, from, to).await?,
+        };
+        sum_over_lanes(rows)
+    }
+
+    /// Every account, by file name. A source's accounts are kept for [`SOURCE_LIFETIME_MS`](crate::SOURCE_LIFETIME_MS).
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn file_accounts(&self) -> anyhow::Result<Vec<FileAccount>> {
+        let entries = match self {
+            Self::Postgres(store) => store.all_sources().await?,
+        };
+        Ok(account(&entries))
+    }
+
+    /// Every known lane and its progress.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
+        match self {
+            Self::Postgres(store) => store.lanes().await,
+        }
+    }
+
+    /// Deletes the entries of sources whose time is over; says how many there were.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn expire_sources(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::Postgres(store) => store.expire_sources().await,
+        }
+    }
+}
+
+/// One lane's part of a subscriber's usage.
+pub(crate) type LaneUsage = (Day, UsageKind, Totals);
+
+fn sum_over_lanes(rows: Vec<LaneUsage>) -> anyhow::Result<Vec<DailyUsage>> {
+    let mut sums = BTreeMap::<_, Totals>::new();
+    for (day, kind, totals) in rows {
+        let sum = sums.entry((day, kind)).or_default();
+        *sum = sum.checked_add(totals).context("a subscriber's day has more usage than 64 bits hold")?;
+    }
+    // A row may hold nothing: its records were all duplicates of another epoch's, say.
+    let used = sums.into_iter().filter(|(_, totals)| totals.events > 0);
+    Ok(used.map(|((day, kind), totals)| DailyUsage { day, kind, totals }).collect())
+}
+
+pub(crate) fn account(entries: &[(SourceId, SourceEntry)]) -> Vec<FileAccount> {
+    let mut accounts = BTreeMap::new();
+    for (source_id, entry) in entries {
+        for (file, count) in &entry.files {
+            let account = accounts.entry((*file, *source_id)).or_insert(FileAccount {
+                file: *file,
+                source_id: *source_id,
+                counted: 0,
+                duplicates: 0,
+                repeats: 0,
+            });
+            account.counted += count.counted;
+            account.duplicates += count.duplicates;
+            account.repeats += count.repeats;
+        }
+    }
+    accounts.into_values().collect()
+}

@@ -1,0 +1,160 @@
+//! The protocol on a real PostgreSQL: several processes count the same lanes at once, with redeliveries, cut short calls
+//! and republished files, and the totals are those of a plain fold.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
+use test_support::postgres_database;
+use usage_store::{CountError, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+
+const LANES: i32 = 2;
+const FILES: u8 = 4;
+const LINES: u64 = 400;
+const SUBSCRIBERS: u64 = 60;
+/// 2024-01-01
+const START_MS: i64 = 1_704_067_200_000;
+
+fn day() -> Day {
+    Day::from_civil(2024, 1, 1).unwrap()
+}
+
+fn event(file: u8, line: u64) -> UsageEvent {
+    UsageEvent {
+        msisdn: Msisdn::from_u64(27_821_000_000 + line * 7 % SUBSCRIBERS).unwrap(),
+        day: day(),
+        kind: UsageKind::ALL[usize::from(file) % UsageKind::ALL.len()],
+        totals: Totals { up_bytes: line, down_bytes: u64::from(file), seconds: 1, events: 1 },
+    }
+}
+
+fn name(file: u8, copy: u8) -> FileName {
+    FileName::parse(&format!("cdr_data_20240101_00{file:02}{copy:02}.csv")).unwrap()
+}
+
+fn lane(partition: i32) -> Lane {
+    Lane { epoch: 1, topic: "cdr-data".to_owned(), partition }
+}
+
+/// Every file: a prefix, then all of it, then all of it under another name.
+fn topic() -> Vec<Vec<LaneRecord>> {
+    let mut lanes = vec![Vec::new(); LANES as usize];
+    for file in 0..FILES {
+        let passes = [(0, LINES / 3), (0, LINES), (1, LINES)];
+        for (copy, line) in passes.into_iter().flat_map(|(copy, lines)| (1..=lines).map(move |line| (copy, line))) {
+            let event = event(file, line);
+            let records = &mut lanes[(event.msisdn.as_u64() % LANES as u64) as usize];
+            let source = Source { id: SourceId([file; 8]), line, file: Some(name(file, copy)) };
+            let offset = records.len() as i64;
+            let usage = Some(SourcedUsage { event, source: Some(source) });
+            records.push(LaneRecord { offset, timestamp_ms: START_MS + offset, usage });
+        }
+    }
+    lanes
+}
+
+/// A process that takes batches from anywhere at or before what has been acknowledged, some of which it gives up
+/// half-way, until the end is acknowledged.
+async fn process(store: &Store, topic: &[Vec<LaneRecord>], seed: u64) -> Result<(), CountError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for (partition, records) in topic.iter().enumerate() {
+        let lane = lane(partition as i32);
+        let mut memory = LaneMemory::default();
+        let mut committed = 0;
+        while committed < records.len() {
+            if rng.random_bool(0.2) {
+                committed = rng.random_range(0..=committed);
+            }
+            let end = records.len().min(committed + rng.random_range(1..400));
+            let batch = LaneBatch::new(lane.clone(), records[committed..end].to_vec()).unwrap();
+            let call = store.count(&mut memory, &batch);
+            if rng.random_bool(0.2) {
+                // As long as a few of its statements take, more or less.
+                let patience = std::time::Duration::from_micros(rng.random_range(0..8_000));
+                match tokio::time::timeout(patience, call).await {
+                    Ok(counted) => drop(counted?),
+                    Err(_) => continue,
+                }
+            } else {
+                call.await?;
+            }
+            committed = end;
+        }
+    }
+    Ok(())
+}
+
+async fn stored(store: &Store) -> (BTreeMap<(u64, UsageKind), Totals>, Vec<String>) {
+    let mut usage = BTreeMap::new();
+    for subscriber in 0..SUBSCRIBERS {
+        let msisdn = Msisdn::from_u64(27_821_000_000 + subscriber).unwrap();
+        for daily in store.usage_of(msisdn, day(), day()).await.unwrap() {
+            usage.insert((subscriber, daily.kind), daily.totals);
+        }
+    }
+    let accounts = store.file_accounts().await.unwrap().into_iter();
+    let shown = accounts.map(|account| {
+        let file = account.file.unwrap();
+        format!("{file} {} {} {}", account.counted, account.duplicates, account.repeats)
+    });
+    (usage, shown.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_processes_at_once_count_every_record_once() {
+    let url = postgres_database().await;
+    let stores: Vec<_> = (0..3).map(|_| Store::connect(&url).unwrap()).collect();
+    stores[0].init().await.unwrap();
+    stores[0].add_lanes(1, "cdr-data", LANES).await.unwrap();
+    let topic = topic();
+
+    let expected_usage = {
+        let events = (0..FILES).flat_map(|file| (1..=LINES).map(move |line| event(file, line)));
+        let sums = telecom::fold(events).unwrap().into_iter();
+        sums.map(|((msisdn, _, kind), totals)| ((msisdn.as_u64() - 27_821_000_000, kind), totals)).collect()
+    };
+    let expected_accounts = (0..FILES)
+        .flat_map(|file| {
+            [format!("{} {LINES} 0 {}", name(file, 0), LINES / 3), format!("{} 0 {LINES} 0", name(file, 1))]
+        })
+        .collect();
+    let expected = (expected_usage, expected_accounts);
+
+    // Twice: once everything has been counted, nothing changes any more.
+    for round in 0..2 {
+        let processes = stores.iter().zip(10 * round..).map(|(store, seed)| process(store, &topic, seed));
+        futures::future::try_join_all(processes).await.unwrap();
+        assert_eq!(stored(&stores[0]).await, expected);
+        for (lane, progress) in stores[0].lanes().await.unwrap() {
+            assert_eq!(progress.next_offset, topic[lane.partition as usize].len() as i64);
+            assert_eq!(progress.missing_offsets(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_is_that_of_the_days_asked_for_by_day_and_kind() {
+    let store = Store::connect(&postgres_database().await).unwrap();
+    store.init().await.unwrap();
+    store.add_lanes(1, "cdr-data", LANES).await.unwrap();
+    let msisdn = Msisdn::from_u64(27_821_000_000).unwrap();
+    let days: Vec<_> = (28..=31).map(|number| Day::from_civil(2024, 1, number).unwrap()).collect();
+    for partition in 0..LANES {
+        let record = |(offset, day): (i64, &Day)| {
+            let event = UsageEvent { msisdn, day: *day, ..event(offset as u8 % 2, 5) };
+            LaneRecord { offset, timestamp_ms: START_MS, usage: Some(SourcedUsage { event, source: None }) }
+        };
+        let records = (0..).zip(days.iter().cycle().take(8)).map(record).collect();
+        let batch = LaneBatch::new(lane(partition), records).unwrap();
+        store.count(&mut LaneMemory::default(), &batch).await.unwrap();
+    }
+    let usage = store.usage_of(msisdn, days[1], days[2]).await.unwrap();
+    let shown: Vec<_> =
+        usage.iter().map(|daily| format!("{} {} {}", daily.day, daily.kind, daily.totals.up_bytes)).collect();
+    assert_eq!(shown, ["2024-01-29 data/audio 20", "2024-01-30 data/video 20"]);
+    let unknown = Msisdn::from_u64(27_829_999_999).unwrap();
+    assert_eq!(store.usage_of(unknown, Day::MIN, Day::MAX).await.unwrap(), []);
+}

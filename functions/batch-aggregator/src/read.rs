@@ -1,0 +1,50 @@
+//! Records as they come become records that can be counted, and those that can't be used.
+
+use anyhow::Context;
+use kafka_batch::PartitionBatch;
+use telecom::{Reason, json};
+use usage_store::{Lane, LaneBatch, LaneRecord, SourcedUsage};
+
+use crate::Stream;
+
+/// One partition's part of an event.
+pub(crate) struct Reading {
+    /// All its records, also those that can't be used: their offsets are spent too.
+    pub(crate) batch: LaneBatch,
+    /// Those that can't be used, by their index, and why.
+    pub(crate) unusable: Vec<(usize, Reason)>,
+}
+
+/// Reads one partition's records.
+///
+/// # Errors
+/// When the topic is not one that is counted.
+pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow::Result<Reading> {
+    let record_type = stream.record_type(&partition.topic).with_context(|| {
+        format!(
+            "topic {} is neither CDR_DATA_TOPIC nor CDR_VOICE_TOPIC: check the function's trigger and variables",
+            partition.topic
+        )
+    })?;
+    let mut unusable = Vec::new();
+    let mut records = Vec::with_capacity(partition.records.len());
+    for (index, record) in partition.records.iter().enumerate() {
+        // Thousands of records are read in one go, on a runtime that other functions may share.
+        tokio::task::coop::consume_budget().await;
+        let read = match &record.value {
+            Some(value) => json::parse(value, record_type, &stream.zone),
+            None => Err(Reason::NoValue),
+        };
+        let usage = match read {
+            Ok(read) => Some(SourcedUsage { event: read.event, source: read.source }),
+            Err(reason) => {
+                unusable.push((index, reason));
+                None
+            }
+        };
+        records.push(LaneRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, usage });
+    }
+    let lane = Lane { epoch: stream.epoch, topic: partition.topic.clone(), partition: partition.partition };
+    let batch = LaneBatch::new(lane, records).with_context(|| partition.topic.clone())?;
+    Ok(Reading { batch, unusable })
+}
