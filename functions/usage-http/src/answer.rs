@@ -193,7 +193,7 @@ mod tests {
     use telecom::{Day, UsageKind};
 
     use super::*;
-    use crate::Route;
+    use crate::{Resource, Route};
 
     fn row(day: &str, kind: UsageKind, [up_bytes, down_bytes, seconds, events]: [u64; 4]) -> DailyUsage {
         let totals = Totals { up_bytes, down_bytes, seconds, events };
@@ -220,7 +220,7 @@ mod tests {
         let (_, after) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
         let (_, json) = after.split_once("```json\n").unwrap();
         let json: String = json.split_once("```").unwrap().0.lines().map(str::trim).collect();
-        json.replace("\": ", "\":").replace(", ", ",")
+        json.replace("\": ", "\":").replace(", \"", ",\"")
     }
 
     #[test]
@@ -236,6 +236,9 @@ mod tests {
             ] {
                 assert_eq!(documented(text, heading), answer_to(path, &example()), "{path}");
             }
+            let resource = Resource::Days { msisdn: "27821234567".into() };
+            let problem = Ask::parse(&resource, "from=2024-13-01&to=2024-01-31").unwrap_err();
+            assert_eq!(documented(text, "## Errors"), problem.response().unwrap().body);
         }
     }
 

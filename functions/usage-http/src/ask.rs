@@ -189,8 +189,10 @@ fn invalid(name: &'static str, why: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::Route;
 
     fn check(resource: &Resource, query: &str, expect: Expect) {
         match Ask::parse(resource, query) {
@@ -386,5 +388,18 @@ mod tests {
                 r#"msisdn: "summary" is not a subscriber's number: write 5 to 15 digits in international form, such as 27821234567"#
             ]],
         );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_client_writes_panics(path in ".*", msisdn in ".*", from in ".*", to in ".{14}", query in ".*") {
+            if let Ok(Route::Usage(resource)) = Route::find("GET", &format!("/v1/usage/{path}")) {
+                drop(Ask::parse(&resource, &query));
+            }
+            let query = format!("msisdn={msisdn}&from={from}&to={to}&start_time={from}&end_time={to}&{query}");
+            for resource in [Resource::DataUsage, Resource::Days { msisdn: msisdn.clone() }] {
+                drop(Ask::parse(&resource, &query));
+            }
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! The HTTP API's event (payload format 2.0) and the answer it wants.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

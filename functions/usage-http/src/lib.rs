@@ -4,7 +4,6 @@ mod answer;
 mod ask;
 pub mod auth;
 mod config;
-/// The HTTP API's event (payload format 2.0) and the answer it wants.
 pub mod gateway;
 mod problem;
 mod route;

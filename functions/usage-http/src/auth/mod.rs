@@ -1,9 +1,9 @@
 //! Who asks, and whose usage they may see: HTTP basic authentication against argon2id hashes.
 //!
 //! - A right password is hashed once per process and user; after that its keyed digest is remembered for
-//!   [`VERIFIED_FOR`]. A wrong one is never remembered, and costs a hash every time.
+//!   `VERIFIED_FOR`. A wrong one is never remembered, and costs a hash every time.
 //! - A user who doesn't exist costs a hash too, so that time doesn't tell who does.
-//! - Hashes run off the async threads, and together use at most [`HASHING_MEMORY_KIB`].
+//! - Hashes run off the async threads, and together use at most `HASHING_MEMORY_KIB`.
 
 mod password;
 mod secret;
@@ -270,5 +270,16 @@ mod tests {
         assert_eq!(knows("shop", USERS_FRESH_FOR * 2).await, Some(true));
         assert_eq!(knows("shop", USERS_FRESH_FOR * 4).await, None, "users that can't be read again are not trusted");
         extension.await.unwrap();
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_panics(text in ".*", bytes: Vec<u8>) {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&bytes);
+            for header in [text.clone(), format!("Basic {text}"), format!("Basic {encoded}")] {
+                let credentials = Credentials::parse(&header);
+                proptest::prop_assert!(credentials.is_none_or(|it| !it.name.contains(':')));
+            }
+        }
     }
 }
