@@ -38,6 +38,15 @@ impl Decoder {
         Self { form: Form::Unknown, block: Vec::with_capacity(BLOCK_BYTES) }
     }
 
+    /// Whether the file is compressed; `None` before that has been seen.
+    pub(crate) fn is_compressed(&self) -> Option<bool> {
+        match self.form {
+            Form::Unknown => None,
+            Form::Plain => Some(false),
+            Form::Gzip(_) | Form::Zstd { .. } => Some(true),
+        }
+    }
+
     /// Decodes some bytes of `input` and returns how many; call again until all of it is done.
     ///
     /// # Errors

@@ -91,11 +91,7 @@ impl Deps {
     /// # Errors
     /// When a client refuses its configuration.
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self {
-            lake: Lake::connect(&config.lake),
-            sink: Sink::new(&config.kafka)?,
-            topics: config.topics.clone(),
-        })
+        Ok(Self { lake: Lake::connect(&config.lake), sink: Sink::new(&config.kafka)?, topics: config.topics.clone() })
     }
 }
 

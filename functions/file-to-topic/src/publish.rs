@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use anyhow::anyhow;
 use futures::StreamExt as _;
 use kafka_sink::{FilePosition, Rejected, Session, SinkError};
 use lake::{Announcement, FileResult};
@@ -55,14 +56,16 @@ pub(crate) async fn publish(
     announced: Announced,
     deadline: Deadline,
 ) -> Result<Published, Failure> {
-    let object = deps.lake.get_stream(&announced.file.key).await?;
-    if object.bytes != announced.file.bytes {
-        let Announcement { key, bytes, .. } = announced.file;
-        return Err(Failure::Unusable(Unusable::ObjectChanged { key, announced: bytes, found: object.bytes }));
+    let mut rows = open(deps, &announced.file).await?;
+    let mut fault = None;
+    if rows.is_compressed().await? {
+        // A checksum stands at the end. Until it is seen, any row may be garbage that looks like a row; and the rows of a
+        // file cut short would be counted twice when it is sent again.
+        fault = (!rows.is_intact().await?).then_some(Reason::DamagedFile);
+        rows = open(deps, &announced.file).await?;
     }
-    let mut rows = Rows::new(object.into_stream().boxed());
     let mut file = File { topics: &deps.topics, session, announced };
-    let is_whole = match file.read_header(&mut rows).await? {
+    let is_whole = match file.read_header(&mut rows, fault).await? {
         Ok(reader) => file.publish_rows(&mut rows, reader, deadline).await?,
         Err((fault, header)) => file.reject_whole(&mut rows, fault, &header, deadline).await?,
     };
@@ -70,7 +73,7 @@ pub(crate) async fn publish(
     let File { session, announced, .. } = file;
     if is_whole {
         let results = announced.into_results();
-        deps.lake.put_json(&lake::names::results(results.file.name.as_str()), &results).await?;
+        deps.lake.put_json_if_absent(&lake::names::results(results.file.name.as_str()), &results).await?;
         Ok(Published::Whole(results))
     } else {
         let value = serde_json::to_vec(&announced).map_err(|error| Failure::Retry(error.into()))?;
@@ -78,6 +81,15 @@ pub(crate) async fn publish(
         session.flush(None).await?;
         Ok(Published::Part(announced))
     }
+}
+
+async fn open(deps: &Deps, file: &Announcement) -> Result<Rows, Failure> {
+    let object = deps.lake.get_stream(&file.key).await?;
+    if object.bytes != file.bytes {
+        let (key, announced) = (file.key.clone(), file.bytes);
+        return Err(Failure::Unusable(Unusable::ObjectChanged { key, announced, found: object.bytes }));
+    }
+    Ok(Rows::new(object.into_stream().boxed()))
 }
 
 /// A file on its way. The announcement goes along: at any moment it is that of the rest.
@@ -103,17 +115,17 @@ struct OwnedLine {
 
 impl<'a> File<'a> {
     /// Reads the header, and goes on to the first row that has not been published. The inner error is a fault of the
-    /// whole file.
-    async fn read_header(&mut self, rows: &mut Rows) -> Result<Result<Reader<'a>, (Reason, OwnedLine)>, Failure> {
-        let (line, damaged) = match rows.next().await? {
-            Next::Line(line) => (line, false),
-            Next::Damage(line) => (line, true),
-            Next::End => (Line { bytes: b"", from_byte: 0, to_byte: 0 }, false),
+    /// whole file, if none is known yet.
+    async fn read_header(
+        &mut self,
+        rows: &mut Rows,
+        fault: Option<Reason>,
+    ) -> Result<Result<Reader<'a>, (Reason, OwnedLine)>, Failure> {
+        let line = match rows.next().await? {
+            Next::Line(line) => line,
+            Next::Damage(_) | Next::End => Line { bytes: b"", from_byte: 0, to_byte: 0 },
         };
-        let reader = if damaged { Err(Reason::DamagedFile) } else { self.reader(line.bytes) };
-        if damaged {
-            self.announced.count_rejected(Reason::DamagedFile.code());
-        }
+        let reader = fault.map_or_else(|| self.reader(line.bytes), Err);
         let line = OwnedLine { bytes: line.bytes.to_vec(), from_byte: line.from_byte, to_byte: line.to_byte };
         let from_byte = self.announced.file.from_byte;
         while rows.position() < from_byte && matches!(rows.next().await?, Next::Line(_)) {}
@@ -145,10 +157,7 @@ impl<'a> File<'a> {
             let line = match rows.next().await? {
                 Next::Line(line) if is_blank(line.bytes) => continue,
                 Next::Line(line) => line,
-                Next::Damage(line) => {
-                    self.reject_row(line, Reason::DamagedFile).await?;
-                    return Ok(true);
-                }
+                Next::Damage(_) => return Err(Failure::Retry(anyhow!("damaged, though it was not a moment ago"))),
                 Next::End => return Ok(true),
             };
             match reader.header.parse_row(line.bytes, &self.topics.zone, &mut scratch) {
@@ -186,7 +195,7 @@ impl<'a> File<'a> {
         let mut looks = Looks::new(deadline);
         while !looks.is_late() {
             match rows.next().await? {
-                Next::Line(line) if is_blank(line.bytes) => continue,
+                Next::Line(line) | Next::Damage(line) if is_blank(line.bytes) => continue,
                 Next::Line(line) | Next::Damage(line) => {
                     self.announced.file.from_byte = line.to_byte;
                     self.announced.count_rejected(fault.code());

@@ -36,13 +36,7 @@ pub(crate) enum Next<'a> {
 
 impl Rows {
     pub(crate) fn new(stored: BoxStream<'static, Result<Bytes, lake::Error>>) -> Self {
-        Self {
-            stored,
-            chunk: Bytes::new(),
-            decoder: Decoder::new(),
-            lines: Lines::default(),
-            state: State::Reading,
-        }
+        Self { stored, chunk: Bytes::new(), decoder: Decoder::new(), lines: Lines::default(), state: State::Reading }
     }
 
     /// Where the next line begins, in bytes of the decompressed stream.
@@ -71,6 +65,33 @@ impl Rows {
             }
         }
         Ok(Next::Line(self.lines.line()))
+    }
+
+    /// Whether the file is compressed.
+    ///
+    /// # Errors
+    /// When the lake fails.
+    pub(crate) async fn is_compressed(&mut self) -> Result<bool, lake::Error> {
+        loop {
+            match self.decoder.is_compressed() {
+                None if self.state == State::Reading => self.read().await?,
+                known => return Ok(known.unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Whether the file can be decoded to its end; reads all of it.
+    ///
+    /// # Errors
+    /// When the lake fails.
+    pub(crate) async fn is_intact(mut self) -> Result<bool, lake::Error> {
+        loop {
+            match self.next().await? {
+                Next::Line(_) => {}
+                Next::Damage(_) => return Ok(false),
+                Next::End => return Ok(true),
+            }
+        }
     }
 
     async fn read(&mut self) -> Result<(), lake::Error> {

@@ -1,0 +1,127 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use file_to_topic::{Config, Deps, handle};
+use kafka_batch::{PartitionBatch, Record};
+use kafka_sink::{Rejected, admin};
+use lake::{Announcement, Digest, Lake};
+use lambda_boot::{Deadline, Vars};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use telecom::FileName;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PARTITIONS: i32 = 3;
+
+/// A lake and topics of a test's own, and the function on them.
+pub(crate) struct World {
+    pub(crate) vars: Vars,
+    pub(crate) config: Config,
+    pub(crate) deps: Deps,
+    pub(crate) lake: Lake,
+}
+
+/// A message read back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) partition: i32,
+    pub(crate) key: String,
+    pub(crate) value: Vec<u8>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let store = test_support::object_store().await;
+        let [data, voice, landed, rejected] =
+            ["cdr-data", "cdr-voice", "landed-files", "rejected"].map(test_support::topic);
+        let vars: Vars = [
+            ("KAFKA_BROKERS", test_support::broker().await),
+            ("CDR_DATA_TOPIC", &data),
+            ("CDR_VOICE_TOPIC", &voice),
+            ("LANDED_FILES_TOPIC", &landed),
+            ("REJECTED_TOPIC", &rejected),
+            ("LAKE_BUCKET", &store.bucket),
+            ("AWS_ENDPOINT_URL_S3", &store.endpoint),
+            ("AWS_REGION", &store.region),
+            ("AWS_ACCESS_KEY_ID", &store.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", store.secret_access_key.expose()),
+        ]
+        .into_iter()
+        .collect();
+        let config = Config::from_vars(&vars).unwrap();
+        let topics = [&data, &voice, &landed, &rejected].map(|topic| (topic.as_str(), PARTITIONS));
+        admin::create_topics(&config.kafka, &topics).await.unwrap();
+        Self { deps: Deps::connect(&config).await.unwrap(), lake: Lake::connect(&config.lake), vars, config }
+    }
+
+    /// Puts a file into the lake, as `sftp-poll` does.
+    pub(crate) async fn land(&self, name: &str, bytes: &[u8]) -> Announcement {
+        let name = FileName::parse(name).unwrap();
+        let announcement = Announcement::new(name, Digest::of(bytes), bytes.len() as u64);
+        self.lake.put_if_absent(&announcement.key, Bytes::copy_from_slice(bytes), &[]).await.unwrap();
+        announcement
+    }
+
+    /// The event in which this message comes.
+    pub(crate) fn event(&self, value: Option<Vec<u8>>) -> Vec<PartitionBatch> {
+        let topic = self.config.topics.landed_files.clone();
+        let record = Record { offset: 7, timestamp_ms: 0, key: None, value, headers: Vec::new() };
+        vec![PartitionBatch { topic, partition: 2, records: vec![record] }]
+    }
+
+    pub(crate) async fn deliver(&self, announcement: &Announcement) -> anyhow::Result<()> {
+        let event = self.event(Some(serde_json::to_vec(announcement).unwrap()));
+        handle(&self.deps, event, Deadline::NONE).await
+    }
+
+    pub(crate) async fn results(&self, name: &str) -> Option<serde_json::Value> {
+        self.lake.get_json(&lake::names::results(name)).await.unwrap()
+    }
+
+    pub(crate) async fn rejected(&self) -> Vec<Rejected<'static>> {
+        let messages = self.read(self.config.kafka.rejected_topic()).await;
+        let rejected = |message: Read| {
+            let rejected = Rejected::from_json(&message.value).unwrap();
+            assert_eq!(rejected.key(), message.key);
+            rejected
+        };
+        messages.into_iter().map(rejected).collect()
+    }
+
+    /// Everything in a topic, by partition and offset.
+    pub(crate) async fn read(&self, topic: &str) -> Vec<Read> {
+        let client = self.config.kafka.client();
+        let topic = topic.to_owned();
+        tokio::task::spawn_blocking(move || read(client, &topic)).await.unwrap()
+    }
+}
+
+fn read(mut client: rdkafka::ClientConfig, topic: &str) -> Vec<Read> {
+    // It closes only when its last fetch has come back.
+    client.set("group.id", "reader").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
+    let consumer: BaseConsumer = client.create().unwrap();
+    let mut from = TopicPartitionList::new();
+    let mut missing = 0;
+    for partition in 0..PARTITIONS {
+        from.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        missing += consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap().1;
+    }
+    consumer.assign(&from).unwrap();
+    let mut messages = Vec::new();
+    let began = Instant::now();
+    while missing > 0 {
+        assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
+        // It may return early, with nothing.
+        if let Some(message) = consumer.poll(PATIENCE) {
+            let message = message.unwrap();
+            messages.push(Read {
+                partition: message.partition(),
+                key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+                value: message.payload().unwrap().to_vec(),
+            });
+            missing -= 1;
+        }
+    }
+    messages.sort_by_key(|message| message.partition);
+    messages
+}
