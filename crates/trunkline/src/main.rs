@@ -1,2 +1,49 @@
-//! stub
-fn main() {}
+#![doc = include_str!("../README.md")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line prints text for people")]
+
+mod cli;
+mod demo;
+mod functions;
+mod generate;
+mod init;
+mod invoke;
+mod logs;
+mod parameters;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Generate};
+
+/// What still blocks a thread after a command has ended (a Kafka client that says goodbye) gets this long.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse().command;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(run(command));
+    runtime.shutdown_timeout(GOODBYE);
+    Ok(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trunkline: {error:#}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Up(args) => up::run(args).await,
+        Command::Init(args) => init::run(&args).await,
+        Command::Invoke(args) => invoke::invoke(args).await,
+        Command::Replay(args) => invoke::replay(args).await,
+        Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,
+        Command::HashPassword => functions::hash_password_from_stdin(),
+    }
+}

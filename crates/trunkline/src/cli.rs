@@ -1,0 +1,161 @@
+//! The command line: what can be asked, and its words.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Call records in, exact daily usage per MSISDN out: small functions on Kafka, run from a SAM template.
+#[derive(Parser)]
+#[command(name = "trunkline", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The whole pipeline in one process: services, synthetic call records, functions, a served API
+    Demo(DemoArgs),
+    /// Run the template's functions on your own services, until Ctrl-C
+    Up(UpArgs),
+    /// Create topics, tables and the bucket, where they are missing
+    Init(TemplateArgs),
+    /// Call one function with an event and print its answer
+    Invoke(InvokeArgs),
+    /// Send events to the functions whose folders under events/ they lie in
+    Replay(ReplayArgs),
+    /// Make synthetic data
+    #[command(subcommand)]
+    Generate(Generate),
+    /// Read a password from standard input and print its argon2id hash, for API_USERS
+    HashPassword,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Generate {
+    /// Call records, as files or straight into topics
+    Cdr(GenerateCdrArgs),
+}
+
+/// Which template, with which values.
+#[derive(Args, Clone)]
+pub(crate) struct TemplateArgs {
+    /// The SAM template
+    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
+    pub(crate) template: PathBuf,
+    /// Values for the template's parameters, as `sam deploy` takes them
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    pub(crate) parameter_overrides: Vec<String>,
+    /// A file of KEY=VALUE lines: parameters of the template, and AWS_* variables of the functions
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_PARAMETERS")]
+    pub(crate) parameters: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Where the HTTP API listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18089")]
+    pub(crate) listen: SocketAddr,
+    /// Call the functions over the Lambda Invoke API at this address, instead of in this process
+    #[arg(long, value_name = "URL")]
+    pub(crate) invoke: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct InvokeArgs {
+    /// The function, by the name of its folder
+    pub(crate) function: String,
+    /// The event's JSON
+    pub(crate) event: PathBuf,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ReplayArgs {
+    /// Events under events/<function>/
+    #[arg(required = true)]
+    pub(crate) events: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// 86,400 seconds at 1 line a second
+    Dev,
+    /// 172,800 seconds at 5 lines a second
+    Prod,
+}
+
+/// What is generated, wherever it goes.
+#[derive(Args, Clone)]
+pub(crate) struct CdrArgs {
+    /// How much: dev is a day at 1 line a second, prod two days at 5
+    #[arg(long, value_enum, default_value = "dev")]
+    pub(crate) profile: Profile,
+    /// The same seed makes the same bytes
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Simulated seconds, instead of the profile's
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// Lines of each type a simulated second, instead of the profile's
+    #[arg(long)]
+    pub(crate) lines_per_second: Option<u32>,
+    /// How many MSISDNs there are
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) subscribers: u32,
+    /// The share of rows made unusable, and of files delivered twice or oddly: 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) faults: f64,
+}
+
+#[derive(Args)]
+pub(crate) struct GenerateCdrArgs {
+    #[command(flatten)]
+    pub(crate) cdr: CdrArgs,
+    #[command(flatten)]
+    pub(crate) to: GenerateTo,
+    /// Where progress is kept, so that a killed run is continued [default: idx_data.dat, or in the folder of --to-folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) index: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct GenerateTo {
+    /// Write the files into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to_folder: Option<PathBuf>,
+    /// Upload the files to the SFTP server that the SFTP_* variables name
+    #[arg(long)]
+    pub(crate) to_sftp: bool,
+    /// Produce the rows to cdr_data and cdr_voice on the brokers that KAFKA_BROKERS names
+    #[arg(long)]
+    pub(crate) to_topics: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) cdr: CdrArgs,
+    /// Where the HTTP API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Keep everything here, and go on from it when started again [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Compare the API's answers for every subscriber with an independent count of the files
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// End when everything has been counted, instead of serving until Ctrl-C
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Write the run's figures here, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}

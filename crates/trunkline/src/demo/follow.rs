@@ -1,0 +1,139 @@
+//! Following the files through the pipeline until every row is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::TryStreamExt;
+use futures::stream::{self, StreamExt};
+use lake::{FileResult, Lake, names};
+use telecom::FileName;
+use usage_store::Store;
+
+use super::report::FileFigures;
+
+/// How often the lake and the store are asked how far they are: often enough for the seconds in the table to be right.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Result objects that are read at once.
+const READS_IN_FLIGHT: usize = 16;
+
+/// The files to follow, and what is known of them.
+pub(super) struct Follow<'a> {
+    lake: &'a Lake,
+    store: &'a Store,
+    expected: BTreeSet<FileName>,
+    results: BTreeMap<FileName, FileResult>,
+}
+
+/// How far everything is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) files: u64,
+    pub(super) files_read: u64,
+    pub(super) accepted: u64,
+    pub(super) accounted: u64,
+}
+
+impl Progress {
+    pub(super) fn is_ingested(self) -> bool {
+        self.files_read == self.files
+    }
+
+    pub(super) fn is_counted(self) -> bool {
+        self.is_ingested() && self.accounted == self.accepted
+    }
+}
+
+impl<'a> Follow<'a> {
+    /// Follows the files of these names that are call records.
+    pub(super) fn new(lake: &'a Lake, store: &'a Store, names: impl IntoIterator<Item = String>) -> Self {
+        let expected = names.into_iter().filter_map(|name| FileName::parse(&name).ok()).collect();
+        Self { lake, store, expected, results: BTreeMap::new() }
+    }
+
+    /// One look.
+    pub(super) async fn look(&mut self) -> anyhow::Result<Progress> {
+        self.read_new_results().await?;
+        let accepted = self.results.values().map(|result| result.accepted).sum();
+        let accounted = self.accounts().await?.values().map(|account| account.counted + account.duplicates).sum();
+        Ok(Progress { files: self.expected.len() as u64, files_read: self.results.len() as u64, accepted, accounted })
+    }
+
+    /// Looks until everything is counted; tells `seen` of every look. Returns when the last file was read and when the
+    /// last row was counted.
+    pub(super) async fn until_counted(&mut self, mut seen: impl FnMut(Progress)) -> anyhow::Result<(Instant, Instant)> {
+        let mut ingested = None;
+        loop {
+            let progress = self.look().await?;
+            seen(progress);
+            if progress.is_ingested() {
+                ingested.get_or_insert_with(Instant::now);
+            }
+            if let (Some(ingested), true) = (ingested, progress.is_counted()) {
+                return Ok((ingested, Instant::now()));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Every file with both sides of both laws.
+    pub(super) async fn figures(&self) -> anyhow::Result<Vec<FileFigures>> {
+        let accounts = self.accounts().await?;
+        Ok(self
+            .results
+            .values()
+            .map(|result| {
+                let account = accounts.get(&result.name).copied().unwrap_or_default();
+                FileFigures {
+                    name: result.name.to_string(),
+                    rows: result.rows,
+                    accepted: result.accepted,
+                    rejected: result.rejected,
+                    duplicates: account.duplicates,
+                    counted: account.counted,
+                }
+            })
+            .collect())
+    }
+
+    async fn read_new_results(&mut self) -> anyhow::Result<()> {
+        let prefix = names::results("").trim_end_matches(".json").to_owned();
+        let mut listed = self.lake.list(&prefix);
+        let mut fresh = Vec::new();
+        while let Some(object) = listed.try_next().await.context("can't list the lake's results")? {
+            let name = object.key.trim_start_matches(&prefix).trim_end_matches(".json");
+            let Ok(name) = FileName::parse(name) else { continue };
+            if self.expected.contains(&name) && !self.results.contains_key(&name) {
+                fresh.push(object.key);
+            }
+        }
+        let lake = self.lake;
+        let mut read = stream::iter(fresh)
+            .map(|key| async move { lake.get_json::<FileResult>(&key).await })
+            .buffer_unordered(READS_IN_FLIGHT);
+        while let Some(result) = read.try_next().await.context("can't read a file's result")? {
+            if let Some(result) = result {
+                self.results.insert(result.name, result);
+            }
+        }
+        Ok(())
+    }
+
+    async fn accounts(&self) -> anyhow::Result<BTreeMap<FileName, Account>> {
+        let mut accounts = BTreeMap::<FileName, Account>::new();
+        for account in self.store.file_accounts().await.context("can't read how many rows are counted")? {
+            let Some(file) = account.file.filter(|file| self.expected.contains(file)) else { continue };
+            let sum = accounts.entry(file).or_default();
+            sum.counted += account.counted;
+            sum.duplicates += account.duplicates;
+        }
+        Ok(accounts)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Account {
+    counted: u64,
+    duplicates: u64,
+}

@@ -1,0 +1,154 @@
+//! `trunkline demo`: services, synthetic call records, the template's functions and a served API in one process.
+
+mod folder;
+mod follow;
+mod next_steps;
+mod report;
+mod screen;
+mod stack;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use embedded::Services;
+use generator::{Destination, SftpFolder};
+use lake::Lake;
+use lambda_boot::Vars;
+use local_runtime::Runtime;
+use usage_store::Store;
+
+use crate::cli::DemoArgs;
+use crate::functions::Project;
+use crate::verify;
+use folder::{Folder, file_names, write_atomically};
+use follow::Follow;
+use report::{Api, FileFigures, Report, Stages};
+use screen::Screen;
+use stack::{API_USER, Endpoints};
+
+/// The template asks for the SFTP folder once a minute; somebody who watches should not wait for it.
+const SCHEDULE_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let folder = Folder::open(args.data_dir.as_deref())?;
+    let log = folder.path().join("log.jsonl");
+    crate::logs::to_file(&log)?;
+    println!("Starting Kafka, S3, SFTP and PostgreSQL; the functions log to {}", log.display());
+    let (mut services, endpoints) = tokio::select! {
+        started = stack::start(folder.data()) => started?,
+        interrupted = tokio::signal::ctrl_c() => return interrupted.context("can't wait for Ctrl-C"),
+    };
+    let outcome = until_interrupted(&mut services, pipeline(&args, &folder, &endpoints, began)).await;
+    services.stop().await?;
+    outcome
+}
+
+/// The work, as long as the services run and nobody presses Ctrl-C.
+async fn until_interrupted(
+    services: &mut Services,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        done = work => done,
+        reason = services.ended() => Err(reason),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
+    }
+}
+
+async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began: Instant) -> anyhow::Result<()> {
+    let parameters = endpoints.parameters()?;
+    let parameters_file = folder.write_private("parameters", &parameters.to_file())?;
+    let project = Project::with(None, parameters)?;
+    let vars = project.all_vars();
+    crate::init::create(&vars).await?;
+
+    let options = local_runtime::Options {
+        listen: args.listen,
+        schedule_every: Some(SCHEDULE_EVERY),
+        ..local_runtime::Options::default()
+    };
+    let runtime = Runtime::start(&project.template, Arc::new(project.boot_all().await?), options).await?;
+    let address = runtime.http_addr().context("the template has no HTTP API")?;
+    let password = endpoints.api_password.expose().to_owned();
+    let api = Api { url: format!("http://{address}"), user: API_USER.to_owned(), password };
+    println!("Serving {}; generating call records onto the SFTP server", api.url);
+
+    let (files, stages) = count_all(args, folder, &vars, &endpoints.upload, began).await?;
+    let report = Report::new(&api, &files, stages, versions());
+    println!("\n{}", report.table());
+    if let Some(path) = &args.report {
+        write_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
+    }
+    if args.verify {
+        verify(&endpoints.upload, &api, &files).await?;
+    }
+    if !args.exit {
+        println!("{}", next_steps::next_steps(&api, endpoints, &parameters_file));
+        std::future::pending::<()>().await;
+    }
+    runtime.shutdown().await;
+    Ok(())
+}
+
+/// Generates, and follows every file until each of its rows is counted.
+async fn count_all(
+    args: &DemoArgs,
+    folder: &Folder,
+    vars: &Vars,
+    upload: &Path,
+    began: Instant,
+) -> anyhow::Result<(Vec<FileFigures>, Stages)> {
+    let options = generator::Options {
+        index: folder.path().join("idx_data.dat"),
+        manifest: folder.path().join("faults.json"),
+        ..crate::generate::options(&args.cdr)
+    };
+    let mut screen = Screen::new();
+    let first_upload = Instant::now();
+    let destination = Destination::files(SftpFolder::connect(&vars.read()?).await?);
+    generator::run(&options, &destination, &screen.generated).await.context("generating call records failed")?;
+    let generate = first_upload.elapsed();
+
+    let lake = Lake::connect(&vars.read()?);
+    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
+    let mut follow = Follow::new(&lake, &store, file_names(upload)?);
+    let (ingested, counted) = follow.until_counted(|progress| screen.show(progress)).await?;
+    screen.done();
+    let stages =
+        Stages { generate, ingest: ingested - first_upload, count: counted - first_upload, total: began.elapsed() };
+    Ok((follow.figures().await?, stages))
+}
+
+/// The second, plain count of the files against what the API says of every subscriber.
+async fn verify(files: &Path, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let laws: Vec<_> = figures
+        .iter()
+        .map(|file| verify::FileCounts {
+            name: file.name.clone(),
+            rows: file.rows,
+            accepted: file.accepted,
+            rejected: file.rejected,
+            counted: file.counted,
+            duplicates: file.duplicates,
+        })
+        .collect();
+    let api = verify::Api { url: api.url.clone(), user: api.user.clone(), password: api.password.clone() };
+    let verdict = verify::verify(files, &api, &laws).await?;
+    println!("{verdict} ({:.1} s)", began.elapsed().as_secs_f64());
+    if !verdict.is_clean() {
+        bail!("the API's numbers differ from the files'");
+    }
+    Ok(())
+}
+
+fn versions() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("trunkline", env!("CARGO_PKG_VERSION").to_owned()),
+        ("platform", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+    ])
+}

@@ -1,0 +1,39 @@
+//! What somebody who just saw the table would like to try.
+
+use std::path::Path;
+
+use super::folder::file_names;
+use super::report::Api;
+use super::stack::Endpoints;
+
+pub(super) fn next_steps(api: &Api, endpoints: &Endpoints, parameters: &Path) -> String {
+    let Api { url, user, password } = api;
+    let program = std::env::current_exe().map_or_else(|_| "trunkline".to_owned(), |path| path.display().to_string());
+    let msisdn = first_msisdn(&endpoints.upload).unwrap_or_else(|| "27820000000".to_owned());
+    let Endpoints { sftp_host, sftp_port, sftp_user, sftp_password, sftp_remote_path, postgres_url, .. } = endpoints;
+    format!(
+        "Try next, in another terminal:
+  curl -u {user}:{password} '{url}/v1/usage/{msisdn}?from=2024-01-01&to=2024-01-02'
+  curl -u {user}:{password} '{url}/v1/usage/{msisdn}/summary'
+  curl -u {user}:{password} '{url}/data_usage?msisdn={msisdn}&start_time=20240101000000&end_time=20240101235959'
+  sftp -P {sftp_port} {sftp_user}@{sftp_host}:{sftp_remote_path}    # password {sftp_password}; put a cdr_data_YYYYMMDD_HHMMSS.csv
+  psql '{postgres_url}'
+  TRUNKLINE_PARAMETERS={parameters} {program} replay events/usage-http/*.json
+Ctrl-C ends everything.",
+        sftp_password = sftp_password.expose(),
+        parameters = parameters.display(),
+    )
+}
+
+/// A subscriber that exists: the first usable one in the first files.
+fn first_msisdn(folder: &Path) -> Option<String> {
+    let mut names = file_names(folder).ok()?;
+    names.retain(|name| name.starts_with("cdr_data_") && name.ends_with(".csv"));
+    names.sort();
+    names.iter().find_map(|name| {
+        let text = std::fs::read_to_string(folder.join(name)).ok()?;
+        let (header, row) = (text.lines().next()?, text.lines().nth(1)?);
+        let field = header.starts_with("msisdn,").then(|| row.split(',').next())??.trim_start_matches('+');
+        ((5..=15).contains(&field.len()) && field.bytes().all(|byte| byte.is_ascii_digit())).then(|| field.to_owned())
+    })
+}

@@ -1,0 +1,188 @@
+//! What a run of the demo came to: the table for people and the JSON of `--report`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One delivered file. `rows = accepted + rejected` by `file-to-topic`; `accepted = counted + duplicates` by the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FileFigures {
+    pub(crate) name: String,
+    pub(crate) rows: u64,
+    pub(crate) accepted: u64,
+    pub(crate) rejected: u64,
+    pub(crate) duplicates: u64,
+    #[serde(skip)]
+    pub(crate) counted: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Totals {
+    pub(crate) rows: u64,
+    pub(crate) accepted: u64,
+    pub(crate) rejected: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) counted: u64,
+}
+
+impl Totals {
+    pub(crate) fn of(files: &[FileFigures]) -> Self {
+        files.iter().fold(Self::default(), |sum, file| Self {
+            rows: sum.rows + file.rows,
+            accepted: sum.accepted + file.accepted,
+            rejected: sum.rejected + file.rejected,
+            duplicates: sum.duplicates + file.duplicates,
+            counted: sum.counted + file.counted,
+        })
+    }
+}
+
+/// Where the API answers, and to whom.
+#[derive(Clone, Serialize)]
+pub(crate) struct Api {
+    pub(crate) url: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// When each stage had done its last piece, from the demo's point of view. The stages overlap: files are fetched while
+/// others are still made, and rows are counted while files are still read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stages {
+    /// Making the files and uploading them.
+    pub(crate) generate: Duration,
+    /// From the first upload to the last file's rows on their topic.
+    pub(crate) ingest: Duration,
+    /// From the first upload to the last row counted.
+    pub(crate) count: Duration,
+    /// From the start of the program, services included.
+    pub(crate) total: Duration,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Report<'a> {
+    api: &'a Api,
+    files: &'a [FileFigures],
+    totals: Totals,
+    seconds: BTreeMap<&'static str, f64>,
+    rows_per_second: BTreeMap<&'static str, u64>,
+    versions: BTreeMap<&'static str, String>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(
+        api: &'a Api,
+        files: &'a [FileFigures],
+        stages: Stages,
+        versions: BTreeMap<&'static str, String>,
+    ) -> Self {
+        let totals = Totals::of(files);
+        let stages = [
+            ("generate", stages.generate),
+            ("ingest", stages.ingest),
+            ("count", stages.count),
+            ("total", stages.total),
+        ];
+        Self {
+            api,
+            files,
+            totals,
+            seconds: stages.iter().map(|&(name, time)| (name, milliseconds(time) / 1000.0)).collect(),
+            rows_per_second: stages.iter().map(|&(name, time)| (name, rate(totals.rows, time))).collect(),
+            versions,
+        }
+    }
+
+    /// The closing table.
+    pub(crate) fn table(&self) -> String {
+        let Totals { rows, accepted, rejected, duplicates, counted } = self.totals;
+        let mut table = String::new();
+        let figures = [
+            ("files", self.files.len() as u64),
+            ("rows", rows),
+            ("accepted", accepted),
+            ("rejected", rejected),
+            ("duplicates", duplicates),
+            ("counted", counted),
+        ];
+        for (name, figure) in figures {
+            line(&mut table, name, &grouped(figure), "");
+        }
+        for (stage, seconds) in &self.seconds {
+            let rate = format!("{} rows/s", grouped(self.rows_per_second[stage]));
+            line(&mut table, &format!("{stage} seconds"), &format!("{seconds:.1}"), &rate);
+        }
+        table
+    }
+}
+
+fn line(table: &mut String, name: &str, figure: &str, note: &str) {
+    let text = format!("  {name:<18}{figure:>14}   {note}");
+    writeln!(table, "{}", text.trim_end()).unwrap_or_default();
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    u32::try_from(time.as_millis()).map_or(f64::MAX, f64::from)
+}
+
+/// Whole rows a second; 0 where no time passed that could be measured.
+fn rate(rows: u64, time: Duration) -> u64 {
+    let rate = u128::from(rows) * 1_000_000 / time.as_micros().max(1);
+    if time.is_zero() { 0 } else { u64::try_from(rate).unwrap_or(u64::MAX) }
+}
+
+/// 172800 as 172,800.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_json_tell_the_same() {
+        let files = [
+            FileFigures { name: "a.csv".into(), rows: 1000, accepted: 990, rejected: 10, duplicates: 0, counted: 990 },
+            FileFigures { name: "b.csv".into(), rows: 1000, accepted: 990, rejected: 10, duplicates: 990, counted: 0 },
+        ];
+        let api = Api { url: "http://127.0.0.1:1".into(), user: "demo".into(), password: "p".into() };
+        let stages = Stages {
+            generate: Duration::from_millis(500),
+            ingest: Duration::from_secs(1),
+            count: Duration::from_secs(2),
+            total: Duration::from_secs(4),
+        };
+        let report = Report::new(&api, &files, stages, BTreeMap::from([("trunkline", "0.1.0".to_owned())]));
+        expect![[r#"
+              files                          2
+              rows                       2,000
+              accepted                   1,980
+              rejected                      20
+              duplicates                   990
+              counted                      990
+              count seconds                2.0   1,000 rows/s
+              generate seconds             0.5   4,000 rows/s
+              ingest seconds               1.0   2,000 rows/s
+              total seconds                4.0   500 rows/s
+        "#]]
+        .assert_eq(&report.table());
+        let json = serde_json::to_value(&report).expect("JSON");
+        expect![[r#"{"accepted":1980,"counted":990,"duplicates":990,"rejected":20,"rows":2000}"#]]
+            .assert_eq(&json["totals"].to_string());
+        expect![[r#"{"accepted":990,"duplicates":990,"name":"b.csv","rejected":10,"rows":1000}"#]]
+            .assert_eq(&json["files"][1].to_string());
+    }
+
+    #[test]
+    fn figures_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

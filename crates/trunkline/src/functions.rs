@@ -1,0 +1,130 @@
+//! The functions that this program can run in its own process, and the template that says how.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lambda_boot::{Deadline, Handler, Vars};
+use local_runtime::{Function, Rules, Severity, Template};
+use local_runtime::{InProcess, InProcessFunction};
+
+use crate::cli::TemplateArgs;
+use crate::parameters::Parameters;
+
+type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
+
+/// Every function, by the name of its folder.
+const FUNCTIONS: [(&str, Boot); 4] = [
+    ("sftp-poll", |vars| sftp_poll::boot(vars).boxed()),
+    ("file-to-topic", |vars| file_to_topic::boot(vars).boxed()),
+    ("batch-aggregator", |vars| batch_aggregator::boot(vars).boxed()),
+    ("usage-http", |vars| usage_http::boot(vars).boxed()),
+];
+
+/// Where nobody runs the program beside a template: the one it was built with.
+const BUILT_IN_TEMPLATE: &str = include_str!("../../../template.yaml");
+
+/// A template, checked, with what its functions need to start here.
+pub(crate) struct Project {
+    pub(crate) template: Template,
+    aws: BTreeMap<String, String>,
+}
+
+impl Project {
+    /// Reads and checks the template that the command line names.
+    pub(crate) fn read(args: &TemplateArgs) -> anyhow::Result<Self> {
+        let parameters = Parameters::gather(args.parameters.as_deref(), &args.parameter_overrides)?;
+        Self::with(Some(&args.template), parameters)
+    }
+
+    /// The template at `path`, or the one that the program was built with.
+    pub(crate) fn with(path: Option<&Path>, parameters: Parameters) -> anyhow::Result<Self> {
+        let overrides = parameters.overrides;
+        let template = match path {
+            Some(path) => Template::read(path, &overrides)?,
+            None => Template::parse(BUILT_IN_TEMPLATE, &overrides)?,
+        };
+        check(&template)?;
+        Ok(Self { template, aws: parameters.aws })
+    }
+
+    /// A function's environment: the template's, and what the service adds.
+    pub(crate) fn vars(&self, function: &Function) -> Vars {
+        self.aws.iter().chain(&function.environment).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// All functions' variables together, for what belongs to none of them: topics, tables, the bucket.
+    pub(crate) fn all_vars(&self) -> Vars {
+        let functions = self.template.functions.iter().flat_map(|function| &function.environment);
+        self.aws.iter().chain(functions).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Starts one function.
+    async fn boot(&self, name: &str) -> anyhow::Result<Handler> {
+        let function = self.template.function(name).with_context(|| {
+            let known: Vec<_> = self.template.functions.iter().map(|function| function.name.as_str()).collect();
+            format!("the template has no function {name}; it has {}", known.join(", "))
+        })?;
+        let Some((_, boot)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
+            bail!("this program does not contain the function {name}: call it over the Invoke API (`up --invoke URL`)");
+        };
+        boot(self.vars(function)).await.with_context(|| format!("{name} can't start"))
+    }
+
+    /// Starts one function in this process.
+    pub(crate) async fn boot_only(&self, name: &str) -> anyhow::Result<InProcess> {
+        Ok(InProcess::new([(name.to_owned(), in_process(self.boot(name).await?))]))
+    }
+
+    /// Starts every function of the template in this process.
+    pub(crate) async fn boot_all(&self) -> anyhow::Result<InProcess> {
+        let mut functions = Vec::new();
+        for function in &self.template.functions {
+            functions.push((function.name.clone(), in_process(self.boot(&function.name).await?)));
+        }
+        Ok(InProcess::new(functions))
+    }
+}
+
+/// The template check: what the service would refuse, and what would make holes in the totals.
+fn check(template: &Template) -> anyhow::Result<()> {
+    let rules = Rules { lossless: vec!["batch-aggregator".to_owned()], group_prefix: Some("trunkline".to_owned()) };
+    let findings = template.check(&rules);
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        tracing::warn!(template.place = %finding.origin, "{}", finding.message);
+    }
+    let errors: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| format!("{}: {}", finding.origin, finding.message))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { bail!("the template can't be run as it is:\n  {}", errors.join("\n  ")) }
+}
+
+fn in_process(handler: Handler) -> InProcessFunction {
+    Arc::new(move |call| {
+        handler(lambda_boot::Invocation {
+            payload: call.payload,
+            deadline: Deadline::at(call.deadline),
+            request_id: call.request_id,
+        })
+    })
+}
+
+/// `trunkline hash-password`.
+pub(crate) fn hash_password_from_stdin() -> anyhow::Result<()> {
+    let mut password = String::new();
+    std::io::stdin().read_to_string(&mut password).context("can't read the password from standard input")?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!(
+            "the password is empty: write it to standard input, for example `printf %s \"$PASSWORD\" | trunkline hash-password`"
+        );
+    }
+    println!("{}", usage_http::hash_password(password)?);
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! `trunkline generate cdr`.
+
+use std::path::PathBuf;
+
+use generator::{Destination, Folder, Options, SftpFolder, progress_bar};
+use lambda_boot::Vars;
+
+use crate::cli::{CdrArgs, GenerateCdrArgs, GenerateTo, Profile};
+
+/// The seed's name for the file that says how far a run came.
+const INDEX_FILE: &str = "idx_data.dat";
+
+pub(crate) async fn cdr(args: GenerateCdrArgs) -> anyhow::Result<()> {
+    crate::logs::as_text();
+    let index = args.index.unwrap_or_else(|| match &args.to.to_folder {
+        Some(folder) => folder.join(INDEX_FILE),
+        None => PathBuf::from(INDEX_FILE),
+    });
+    let manifest = index.with_file_name("faults.json");
+    let options = Options { index, manifest, ..options(&args.cdr) };
+    let destination = destination(args.to).await?;
+    generator::run(&options, &destination, &progress_bar()).await?;
+    Ok(())
+}
+
+/// The options that the command line asks for; index and manifest are the caller's.
+pub(crate) fn options(args: &CdrArgs) -> Options {
+    let profile = Options::of(match args.profile {
+        Profile::Dev => generator::Profile::Dev,
+        Profile::Prod => generator::Profile::Prod,
+    });
+    Options {
+        seed: args.seed,
+        seconds: args.seconds.unwrap_or(profile.seconds),
+        lines_per_second: args.lines_per_second.unwrap_or(profile.lines_per_second),
+        subscribers: args.subscribers,
+        faults: args.faults,
+        ..profile
+    }
+}
+
+async fn destination(to: GenerateTo) -> anyhow::Result<Destination> {
+    let vars = Vars::from_env();
+    Ok(match to {
+        GenerateTo { to_folder: Some(folder), .. } => Destination::files(Folder::create(folder).await?),
+        GenerateTo { to_topics: true, .. } => {
+            let kafka: kafka_sink::Config = vars.read()?;
+            kafka_sink::admin::create_topics(&kafka, &[(generator::DATA_TOPIC, 3), (generator::VOICE_TOPIC, 3)])
+                .await?;
+            Destination::topics(kafka_sink::Sink::new(&kafka)?)
+        }
+        _ => Destination::files(SftpFolder::connect(&vars.read()?).await?),
+    })
+}

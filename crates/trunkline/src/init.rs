@@ -1,0 +1,52 @@
+//! `trunkline init`: topics, tables and the bucket, where they are missing.
+
+use anyhow::Context;
+use lake::Lake;
+use lambda_boot::Vars;
+use usage_store::Store;
+
+use crate::cli::TemplateArgs;
+use crate::functions::Project;
+
+/// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch.
+const PARTITIONS: i32 = 3;
+
+/// The variables that name topics.
+const TOPICS: [&str; 4] = ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "REJECTED_TOPIC"];
+
+pub(crate) async fn run(args: &TemplateArgs) -> anyhow::Result<()> {
+    crate::logs::to_stderr();
+    let project = Project::read(args)?;
+    for line in create(&project.all_vars()).await? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Creates what is missing; does nothing the second time. Says what is there now.
+pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
+    let topics: Vec<(&str, i32)> = TOPICS
+        .iter()
+        .map(|variable| {
+            Ok((vars.get(variable).with_context(|| format!("the template sets no {variable}"))?, PARTITIONS))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    kafka_sink::admin::create_topics(&vars.read()?, &topics).await?;
+
+    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
+    store.init().await.context("can't create the usage tables")?;
+    let counted = batch_aggregator::Config::from_vars(vars)?.stream;
+    for topic in [&counted.cdr_data, &counted.cdr_voice] {
+        store.add_lanes(counted.epoch, topic, PARTITIONS).await.context("can't make the lanes known")?;
+    }
+
+    let lake: lake::Config = vars.read()?;
+    Lake::connect(&lake).ensure_bucket().await.with_context(|| format!("can't create the bucket {}", lake.bucket))?;
+
+    let names: Vec<_> = topics.iter().map(|(name, _)| *name).collect();
+    Ok(vec![
+        format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
+        format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
+        format!("bucket   {}", lake.bucket),
+    ])
+}

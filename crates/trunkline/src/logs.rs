@@ -1,0 +1,67 @@
+//! Where log lines go. Functions log JSON lines; what the command line says itself is text for people.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What the demo's own services say is of interest only when something is wrong.
+const DEFAULT_FILTER: &str = "info,nisshi_broker=warn,nisshi_service=warn,nisshi_storage=warn,rama=warn,s3s=warn,s3s_fs=warn,tokio_postgres=error";
+
+fn filter() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
+}
+
+/// JSON lines to standard error, so that standard output stays the command's own.
+pub(crate) fn to_stderr() {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter())
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// JSON lines to a file, for a command that has a screen to keep tidy.
+pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("can't write the log {}", path.display()))?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter())
+        .with_target(false)
+        .with_writer(std::sync::Mutex::new(file))
+        .init();
+    Ok(())
+}
+
+/// Lines for people, as the generator has always written them: `2024-12-07 10:00:00 - INFO - …`, in UTC.
+pub(crate) fn as_text() {
+    tracing_subscriber::fmt().event_format(Text).with_env_filter(filter()).with_writer(std::io::stderr).init();
+}
+
+struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
+        write!(line, "{now} - {} - ", event.metadata().level())?;
+        context.field_format().format_fields(line.by_ref(), event)?;
+        writeln!(line)
+    }
+}

@@ -1,0 +1,35 @@
+//! `trunkline up`: the template's functions on services that are there already.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use local_runtime::RemoteInvoker;
+use local_runtime::{Options, Runtime};
+
+use crate::cli::UpArgs;
+use crate::functions::Project;
+
+pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+    crate::logs::to_stderr();
+    let project = Project::read(&args.template)?;
+    let options = Options { listen: args.listen, ..Options::default() };
+    let starting = async {
+        match &args.invoke {
+            Some(url) => {
+                let invoker = RemoteInvoker::new(url).map_err(anyhow::Error::msg)?;
+                Runtime::start(&project.template, Arc::new(invoker), options).await
+            }
+            None => Runtime::start(&project.template, Arc::new(project.boot_all().await?), options).await,
+        }
+    };
+    let runtime = tokio::select! {
+        runtime = starting => runtime?,
+        interrupted = tokio::signal::ctrl_c() => return interrupted.context("can't wait for Ctrl-C"),
+    };
+    if let Some(address) = runtime.http_addr() {
+        println!("The API is at http://{address}. Ctrl-C ends everything.");
+    }
+    tokio::signal::ctrl_c().await.context("can't wait for Ctrl-C")?;
+    runtime.shutdown().await;
+    Ok(())
+}

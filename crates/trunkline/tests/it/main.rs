@@ -1,0 +1,3 @@
+//! Tests of the whole workspace and of the command line.
+
+mod directions;
