@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::event::kafka::MAX_PAYLOAD_BYTES;
 use crate::http::{Router, Server};
 use crate::invoke::Invoker;
 use crate::mapping::{MappingStatus, RunningMapping, SourceConfig};
@@ -68,6 +69,7 @@ impl Runtime {
             sources.push(SourceConfig {
                 brokers: brokers(mapping, &options)?,
                 properties: options.kafka_properties.clone().into_iter().collect(),
+                max_payload_bytes: MAX_PAYLOAD_BYTES,
                 mapping: mapping.clone(),
             });
         }

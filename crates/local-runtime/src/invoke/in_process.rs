@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Call, InvokeError, Invoker};
+use crate::event::kafka::MAX_PAYLOAD_BYTES;
 
 /// A function as a closure; an `Err` is a failed invocation.
 pub type InProcessFunction = Arc<dyn Fn(Invocation) -> BoxFuture<'static, anyhow::Result<Bytes>> + Send + Sync>;
@@ -51,6 +52,10 @@ impl Invoker for InProcess {
             // A task of its own: the closure's own code and its future both may panic.
             let task = AbortOnDropHandle::new(tokio::spawn(async move { function(invocation).await }));
             match tokio::time::timeout(call.timeout, task).await {
+                Ok(Ok(Ok(answer))) if answer.len() > MAX_PAYLOAD_BYTES => Err(InvokeError::Failed(format!(
+                    "the answer of {} bytes is above the service's limit of {MAX_PAYLOAD_BYTES}",
+                    answer.len()
+                ))),
                 Ok(Ok(Ok(answer))) => Ok(answer),
                 Ok(Ok(Err(error))) => Err(InvokeError::Failed(format!("{error:#}"))),
                 Ok(Err(ended)) => Err(InvokeError::Failed(match ended.try_into_panic() {

@@ -89,4 +89,6 @@ pub struct SourceConfig {
     pub brokers: String,
     /// More properties of the Kafka client, such as `security.protocol`.
     pub properties: Vec<(String, String)>,
+    /// The largest event; the service's limit is [`crate::event::kafka::MAX_PAYLOAD_BYTES`].
+    pub max_payload_bytes: usize,
 }

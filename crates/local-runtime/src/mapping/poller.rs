@@ -16,7 +16,7 @@ use super::SourceConfig;
 use super::batch::{Batch, Encoded, Gatherer, Limits};
 use super::consumer::{self, Change, KafkaConsumer};
 use super::status::{MappingState, MappingStatus, PartitionStatus, Shared};
-use crate::event::kafka::{Envelope, MAX_PAYLOAD_BYTES, Record, Timestamp, encode_record};
+use crate::event::kafka::{Envelope, Record, Timestamp, encode_record};
 use crate::invoke::{Call, InvokeError, Invoker};
 
 /// A failed batch is repeated after this time, then after twice that, …
@@ -117,7 +117,8 @@ impl EventSource {
     ) -> Self {
         let mapping = &source.mapping;
         let envelope = Envelope::new(&mapping.cluster, &source.brokers, &mapping.topic);
-        let limits = Limits { records: mapping.batch_size, window: mapping.window, payload_bytes: MAX_PAYLOAD_BYTES };
+        let limits =
+            Limits { records: mapping.batch_size, window: mapping.window, payload_bytes: source.max_payload_bytes };
         let consumer = consumer::open(&source, Arc::clone(&shared))
             .inspect_err(|error| {
                 tracing::error!(kafka.topic = %mapping.topic, %error, "the mapping can't start");
@@ -203,9 +204,9 @@ impl EventSource {
                     function.name = %mapping.function, kafka.topic = %mapping.topic, batch.records = records,
                     duration_ms = millis(flight.began.elapsed()), "a batch was processed"
                 );
-                self.shared.succeeded(records);
                 self.processed.extend(flight.batch.commits().map(|(partition, offset, a)| (partition, (offset, a))));
                 self.commit();
+                self.shared.succeeded(records);
                 Some(Progress::Committed(records))
             }
             Err(error) => {
@@ -228,7 +229,16 @@ impl EventSource {
     fn take_off(&mut self) -> Option<Progress> {
         let now = Instant::now();
         let (batch, attempt) = match self.flight.take() {
-            Some(Flight { batch, attempt, stage: Stage::RetryAt(at), .. }) if at <= now => (batch, attempt),
+            Some(Flight { mut batch, attempt, stage: Stage::RetryAt(at), .. }) if at <= now => {
+                let assigned = &self.assigned;
+                batch.retain(self.gatherer.envelope(), |partition, assignment| {
+                    is_current(assigned, partition, assignment)
+                });
+                if batch.is_empty() {
+                    return None;
+                }
+                (batch, attempt)
+            }
             Some(flight) => {
                 self.flight = Some(flight);
                 return None;
@@ -236,9 +246,13 @@ impl EventSource {
             None if self.gatherer.due().is_some_and(|due| due <= now) => {
                 if let Some(record) = self.gatherer.too_large() {
                     let why = format!(
-                        "the record at {}-{}@{} makes an event of {} bytes, above the service's limit of {MAX_PAYLOAD_BYTES}: \
+                        "the record at {}-{}@{} makes an event of {} bytes, above the limit of {}: \
                          it can't be delivered, and the records behind it wait",
-                        self.source.mapping.topic, record.partition, record.offset, record.payload_bytes
+                        self.source.mapping.topic,
+                        record.partition,
+                        record.offset,
+                        record.payload_bytes,
+                        self.source.max_payload_bytes
                     );
                     tracing::error!(function.name = %self.source.mapping.function, "{why}");
                     self.shared.stopped(why);
@@ -346,7 +360,6 @@ impl EventSource {
         self.assignments += 1;
         // New partitions are never paused.
         self.is_paused = false;
-        self.trouble = None;
         for found in &partitions {
             let assigned = Assigned { assignment: self.assignments, next_offset: None };
             self.assigned.insert(found.partition, assigned);
@@ -357,27 +370,21 @@ impl EventSource {
             function.name = %mapping.function, kafka.topic = %mapping.topic, kafka.group = %mapping.group,
             kafka.partitions = ?ids, "partitions were assigned"
         );
-        self.shared.set_state(match ids.as_slice() {
-            [] => MappingState::Waiting("other members of the group have all partitions".into()),
-            _ => MappingState::Running,
-        });
+        if !ids.is_empty() {
+            self.trouble = None;
+            self.shared.set_state(MappingState::Running);
+        } else if self.trouble.is_none() {
+            let why = "no partitions: other members of the group have them, or there are none yet";
+            self.shared.set_state(MappingState::Waiting(why.into()));
+        }
         self.shared.set_partitions(partitions);
     }
 
     fn revoke(&mut self, partitions: &[i32]) {
         self.assigned.retain(|partition, _| !partitions.contains(partition));
+        // What is with the function can't be called back: it is not committed, nor repeated.
         let assigned = &self.assigned;
-        let keep = |partition, assignment| assigned.get(&partition).is_some_and(|found| found.assignment == assignment);
-        self.gatherer.retain(keep, Instant::now());
-        // A batch that is with the function can't be called back; one that waits for its repetition loses what is gone.
-        if let Some(flight) = &mut self.flight
-            && matches!(flight.stage, Stage::RetryAt(_))
-        {
-            flight.batch.retain(self.gatherer.envelope(), keep);
-            if flight.batch.is_empty() {
-                self.flight = None;
-            }
-        }
+        self.gatherer.retain(|partition, assignment| is_current(assigned, partition, assignment), Instant::now());
         tracing::info!(kafka.topic = %self.source.mapping.topic, kafka.partitions = ?partitions, "partitions were revoked");
         self.shared.set_state(MappingState::Waiting("the group is rebalancing".into()));
         self.shared.set_partitions(Vec::new());
@@ -387,9 +394,7 @@ impl EventSource {
     fn commit(&mut self) {
         self.commit_again_at = None;
         let assigned = &self.assigned;
-        self.processed.retain(|partition, (_, assignment)| {
-            assigned.get(partition).is_some_and(|found| found.assignment == *assignment)
-        });
+        self.processed.retain(|partition, (_, assignment)| is_current(assigned, *partition, *assignment));
         let Some(consumer) = self.consumer.as_ref().filter(|_| !self.processed.is_empty()) else { return };
         let topic = &self.source.mapping.topic;
         let mut offsets = TopicPartitionList::new();
@@ -439,6 +444,11 @@ impl EventSource {
             self.shared.set_state(MappingState::Waiting(why));
         }
     }
+}
+
+/// Whether records that came under this assignment are still this mapping's to process and commit.
+fn is_current(assigned: &BTreeMap<i32, Assigned>, partition: i32, assignment: u64) -> bool {
+    assigned.get(&partition).is_some_and(|found| found.assignment == assignment)
 }
 
 /// The message as it will stand in the event; `None` for one that is not of the assignment any more, or repeats.

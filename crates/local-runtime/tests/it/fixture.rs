@@ -125,11 +125,15 @@ async fn client() -> ClientConfig {
     config
 }
 
-/// Writes `count` records of `bytes` to each of the partitions, in order.
-pub(crate) async fn produce(topic: &str, partitions: i32, count: usize, bytes: usize) {
+pub(crate) async fn producer() -> FutureProducer {
     let mut config = client().await;
     config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "2000000");
-    let producer: FutureProducer = config.create().unwrap();
+    config.create().unwrap()
+}
+
+/// Writes `count` records of `bytes` to each of the partitions, in order.
+pub(crate) async fn produce(topic: &str, partitions: i32, count: usize, bytes: usize) {
+    let producer = producer().await;
     let value = vec![b'v'; bytes];
     let mut sent = Vec::with_capacity(count);
     for _ in 0..count {

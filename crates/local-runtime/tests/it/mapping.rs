@@ -1,17 +1,20 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use expect_test::expect;
 use futures::FutureExt;
+use local_runtime::event::kafka::MAX_PAYLOAD_BYTES;
 use local_runtime::{EventSource, MappingState, Progress, SourceConfig};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::FutureRecord;
 use test_support::eventually;
 use tokio::sync::Notify;
 
-use crate::fixture::{PATIENCE, Recorder, committed, invoker, mapping_template, produce, start, status, topic};
+use crate::fixture::{
+    PATIENCE, Recorder, committed, invoker, mapping_template, produce, producer, start, status, topic,
+};
 
 const EVERYTHING: &str = "StartingPosition: TRIM_HORIZON";
 
@@ -45,11 +48,35 @@ async fn failing_invocations_lose_nothing_and_keep_the_order() {
     );
 }
 
+/// The mapping of everything in `topic`, to be driven by hand.
+async fn source(topic: &str) -> SourceConfig {
+    SourceConfig {
+        mapping: mapping_template(topic, EVERYTHING).mappings.remove(0),
+        brokers: test_support::broker().await.to_owned(),
+        properties: Vec::new(),
+        max_payload_bytes: MAX_PAYLOAD_BYTES,
+    }
+}
+
+/// Steps until `wanted` has been done; nothing else may be committed on the way.
+fn step_until(source: &mut EventSource, wanted: Progress) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match source.step() {
+            progress if progress == wanted => return,
+            Progress::Idle(until) => std::thread::park_timeout(until.saturating_duration_since(Instant::now())),
+            progress @ (Progress::Committed(_) | Progress::Failed) => panic!("{progress:?} before {wanted:?}"),
+            _ => {}
+        }
+        assert!(Instant::now() < deadline, "no {wanted:?}; {:?}", source.status());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_committed_before_the_function_has_succeeded() {
     let topic = topic(1).await;
     produce(&topic, 1, 10, 10).await;
-    let (release, released) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let release = Arc::new(Notify::new());
     let waits = Arc::clone(&release);
     let invoker = invoker(move |_| {
         let waits = Arc::clone(&waits);
@@ -59,43 +86,22 @@ async fn nothing_is_committed_before_the_function_has_succeeded() {
         }
         .boxed()
     });
-    let mapping = mapping_template(&topic, EVERYTHING).mappings.remove(0);
-    let brokers = test_support::broker().await.to_owned();
-    let source = SourceConfig { mapping, brokers, properties: Vec::new() };
-    let drive = {
-        let (released, runtime) = (Arc::clone(&released), tokio::runtime::Handle::current());
-        move |topic: String| {
-            let _inside = runtime.enter();
-            let mut source = EventSource::open(source, invoker);
-            let step_until = |source: &mut EventSource, wanted: Progress| {
-                let deadline = Instant::now() + PATIENCE;
-                loop {
-                    match source.step() {
-                        progress if progress == wanted => break,
-                        Progress::Idle(until) => {
-                            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
-                        }
-                        Progress::Committed(_) => panic!("committed too early"),
-                        _ => {}
-                    }
-                    assert!(Instant::now() < deadline, "no {wanted:?}; {:?}", source.status());
-                }
-            };
-            step_until(&mut source, Progress::Invoked(10));
-            for _ in 0..20 {
-                assert!(matches!(source.step(), Progress::Idle(_) | Progress::Gathered));
-            }
-            assert_eq!(runtime.block_on(committed(&topic, 1)), [None]);
-            assert_eq!(source.status().lag(), Some(10));
-            released.store(true, Ordering::Release);
-            release.notify_one();
-            step_until(&mut source, Progress::Committed(10));
-            assert_eq!(source.status().lag(), Some(0));
-            assert_eq!(runtime.block_on(committed(&topic, 1)), [Some(10)]);
+    let source = source(&topic).await;
+    let runtime = tokio::runtime::Handle::current();
+    let drive = move || {
+        let mut source = EventSource::open(source, invoker);
+        step_until(&mut source, Progress::Invoked(10));
+        for _ in 0..20 {
+            assert!(matches!(source.step(), Progress::Idle(_) | Progress::Gathered));
         }
+        assert_eq!(runtime.block_on(committed(&topic, 1)), [None]);
+        assert_eq!(source.status().lag(), Some(10));
+        release.notify_one();
+        step_until(&mut source, Progress::Committed(10));
+        assert_eq!(source.status().lag(), Some(0));
+        assert_eq!(runtime.block_on(committed(&topic, 1)), [Some(10)]);
     };
-    tokio::task::spawn_blocking(move || drive(topic)).await.unwrap();
-    assert!(released.load(Ordering::Acquire));
+    tokio::task::spawn_blocking(drive).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +149,27 @@ async fn an_event_is_never_larger_than_the_service_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_above_the_limit_stops_its_mapping_by_name() {
+    let topic = topic(1).await;
+    produce(&topic, 1, 3, 10).await;
+    produce(&topic, 1, 1, 10_000).await;
+    produce(&topic, 1, 3, 10).await;
+    let recorder = Recorder::default();
+    let source = SourceConfig { max_payload_bytes: 10_000, ..source(&topic).await };
+    let invoker = recorder.invoker(|_| true);
+    let drive = move || {
+        let mut source = EventSource::open(source, invoker);
+        step_until(&mut source, Progress::Committed(3));
+        step_until(&mut source, Progress::Stopped);
+        source.status().state
+    };
+    let MappingState::Stopped(why) = tokio::task::spawn_blocking(drive).await.unwrap() else { panic!("not stopped") };
+    assert!(why.starts_with(&format!("the record at {topic}-0@3 makes an event of 13")), "{why}");
+    assert_eq!(recorder.accepted()[&0], [0, 1, 2]);
+    assert_eq!(committed(&topic, 1).await, [Some(3)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_waits_for_its_window() {
     let topic = topic(1).await;
     let recorder = Recorder::default();
@@ -162,8 +189,7 @@ async fn a_batch_waits_for_its_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_event_carries_everything_of_a_record() {
     let topic = topic(2).await;
-    let mut config = rdkafka::ClientConfig::new();
-    let producer: FutureProducer = config.set("bootstrap.servers", test_support::broker().await).create().unwrap();
+    let producer = producer().await;
     let headers = OwnedHeaders::new()
         .insert(Header { key: "codec", value: Some(&[0_u8, 127, 128, 255][..]) })
         .insert(Header { key: "codec", value: Some(&b""[..]) });
