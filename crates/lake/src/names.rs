@@ -6,6 +6,8 @@ use crate::Digest;
 pub const LANDING: &str = "landing/";
 /// Where the markers of announced files lie.
 pub const ANNOUNCED: &str = "announced/";
+/// Where the notes about files on their way to the topic lie.
+pub const UNANNOUNCED: &str = "unannounced/";
 /// Where the notes about files that changed after landing lie.
 pub const CHANGED: &str = "changed/";
 /// Where the results of files lie.
@@ -27,6 +29,13 @@ pub fn landing_version(name: &str, sha256: &Digest) -> String {
 #[must_use]
 pub fn announced(name: &str) -> String {
     format!("{ANNOUNCED}{name}.json")
+}
+
+/// The note that says: this file is landing, or has landed, and is not announced yet. It finds a file again that an
+/// invocation left in between, also when the file has been taken from the server since.
+#[must_use]
+pub fn unannounced(name: &str) -> String {
+    format!("{UNANNOUNCED}{name}")
 }
 
 /// The note about one later version of a file, known by its size and the time of its last change (seconds since 1970).

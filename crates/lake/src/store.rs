@@ -267,6 +267,17 @@ impl Lake {
         }
     }
 
+    /// Removes an object, where there is one. Only for notes: what has landed stays.
+    ///
+    /// # Errors
+    /// When the store can't be reached or refuses.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        match self.client.delete_object().bucket(&self.bucket).key(key).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::from_sdk(format!("removing {key}"), error)),
+        }
+    }
+
     /// The objects whose names begin with `prefix`, in the names' byte order, a page at a time.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, Error>> {
         self.list_after(prefix, None)

@@ -14,9 +14,9 @@ use crate::folder::Delivered;
 use crate::known::Marker;
 
 /// No copy begins with less than this left: it is time enough for an ordinary file and its announcement.
-const START_MARGIN: Duration = Duration::from_secs(20);
+const START_MARGIN: Duration = Duration::from_secs(10);
 /// A copy that is not done with this left is given up, so that the upload is aborted and what has landed announced.
-const ABORT_MARGIN: Duration = Duration::from_secs(10);
+const ABORT_MARGIN: Duration = Duration::from_secs(6);
 /// What all copies may hold in memory together: two large files or many small ones, well inside a 128 MB function.
 const MEMORY_KIB: u64 = 40 << 10;
 /// What a copy holds at most: the reads on their way (4 MiB) and two parts of the upload (8 MiB each).
@@ -107,6 +107,7 @@ impl Copier {
         let started = std::time::Instant::now();
         let key = names::landing(file.name.as_str());
         let mtime = file.stat.mtime.to_string();
+        self.lake.put_if_absent(&names::unannounced(file.name.as_str()), Bytes::new(), &[]).await?;
         let stored = self.lake.put_stream_if_absent(&key, self.whole(file).await?, &[(MTIME, &mtime)]).await?;
         drop(room);
         match stored.put {

@@ -46,14 +46,32 @@ mod tests {
                 Err(error) => expect.assert_eq(&format!("{error:#}")),
             }
         }
-        check(include_str!("../../../events/sftp-poll/schedule.json"), expect![[r#""#]]);
-        check(include_str!("../../../events/sftp-poll/reprocess.json"), expect![[r#""#]]);
-        check("", expect![[r#""#]]);
-        check("null", expect![[r#""#]]);
-        check("{}", expect![[r#""#]]);
-        check(r#"{"reprocess": null}"#, expect![[r#""#]]);
-        check(r#"{"reprocess": "../etc/passwd"}"#, expect![[r#""#]]);
-        check(r#"{"reprocess": 7}"#, expect![[r#""#]]);
-        check("poll", expect![[r#""#]]);
+        check(include_str!("../../../events/sftp-poll/schedule.json"), expect!["Poll"]);
+        check(
+            include_str!("../../../events/sftp-poll/reprocess.json"),
+            expect![[r#"Reprocess("cdr_data_20240101_120000.csv")"#]],
+        );
+        check("", expect!["Poll"]);
+        check("null", expect!["Poll"]);
+        check("{}", expect!["Poll"]);
+        check(r#"{"reprocess": null}"#, expect!["Poll"]);
+        check(
+            r#"{"reprocess": "../etc/passwd"}"#,
+            expect![[
+                r#"expected a schedule's event or {"reprocess": "FILE NAME"}: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 30"#
+            ]],
+        );
+        check(
+            r#"{"reprocess": 7}"#,
+            expect![[
+                r#"expected a schedule's event or {"reprocess": "FILE NAME"}: invalid type: integer `7`, expected a string at line 1 column 15"#
+            ]],
+        );
+        check(
+            "poll",
+            expect![[
+                r#"expected a schedule's event or {"reprocess": "FILE NAME"}: expected value at line 1 column 1"#
+            ]],
+        );
     }
 }

@@ -76,7 +76,23 @@ mod tests {
             let ready: Vec<_> = folder.ready.iter().map(|file| format!("{} {}", file.name, file.stat.size)).collect();
             format!("{}\nsettling {}, unmatched {:?}\n", ready.join("\n"), folder.settling, folder.unmatched)
         };
-        expect![[r#""#]].assert_eq(&show(60));
-        expect![[r#""#]].assert_eq(&show(0));
+        expect![[r#"
+            cdr_data_20231231_235959.csv.zst 40
+            cdr_data_20240101_000000.csv 30
+            cdr_voice_20240101_000000.csv 10
+            cdr_data_20240102_000000.csv.gz 0
+            settling 2, unmatched ["README", "cdr_data_20240132_000000.csv"]
+        "#]]
+        .assert_eq(&show(60));
+        expect![[r#"
+            cdr_data_20231231_235959.csv.zst 40
+            cdr_data_20240101_000000.csv 30
+            cdr_voice_20240101_000000.csv 10
+            cdr_data_20240102_000000.csv.gz 0
+            cdr_data_20240103_000000.csv 50
+            cdr_data_20240104_000000.csv 60
+            settling 0, unmatched ["README", "cdr_data_20240132_000000.csv"]
+        "#]]
+        .assert_eq(&show(0));
     }
 }

@@ -91,6 +91,10 @@ impl Known {
         }
     }
 
+    pub(crate) fn is_announced(&self, name: FileName) -> bool {
+        self.seen().contains_key(&name)
+    }
+
     pub(crate) fn announced(&self, name: FileName, marker: Marker) {
         self.seen().insert(name, Seen { marker, changes: HashSet::new() });
     }

@@ -130,7 +130,8 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// be reprocessed.
 pub async fn handle(deps: &Deps, event: Event, deadline: Deadline) -> anyhow::Result<Report> {
     match event {
-        Event::Poll => poll::poll(deps, deadline).await,
+        // Its state is some 20 KiB: too much for every caller's stack.
+        Event::Poll => Box::pin(poll::poll(deps, deadline)).await,
         Event::Reprocess(name) => reprocess::reprocess(deps, name, deadline).await,
     }
 }

@@ -4,9 +4,10 @@ use std::time::{Instant, SystemTime};
 use futures::{FutureExt, StreamExt, stream};
 use lambda_boot::Deadline;
 use sftp::Client;
+use telecom::FileName;
 
-use crate::announce::announce;
-use crate::copy::{Copier, Miss};
+use crate::announce::{announce, left_behind};
+use crate::copy::{Copier, Landed, Miss};
 use crate::folder::{Delivered, Folder};
 use crate::known::{Marker, Standing};
 use crate::{Deps, Report, change};
@@ -25,6 +26,7 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     let client = Client::connect(&deps.sftp).await?;
     let path = &deps.sftp.remote_path;
     let entries = client.list(path).await?;
+    let present = entries.iter().filter_map(|entry| FileName::parse(&entry.name).ok()).collect();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let Folder { ready, settling, unmatched } = Folder::sort(entries, now, deps.settings.settle_s);
     if !unmatched.is_empty() {
@@ -36,6 +38,7 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
         );
     }
     deps.known.update(&deps.lake, &ready).await?;
+    let left = left_behind(deps, &present, &ready.iter().map(|file| file.name).collect()).await?;
 
     let (mut new, mut changed) = (Vec::new(), Vec::new());
     for file in ready.iter().copied() {
@@ -48,7 +51,7 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     let copier = Arc::new(Copier::new(deps.lake.clone(), client, path, deadline));
     let report = Report { settling, unmatched: unmatched.len() as u64, ..Report::default() };
     let mut tally = Tally { report, failures: 0, first: None };
-    land_all(deps, &copier, new, deadline, &mut tally).await;
+    land_all(deps, &copier, left, new, deadline, &mut tally).await;
     keep_all(deps, &copier, changed, &mut tally).await;
 
     let Tally { report, failures, first } = tally;
@@ -67,9 +70,8 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     );
     match first {
         None => Ok(report),
-        Some(error) => {
-            Err(error.context(format!("{failures} failures, {} files were announced; the first", report.announced)))
-        }
+        Some(error) => Err(error
+            .context(format!("polling failed after {} files were announced (failures: {failures})", report.announced))),
     }
 }
 
@@ -81,7 +83,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn miss(&mut self, copier: &Copier, file: &Delivered, miss: Miss) {
+    fn miss(&mut self, copier: &Copier, name: FileName, miss: Miss) {
         let error = match miss {
             Miss::Unsettled => return self.report.settling += 1,
             Miss::Deferred => return self.report.deferred += 1,
@@ -91,7 +93,7 @@ impl Tally {
                 error
             }
         };
-        self.fail(error.context(format!("copying {}", file.name)));
+        self.fail(error.context(format!("copying {name}")));
     }
 
     fn fail(&mut self, error: anyhow::Error) {
@@ -100,23 +102,31 @@ impl Tally {
     }
 }
 
-/// Copies new files, several at once, and announces them in their order.
-async fn land_all(deps: &Deps, copier: &Arc<Copier>, new: Vec<Delivered>, deadline: Deadline, tally: &mut Tally) {
+/// Copies new files, several at once, and announces them in their order, behind those `left` by earlier invocations.
+async fn land_all(
+    deps: &Deps,
+    copier: &Arc<Copier>,
+    left: Vec<Landed>,
+    new: Vec<Delivered>,
+    deadline: Deadline,
+    tally: &mut Tally,
+) {
     let mut session = match deps.sink.session() {
         Ok(session) => Some(session),
         Err(error) => return tally.fail(error.into()),
     };
     let copies = stream::iter(new).map(|file| {
         let copier = Arc::clone(copier);
-        async move { (file, copier.land(&file).await) }.boxed()
+        async move { (file.name, copier.land(&file).await) }.boxed()
     });
-    let mut copies = copies.buffered(FILES_IN_FLIGHT).ready_chunks(ANNOUNCED_AT_ONCE);
-    while let Some(outcomes) = copies.next().await {
+    let left = stream::iter(left).map(|file| (file.name, Ok(file)));
+    let mut outcomes = left.chain(copies.buffered(FILES_IN_FLIGHT)).ready_chunks(ANNOUNCED_AT_ONCE);
+    while let Some(outcomes) = outcomes.next().await {
         let mut landed = Vec::new();
-        for (file, outcome) in outcomes {
+        for (name, outcome) in outcomes {
             match outcome {
                 Ok(file) => landed.push(file),
-                Err(miss) => tally.miss(copier, &file, miss),
+                Err(miss) => tally.miss(copier, name, miss),
             }
         }
         let copied = landed.iter().filter(|file| file.copied).count() as u64;
@@ -143,7 +153,7 @@ async fn keep_all(deps: &Deps, copier: &Copier, changed: Vec<(Delivered, Marker)
                 deps.known.changed(&file);
                 tally.report.changed += u64::from(is_new);
             }
-            Err(miss) => tally.miss(copier, &file, miss),
+            Err(miss) => tally.miss(copier, file.name, miss),
         }
     }
 }

@@ -153,6 +153,15 @@ async fn json_objects() {
 }
 
 #[tokio::test]
+async fn a_note_is_removed_once_or_twice() {
+    let lake = lake().await;
+    lake.put_if_absent("unannounced/a", Bytes::new(), &[]).await.unwrap();
+    lake.delete("unannounced/a").await.unwrap();
+    lake.delete("unannounced/a").await.unwrap();
+    assert!(lake.head("unannounced/a").await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn the_bucket_is_made_once() {
     let lake = Lake::connect(&Config { bucket: format!("made-{}", test_support::topic("b")), ..config().await });
     lake.ensure_bucket().await.unwrap();

@@ -1,0 +1,133 @@
+//! The function between an SFTP server, a lake and Kafka.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod changes;
+mod crashes;
+mod failures;
+mod files;
+mod reprocess;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use embedded::SftpServer;
+use futures::TryStreamExt;
+use lake::{Announcement, Lake};
+use lambda_boot::Deadline;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use sftp::{Credentials, HostKey};
+use sftp_poll::{Config, Deps, Event, Report, Settings, handle};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder, a bucket and a topic of a test's own.
+struct Fixture {
+    server: SftpServer,
+    config: Config,
+    lake: Lake,
+}
+
+impl Fixture {
+    async fn start() -> Self {
+        let server = test_support::sftp_server().await;
+        let store = test_support::object_store().await;
+        let lake = lake::Config {
+            bucket: store.bucket,
+            endpoint: Some(store.endpoint),
+            region: store.region,
+            access_key_id: store.access_key_id,
+            secret_access_key: store.secret_access_key.expose().to_owned(),
+            session_token: None,
+        };
+        let sftp = sftp::Config {
+            host: server.host.clone(),
+            port: server.port,
+            user: server.user.clone(),
+            credentials: Credentials::Password(server.password.expose().to_owned()),
+            host_key: HostKey::try_from(server.host_key.clone()).unwrap(),
+            remote_path: server.remote_path.to_owned(),
+        };
+        let kafka = kafka_sink::Config::plaintext(test_support::broker().await);
+        let landed_files = test_support::topic("landed-files");
+        kafka_sink::admin::create_topics(&kafka, &[(&landed_files, 1)]).await.unwrap();
+        let settings = Settings { settle_s: 60, landed_files };
+        Self { server, lake: Lake::connect(&lake), config: Config { sftp, lake, kafka, settings } }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.server.root().join("upload").join(name)
+    }
+
+    /// Delivers a file that has not changed for `age`.
+    fn deliver(&self, name: &str, content: &[u8], age: Duration) {
+        fs::write(self.path(name), content).unwrap();
+        self.touch(name, age);
+    }
+
+    fn touch(&self, name: &str, age: Duration) {
+        let file = fs::File::options().write(true).open(self.path(name)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// A new process.
+    async fn deps(&self) -> Deps {
+        Deps::connect(&self.config).await.unwrap()
+    }
+
+    async fn poll(&self) -> Report {
+        handle(&self.deps().await, Event::Poll, Deadline::NONE).await.unwrap()
+    }
+
+    /// All objects with their content; a digest stands for long ones.
+    async fn objects(&self) -> BTreeMap<String, String> {
+        let mut objects = BTreeMap::new();
+        for object in self.lake.list("").try_collect::<Vec<_>>().await.unwrap() {
+            let chunks: Vec<_> =
+                self.lake.get_stream(&object.key).await.unwrap().into_stream().try_collect().await.unwrap();
+            let bytes = chunks.concat();
+            let shown = if bytes.len() < 1_000 {
+                String::from_utf8(bytes).unwrap()
+            } else {
+                lake::Digest::of(&bytes).to_string()
+            };
+            objects.insert(object.key, shown);
+        }
+        objects
+    }
+
+    /// All announcements, in order.
+    async fn announcements(&self) -> Vec<Announcement> {
+        let (client, topic) = (self.config.kafka.client(), self.config.settings.landed_files.clone());
+        tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = { client }.set("group.id", "reader").create().unwrap();
+            let mut from = TopicPartitionList::new();
+            from.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
+            let missing = consumer.fetch_watermarks(&topic, 0, PATIENCE).unwrap().1 as usize;
+            consumer.assign(&from).unwrap();
+            let (mut announcements, began) = (Vec::new(), Instant::now());
+            while announcements.len() < missing {
+                assert!(began.elapsed() < PATIENCE, "{} of {missing} messages came", announcements.len());
+                // It may return early, with nothing.
+                if let Some(message) = consumer.poll(PATIENCE) {
+                    let message = message.unwrap();
+                    let announcement: Announcement = serde_json::from_slice(message.payload().unwrap()).unwrap();
+                    assert_eq!(message.key().unwrap(), announcement.name.as_str().as_bytes());
+                    announcements.push(announcement);
+                }
+            }
+            announcements
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The names of all announcements, in order.
+    async fn announced(&self) -> Vec<String> {
+        self.announcements().await.iter().map(|announcement| announcement.name.to_string()).collect()
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
