@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
+use local_runtime::event::function_of;
 use local_runtime::{Call, Invoker};
 
 use crate::cli::{InvokeArgs, ReplayArgs};
@@ -19,22 +20,13 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
     let project = Project::read(&args.template)?;
     for event in &args.events {
-        let function = function_of(event)?;
+        let function = function_of(event).with_context(|| {
+            format!("{} lies in no function's folder: put it under events/<function>/", event.display())
+        })?;
         println!("{} → {function}", event.display());
         call(&project, function, event).await?;
     }
     Ok(())
-}
-
-/// Events lie in events/<function>/<case>.json.
-fn function_of(event: &Path) -> anyhow::Result<&str> {
-    match event.parent().and_then(Path::file_name).and_then(|folder| folder.to_str()) {
-        Some(folder) => Ok(folder),
-        None => bail!(
-            "{} lies in no function's folder: put it under events/<function>/, or use `trunkline invoke NAME FILE`",
-            event.display()
-        ),
-    }
 }
 
 async fn call(project: &Project, function: &str, event: &Path) -> anyhow::Result<()> {
@@ -49,15 +41,4 @@ async fn call(project: &Project, function: &str, event: &Path) -> anyhow::Result
         .with_context(|| format!("{function} failed on {}", event.display()))?;
     println!("{}", String::from_utf8_lossy(&answer));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_folder_names_the_function() {
-        assert_eq!(function_of(Path::new("events/usage-http/health.json")).expect("a folder"), "usage-http");
-        assert!(function_of(Path::new("health.json")).is_err());
-    }
 }

@@ -11,11 +11,11 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What the demo's own services say is of interest only when something is wrong.
-const DEFAULT_FILTER: &str = "info,nisshi_broker=warn,nisshi_service=warn,nisshi_storage=warn,rama=warn,s3s=warn,s3s_fs=warn,tokio_postgres=error";
-
+/// `RUST_LOG`, `info` without it; in any case quieter about the services that the demo embeds.
 fn filter() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let quieter = embedded::LOG_FILTER.split(',').filter_map(|directive| directive.parse().ok());
+    quieter.fold(asked, EnvFilter::add_directive)
 }
 
 /// JSON lines to standard error, so that standard output stays the command's own.

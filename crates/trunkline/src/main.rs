@@ -6,6 +6,7 @@ mod demo;
 mod functions;
 mod generate;
 mod init;
+mod interrupt;
 mod invoke;
 mod logs;
 mod parameters;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use local_runtime::RemoteInvoker;
 use local_runtime::{Options, Runtime};
 
 use crate::cli::UpArgs;
 use crate::functions::Project;
+use crate::interrupt::interrupted;
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
@@ -24,12 +24,12 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     };
     let runtime = tokio::select! {
         runtime = starting => runtime?,
-        interrupted = tokio::signal::ctrl_c() => return interrupted.context("can't wait for Ctrl-C"),
+        ended = interrupted() => return ended,
     };
     if let Some(address) = runtime.http_addr() {
         println!("The API is at http://{address}. Ctrl-C ends everything.");
     }
-    tokio::signal::ctrl_c().await.context("can't wait for Ctrl-C")?;
+    interrupted().await?;
     runtime.shutdown().await;
     Ok(())
 }

@@ -5,20 +5,20 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use embedded::Data;
+use embedded::{Data, TemporaryFolder};
 
 /// PostgreSQL's own user has to pass through when we are root.
 const PASSABLE: u32 = 0o711;
 
 pub(super) enum Folder {
     Kept(PathBuf),
-    Temporary(tempfile::TempDir),
+    Temporary(TemporaryFolder),
 }
 
 impl Folder {
     pub(super) fn open(kept: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = kept else {
-            return Ok(Self::Temporary(tempfile::Builder::new().prefix("trunkline-").tempdir()?));
+            return TemporaryFolder::create().map(Self::Temporary);
         };
         std::fs::DirBuilder::new()
             .recursive(true)

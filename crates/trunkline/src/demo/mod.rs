@@ -22,6 +22,7 @@ use usage_store::Store;
 
 use crate::cli::DemoArgs;
 use crate::functions::Project;
+use crate::interrupt::interrupted;
 use crate::verify;
 use folder::{Folder, file_names, write_atomically};
 use follow::Follow;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     println!("Starting Kafka, S3, SFTP and PostgreSQL; the functions log to {}", log.display());
     let (mut services, endpoints) = tokio::select! {
         started = stack::start(folder.data()) => started?,
-        interrupted = tokio::signal::ctrl_c() => return interrupted.context("can't wait for Ctrl-C"),
+        ended = interrupted() => return ended,
     };
     let outcome = until_interrupted(&mut services, pipeline(&args, &folder, &endpoints, began)).await;
     services.stop().await?;
@@ -55,7 +56,7 @@ async fn until_interrupted(
     tokio::select! {
         done = work => done,
         reason = services.ended() => Err(reason),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
+        ended = interrupted() => ended,
     }
 }
 
