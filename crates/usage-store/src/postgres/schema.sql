@@ -35,6 +35,7 @@ COMMENT ON COLUMN usage.lanes.next_offset IS 'All records below this offset have
 COMMENT ON COLUMN usage.lanes.records IS 'Records there were below next_offset; fewer than next_offset means offsets that were never delivered.';
 COMMENT ON COLUMN usage.lanes.newest_timestamp_ms IS 'Latest Kafka timestamp of the records below next_offset, in ms since 1970-01-01 UTC. A newer record below next_offset belongs to a topic that was created again.';
 
+-- No foreign keys: they would double the time of an insert, and nothing but the protocol writes here.
 CREATE TABLE IF NOT EXISTS usage.daily (
     msisdn bigint NOT NULL,
     up_bytes bigint NOT NULL,
@@ -44,13 +45,15 @@ CREATE TABLE IF NOT EXISTS usage.daily (
     upto bigint NOT NULL,
     day date NOT NULL,
     bucket smallint NOT NULL,
-    kind smallint NOT NULL REFERENCES usage.kinds,
-    lane smallint NOT NULL REFERENCES usage.lanes,
+    kind smallint NOT NULL,
+    lane smallint NOT NULL,
     PRIMARY KEY (bucket, msisdn, day, kind, lane)
 ) WITH (fillfactor = 70); -- room on the page, so that an update needs no new index entry
 COMMENT ON TABLE usage.daily IS 'Totals of one lane''s records below offset upto, per subscriber, day and kind. Usage is the sum over lanes.';
 COMMENT ON COLUMN usage.daily.upto IS 'The row holds the lane''s records below this offset. A write with a lower or equal one changes nothing.';
 COMMENT ON COLUMN usage.daily.day IS 'Day of the event in the operator''s zone.';
+COMMENT ON COLUMN usage.daily.kind IS 'See usage.kinds.';
+COMMENT ON COLUMN usage.daily.lane IS 'See usage.lanes.';
 COMMENT ON COLUMN usage.daily.bucket IS 'murmur2(MSISDN) modulo usage.settings.buckets.';
 
 CREATE TABLE IF NOT EXISTS usage.sources (

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
+use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use telecom::{SourceId, Totals};
 
 use crate::store::{FileAccount, account};
@@ -22,7 +22,7 @@ pub(crate) struct SimulatedStore {
 }
 
 struct State {
-    rng: ChaCha8Rng,
+    rng: SmallRng,
     calm: bool,
     registers: Registers,
     /// Writes that are on their way, though nobody waits for them any more.
@@ -61,7 +61,7 @@ impl SimulatedStore {
             lanes: lanes.iter().map(|lane| (lane.clone(), LaneProgress::default())).collect(),
             ..Registers::default()
         };
-        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let rng = SmallRng::seed_from_u64(seed);
         Self { state: Mutex::new(State { rng, calm: false, registers, late: Vec::new() }), last_arrival_wins: false }
     }
 

@@ -169,12 +169,13 @@ impl Stream {
         let mut counted = HashSet::new();
         let mut seen = HashSet::new();
         let mut accounts = BTreeMap::new();
+        let first_timestamps_ms = self.first_timestamps_ms();
         for (lane, records) in &self.lanes {
             for record in records {
                 let Some(usage) = record.usage else { continue };
                 if let Some(source) = usage.source {
                     if self.foreign == Some(source.id)
-                        || record.timestamp_ms > self.first_timestamp_ms(source.id) + REPUBLISH_WITHIN_MS
+                        || record.timestamp_ms > first_timestamps_ms[&source.id] + REPUBLISH_WITHIN_MS
                     {
                         expected.refused.insert((lane.clone(), record.offset));
                         continue;
@@ -226,11 +227,15 @@ impl Stream {
         Ok(())
     }
 
-    fn first_timestamp_ms(&self, id: SourceId) -> i64 {
-        let records = self.lanes.iter().flat_map(|(_, records)| records);
-        let of_source =
-            records.filter(|record| record.usage.and_then(|usage| usage.source).is_some_and(|source| source.id == id));
-        of_source.map(|record| record.timestamp_ms).min().unwrap_or(i64::MAX / 2)
+    fn first_timestamps_ms(&self) -> HashMap<SourceId, i64> {
+        let mut first = HashMap::new();
+        for record in self.lanes.iter().flat_map(|(_, records)| records) {
+            if let Some(source) = record.usage.and_then(|usage| usage.source) {
+                let first = first.entry(source.id).or_insert(i64::MAX);
+                *first = record.timestamp_ms.min(*first);
+            }
+        }
+        first
     }
 }
 
