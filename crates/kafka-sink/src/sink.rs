@@ -62,6 +62,7 @@ impl Sink {
             .set("message.timeout.ms", "0")
             // Java's partitioner, which the buckets of the usage rows rely on.
             .set("partitioner", "murmur2_random")
+            // Next to none in processor time; zstd took 1.6 µs a record more, in an unoptimized build.
             .set("compression.codec", "lz4")
             .set("linger.ms", "5")
             // The queue is bounded by bytes, in `Deliveries`.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Session, Sink};
-use lake::Lake;
+use lake::{FileResult, Lake};
 use lambda_boot::{Deadline, Handler, Vars};
 use serde::Deserialize;
 use telecom::Zone;
@@ -124,56 +124,78 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
 
 async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
     let mut session = deps.sink.session()?;
+    let mut published = Vec::new();
     for PartitionBatch { topic, partition, records } in &event {
         for record in records {
             let value = record.value.as_deref().unwrap_or_default();
-            if let Err(unusable) = handle_one(deps, &mut session, value, deadline).await? {
-                let kafka = KafkaPosition { topic: topic.into(), partition: *partition, offset: record.offset };
-                tracing::warn!(
-                    kafka.topic = topic,
-                    kafka.partition = partition,
-                    kafka.offset = record.offset,
-                    reason = %unusable,
-                    "announcement rejected"
-                );
-                session.reject(&unusable.rejected(value, kafka)).await?;
-            }
+            let unusable = match publish(deps, &mut session, value, deadline).await? {
+                Ok(file) => {
+                    published.push(file);
+                    continue;
+                }
+                Err(unusable) => unusable,
+            };
+            let position = KafkaPosition { topic: topic.into(), partition: *partition, offset: record.offset };
+            tracing::warn!(
+                kafka.topic = topic,
+                kafka.partition = partition,
+                kafka.offset = record.offset,
+                reason = %unusable,
+                "announcement rejected"
+            );
+            session.reject(&unusable.rejected(value, position)).await?;
         }
     }
-    Ok(session.flush(None).await?)
+    session.flush(None).await?;
+    conclude(deps, &mut session, published).await
 }
 
 /// One announcement. The outer error is to be tried again, the inner one never will do.
-async fn handle_one(
+async fn publish(
     deps: &Deps,
     session: &mut Session,
     value: &[u8],
     deadline: Deadline,
-) -> anyhow::Result<Result<(), Unusable>> {
-    let started = std::time::Instant::now();
+) -> anyhow::Result<Result<Published, Unusable>> {
     let announced = match Announced::parse(value) {
         Ok(announced) => announced,
         Err(unusable) => return Ok(Err(unusable)),
     };
     let name = announced.file.name;
     match publish::publish(deps, session, announced, deadline).await {
-        Ok(Published::Whole(result)) => tracing::info!(
-            file.name = name.as_str(),
-            file.bytes = result.file.bytes,
-            rows = result.file.rows,
-            accepted = result.file.accepted,
-            rejected = result.file.rejected,
-            duration_ms = started.elapsed().as_millis(),
-            "file published"
-        ),
-        Ok(Published::Part(rest)) => tracing::info!(
-            file.name = name.as_str(),
-            rows = rest.file.from_line,
-            duration_ms = started.elapsed().as_millis(),
-            "file published in part; the rest is announced"
-        ),
-        Err(Failure::Unusable(unusable)) => return Ok(Err(unusable)),
-        Err(Failure::Retry(error)) => return Err(error).with_context(|| format!("publishing {name}")),
+        Ok(published) => Ok(Ok(published)),
+        Err(Failure::Unusable(unusable)) => Ok(Err(unusable)),
+        Err(Failure::Retry(error)) => Err(error).with_context(|| format!("publishing {name}")),
     }
-    Ok(Ok(()))
+}
+
+/// Now that Kafka has every row: writes the results, and announces the rests.
+async fn conclude(deps: &Deps, session: &mut Session, published: Vec<Published>) -> anyhow::Result<()> {
+    for published in published {
+        match published {
+            Published::Whole(results) => {
+                let FileResult { name, bytes, rows, accepted, rejected, .. } = results.file;
+                deps.lake.put_json_if_absent(&lake::names::results(name.as_str()), &results).await?;
+                tracing::info!(
+                    file.name = name.as_str(),
+                    file.bytes = bytes,
+                    rows,
+                    accepted,
+                    rejected,
+                    "file published"
+                );
+            }
+            Published::Part(rest) => {
+                let name = rest.file.name;
+                let value = serde_json::to_vec(&rest)?;
+                session.send(&deps.topics.landed_files, name.as_str().as_bytes(), &value).await?;
+                tracing::info!(
+                    file.name = name.as_str(),
+                    rows = rest.file.from_line,
+                    "file published in part; the rest is announced"
+                );
+            }
+        }
+    }
+    Ok(session.flush(None).await?)
 }

@@ -16,12 +16,12 @@ use crate::{Deps, HAND_OVER_MARGIN, Topics};
 /// The deadline is looked at once in this many rows, so an invocation that begins too late still gets on.
 const ROWS_BETWEEN_LOOKS: u64 = 1024;
 
-/// How far a file got.
+/// How far a file got. What follows from it is to wait until Kafka has acknowledged the rows.
 #[derive(Debug)]
 pub(crate) enum Published {
-    /// To its end; the results are in the lake.
+    /// To its end.
     Whole(Results),
-    /// Not to its end; the rest is announced.
+    /// Not to its end: this is the announcement of the rest.
     Part(Announced),
 }
 
@@ -48,8 +48,7 @@ impl From<SinkError> for Failure {
     }
 }
 
-/// Publishes one file, from where its announcement says: its rows in their order, then its results. Everything is
-/// acknowledged by Kafka before the results are written or the rest is announced.
+/// Sends one file's rows in their order, from where its announcement says.
 pub(crate) async fn publish(
     deps: &Deps,
     session: &mut Session,
@@ -61,7 +60,7 @@ pub(crate) async fn publish(
     if rows.is_compressed().await? {
         // A checksum stands at the end. Until it is seen, any row may be garbage that looks like a row; and the rows of a
         // file cut short would be counted twice when it is sent again.
-        fault = (!rows.is_intact().await?).then_some(Reason::DamagedFile);
+        fault = (!rows.read_to_end().await?).then_some(Reason::DamagedFile);
         rows = open(deps, &announced.file).await?;
     }
     let mut file = File { topics: &deps.topics, session, announced };
@@ -69,18 +68,8 @@ pub(crate) async fn publish(
         Ok(reader) => file.publish_rows(&mut rows, reader, deadline).await?,
         Err((fault, header)) => file.reject_whole(&mut rows, fault, &header, deadline).await?,
     };
-    file.session.flush(None).await?;
-    let File { session, announced, .. } = file;
-    if is_whole {
-        let results = announced.into_results();
-        deps.lake.put_json_if_absent(&lake::names::results(results.file.name.as_str()), &results).await?;
-        Ok(Published::Whole(results))
-    } else {
-        let value = serde_json::to_vec(&announced).map_err(|error| Failure::Retry(error.into()))?;
-        session.send(&deps.topics.landed_files, announced.file.name.as_str().as_bytes(), &value).await?;
-        session.flush(None).await?;
-        Ok(Published::Part(announced))
-    }
+    let File { announced, .. } = file;
+    Ok(if is_whole { Published::Whole(announced.into_results()) } else { Published::Part(announced) })
 }
 
 async fn open(deps: &Deps, file: &Announcement) -> Result<Rows, Failure> {

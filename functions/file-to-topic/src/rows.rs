@@ -80,11 +80,11 @@ impl Rows {
         }
     }
 
-    /// Whether the file can be decoded to its end; reads all of it.
+    /// Reads all that is left, and says whether it could be decoded to its end.
     ///
     /// # Errors
     /// When the lake fails.
-    pub(crate) async fn is_intact(mut self) -> Result<bool, lake::Error> {
+    pub(crate) async fn read_to_end(&mut self) -> Result<bool, lake::Error> {
         loop {
             match self.next().await? {
                 Next::Line(_) => {}

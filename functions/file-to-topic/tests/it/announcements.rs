@@ -16,7 +16,7 @@ const NAME: &str = "cdr_voice_20240101_120000.csv";
 /// A file in which every tenth row is bad.
 fn file(header: &str, rows: u64) -> String {
     let row = |number: u64| {
-        let seconds = if number % 10 == 0 { "-1".to_owned() } else { number.to_string() };
+        let seconds = if number.is_multiple_of(10) { "-1".to_owned() } else { number.to_string() };
         format!("+2782{:07},1523,voice,+27829876543,{seconds},2024-01-01 10:15:30\n", number % 50)
     };
     format!("{header}\n{}", (1..=rows).map(row).collect::<String>())
