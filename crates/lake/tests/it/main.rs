@@ -184,17 +184,17 @@ async fn errors_say_what_to_do() {
         Config { secret_access_key: "wrong".to_owned(), ..config.clone() },
         false,
         expect![
-            "reading landing/a: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"
+            "putting landing/a: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"
         ],
     )
     .await;
     check(
         Config { bucket: "Not a bucket!".to_owned(), ..config.clone() },
         false,
-        expect!["reading landing/a: InvalidBucketName; the store refuses the request: see its answer"],
+        expect!["putting landing/a: InvalidBucketName; the store refuses the request: see its answer"],
     )
     .await;
     let nobody = Config { endpoint: Some("http://127.0.0.1:1".to_owned()), ..config };
-    check(nobody.clone(), true, expect!["reading landing/a: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111) (is AWS_ENDPOINT_URL_S3 or AWS_REGION right?); it may pass, try again"]).await;
+    check(nobody.clone(), true, expect!["putting landing/a: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111) (is AWS_ENDPOINT_URL_S3 or AWS_REGION right?); it may pass, try again"]).await;
     assert!(!format!("{nobody:?}").contains(&nobody.secret_access_key));
 }
