@@ -28,10 +28,12 @@ lint:
 fmt:
 	cargo fmt --all
 
-## Rows a second and peak memory of the hot functions, on this machine.
+## Rows a second and peak memory of the hot functions, on this machine; fails where one needs more memory than it has.
 bench:
 	cargo run --quiet $(CARGO_FLAGS) -p telecom --example throughput
 	cargo run --quiet $(CARGO_FLAGS) -p generator --example throughput
+	cargo build --locked --release -p file-to-topic -p batch-aggregator
+	cargo run --quiet $(CARGO_FLAGS) -p test-support --example functions
 
 ## The functions as the service takes them.
 package:

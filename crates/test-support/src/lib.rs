@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
+mod sandbox;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use embedded::{Broker, Data, ObjectStore, Postgres, Secret, SftpServer};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+
+pub use crate::sandbox::Sandbox;
 
 /// Outlives the runtimes of the tests.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {

@@ -1,7 +1,9 @@
 //! Two tests at once, each with a runtime of its own, on the same services.
 
+use std::path::Path;
 use std::time::Duration;
 
+use test_support::Sandbox;
 use tokio_postgres::NoTls;
 
 async fn use_all_of_them() {
@@ -36,4 +38,11 @@ async fn another_test() {
 #[should_panic(expected = "the condition did not hold within 20ms")]
 async fn eventually_is_bounded() {
     test_support::eventually(Duration::from_millis(20), async || false).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_function_does_not_start() {
+    let no_vars: [(&str, &str); 0] = [];
+    let error = Sandbox::start(Path::new("/bin/false"), no_vars).await.err().expect("no sandbox");
+    assert_eq!(error.to_string(), "/bin/false ended at its start: exit status: 1");
 }

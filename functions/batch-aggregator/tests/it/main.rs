@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
 
+mod binary;
+
 use std::path::Path;
 use std::time::Duration;
 
