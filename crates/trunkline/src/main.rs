@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Up(args) => up::run(args).await,
         Command::Init(args) => init::run(&args).await,
         Command::Invoke(args) => invoke::invoke(args).await,

@@ -1,3 +1,7 @@
 //! Tests of the whole workspace and of the command line.
 
+mod demo;
 mod directions;
+mod generate;
+mod program;
+mod template;
