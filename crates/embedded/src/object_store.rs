@@ -39,18 +39,17 @@ pub struct ObjectStore {
 }
 
 impl ObjectStore {
-    /// Starts a store on `data`. Puts that an earlier run was killed in the middle of are undone first.
+    /// Starts a store on `data`. What an earlier run was killed in the middle of is finished or removed first.
     ///
     /// # Errors
     /// When the folder can't be used or no port be had.
     pub async fn start(data: Data) -> anyhow::Result<Self> {
         let folder = Folder::open(data)?;
-        let (objects, unfinished) = (folder.path().join("objects"), folder.path().join("unfinished"));
-        make_folder(&objects)?;
-        make_folder(&unfinished)?;
+        let files = Careful::open(folder.path())?;
+        let objects = files.objects_folder().to_owned();
         let access_key_id = format!("TRUNKLINE{}", &Secret::random().expose()[..11].to_uppercase());
         let secret_access_key = Secret::random();
-        let mut service = S3ServiceBuilder::new(Careful::open(&objects, &unfinished)?);
+        let mut service = S3ServiceBuilder::new(files);
         service.set_auth(SimpleAuth::from_single(access_key_id.as_str(), secret_access_key.expose()));
 
         let listener =

@@ -1,6 +1,7 @@
 //! What `s3s-fs` lacks for concurrent and crashing clients: a conditional put that only one of many can win, and puts
 //! that happen wholly or not at all.
 
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,154 +14,281 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
+use uuid::Uuid;
+
+use crate::folder::make_folder;
 
 /// Keys are spread over this many locks: puts of different keys rarely wait for one another.
 const LOCKS: usize = 64;
 
+/// Where puts are staged. No bucket's name begins with a dot, so no client can reach it.
+const STAGED: &str = ".staged";
+
 /// A file system of objects, with these rules on top:
 ///
-/// - A put holds its key's lock from the check of its condition to its end.
-/// - `s3s-fs` writes an object's bytes, its metadata and its checksums one after another. A note on disk says which put
-///   is under way, so the next start can undo one that was cut short: it was never acknowledged.
+/// - What is being put is **staged**: written by another `s3s-fs`, in a folder that each start empties. A client that goes
+///   away meanwhile (its request is dropped at any of its waits) has put nothing.
+/// - What is staged as a whole is **committed**, without a wait in it: a note says what belongs where, then the metadata,
+///   the checksums and, last, the bytes are moved there. The next start after a kill moves the rest. So no object is seen
+///   without its metadata, and none that was seen goes away.
+/// - From the check of a put's condition to the end of its commit its key is locked.
 pub(super) struct Careful {
-    files: FileSystem,
-    objects: PathBuf,
-    unfinished: PathBuf,
-    next_note: AtomicU64,
+    objects: FileSystem,
+    staging: FileSystem,
+    folders: Folders,
+    next: AtomicU64,
     locks: [RwLock<()>; LOCKS],
     hash: RandomState,
 }
 
 impl Careful {
-    pub(super) fn open(objects: &Path, unfinished: &Path) -> anyhow::Result<Self> {
-        for note in std::fs::read_dir(unfinished).context("can't list unfinished puts")? {
-            let path = note?.path();
-            undo(objects, &std::fs::read_to_string(&path)?)
-                .with_context(|| format!("can't undo {}", path.display()))?;
-            std::fs::remove_file(&path)?;
-        }
-        let files = FileSystem::new(objects)
-            .map_err(|error| anyhow::anyhow!("can't open the objects in {}: {error:?}", objects.display()))?;
+    /// Opens the store in this folder, and finishes the commits that an earlier run was killed in the middle of.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let folders = Folders::open(folder)?;
+        let files = |path: &Path| {
+            FileSystem::new(path)
+                .map_err(|error| anyhow::anyhow!("can't open the folder {}: {error:?}", path.display()))
+        };
         Ok(Self {
-            files,
-            objects: objects.to_owned(),
-            unfinished: unfinished.to_owned(),
-            next_note: AtomicU64::new(0),
+            objects: files(&folders.objects)?,
+            staging: files(&folders.staging)?,
+            folders,
+            next: AtomicU64::new(0),
             locks: std::array::from_fn(|_| RwLock::new(())),
             hash: RandomState::new(),
         })
+    }
+
+    /// Where the buckets are.
+    pub(super) fn objects_folder(&self) -> &Path {
+        &self.folders.objects
     }
 
     fn lock(&self, object: &Object) -> &RwLock<()> {
         &self.locks[usize::try_from(self.hash.hash_one(&object.path)).unwrap_or_default() % LOCKS]
     }
 
-    async fn put(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let object = Object::of(&self.objects, &request.input.bucket, &request.input.key)?;
-        let _held = self.lock(&object).write().await;
-        let existed = object.check(request.input.if_none_match.as_ref())?;
-        if !existed {
-            // A deleted object leaves its metadata behind.
-            object.forget()?;
+    /// Where an object that may be put lies.
+    fn target(&self, bucket: &str, key: &str) -> S3Result<Object> {
+        let object = Object::of(&self.folders.objects, bucket, key)?;
+        if !self.folders.objects.join(bucket).is_dir() {
+            return Err(s3_error!(NoSuchBucket));
         }
-        let note = self.note(&object, existed)?;
-        let outcome = self.files.put_object(request).await;
-        if outcome.is_err() && !existed {
-            object.forget()?;
-        }
-        remove(&note)?;
-        outcome
+        Ok(object)
+    }
+
+    fn stage(&self) -> S3Result<Staged> {
+        Staged::new(&self.folders.staging, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    async fn put(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = &mut request.input;
+        let target = self.target(&input.bucket, &input.key)?;
+        let condition = Condition::of(input.if_match.take(), input.if_none_match.take())?;
+        let staged = self.stage()?;
+        (input.bucket, input.key) = (STAGED.to_owned(), staged.key.clone());
+        let answer = self.staging.put_object(request).await?;
+        let _held = self.lock(&target).write().await;
+        condition.check(&target)?;
+        self.folders.commit(&staged, &target)?;
+        Ok(answer)
+    }
+
+    async fn create_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.target(&request.input.bucket, &request.input.key)?;
+        self.staging.create_multipart_upload(request).await
     }
 
     async fn complete(
         &self,
-        request: S3Request<CompleteMultipartUploadInput>,
+        mut request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let object = Object::of(&self.objects, &request.input.bucket, &request.input.key)?;
-        let _held = self.lock(&object).write().await;
-        let existed = object.check(request.input.if_none_match.as_ref())?;
-        if !existed {
-            object.forget()?;
-        } else if request.input.if_match.is_none() {
-            // The checksums of the old bytes would be taken over.
-            remove(&object.checksums)?;
+        let input = &mut request.input;
+        let target = self.target(&input.bucket, &input.key)?;
+        let condition = Condition::of(input.if_match.take(), input.if_none_match.take())?;
+        // Held from here, so that an upload whose condition fails is still there to be aborted.
+        let _held = self.lock(&target).write().await;
+        condition.check(&target)?;
+        let staged = self.stage()?;
+        let bucket = std::mem::replace(&mut input.bucket, STAGED.to_owned());
+        let key = std::mem::replace(&mut input.key, staged.key.clone());
+        self.folders.adopt(&staged, &bucket, &key, &input.upload_id)?;
+        let mut output = self.staging.complete_multipart_upload(request).await?.output;
+        if let Some(rest) = output.future.take() {
+            output = rest.await?;
         }
-        self.files.complete_multipart_upload(request).await
-    }
-
-    /// Writes down that a put is under way.
-    fn note(&self, object: &Object, existed: bool) -> S3Result<PathBuf> {
-        let path = self.unfinished.join(self.next_note.fetch_add(1, Ordering::Relaxed).to_string());
-        let kind = if existed { OVERWRITES } else { CREATES };
-        std::fs::write(&path, format!("{kind}\n{}", object.name)).map_err(internal)?;
-        Ok(path)
+        self.folders.commit(&staged, &target)?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput { bucket: Some(bucket), key: Some(key), ..output }))
     }
 }
 
-const CREATES: &str = "creates";
-const OVERWRITES: &str = "overwrites";
+/// The condition of a put.
+struct Condition {
+    /// `If-None-Match: *`.
+    must_be_new: bool,
+}
 
-/// Undoes a put that was cut short: a new object goes; of an overwritten one the old or the new bytes stay, whichever
-/// are there, without the checksums that may belong to the others.
-fn undo(objects: &Path, note: &str) -> anyhow::Result<()> {
-    let mut lines = note.splitn(3, '\n');
-    let (Some(kind), Some(bucket), Some(key)) = (lines.next(), lines.next(), lines.next()) else {
-        // Killed while it was writing the note: the put had not begun.
-        return Ok(());
-    };
-    let object = Object::of(objects, bucket, key)?;
-    match kind {
-        CREATES => object.forget()?,
-        _ => remove(&object.checksums)?,
+impl Condition {
+    fn of(if_match: Option<IfMatch>, if_none_match: Option<IfNoneMatch>) -> S3Result<Self> {
+        match (if_match, if_none_match) {
+            (None, None) => Ok(Self { must_be_new: false }),
+            (None, Some(condition)) if condition.is_any() => Ok(Self { must_be_new: true }),
+            _ => Err(s3_error!(NotImplemented, "the only condition of a put is If-None-Match: *")),
+        }
     }
-    Ok(())
+
+    fn check(&self, object: &Object) -> S3Result<()> {
+        if self.must_be_new && object.path.exists() {
+            return Err(s3_error!(PreconditionFailed, "Object already exists"));
+        }
+        Ok(())
+    }
+}
+
+/// The store's folders.
+struct Folders {
+    objects: PathBuf,
+    /// What is being put.
+    staging: PathBuf,
+    /// The notes of the commits under way.
+    commits: PathBuf,
+}
+
+impl Folders {
+    fn open(folder: &Path) -> anyhow::Result<Self> {
+        let [objects, staging, commits] = ["objects", "staging", "commits"].map(|name| folder.join(name));
+        for folder in [&objects, &staging, &commits] {
+            make_folder(folder)?;
+        }
+        let folders = Self { objects, staging, commits };
+        for note in fs::read_dir(&folders.commits).context("can't list unfinished puts")? {
+            let note = note?.path();
+            folders.finish(&note).with_context(|| format!("can't finish the put of {}", note.display()))?;
+        }
+        fs::remove_dir_all(&folders.staging).context("can't remove unfinished puts")?;
+        make_folder(&folders.staging)?;
+        Ok(folders)
+    }
+
+    /// Makes a staged object the one that clients see. The caller holds the key's lock.
+    fn commit(&self, staged: &Staged, target: &Object) -> S3Result<()> {
+        // From the note on there is nothing left that could well fail.
+        if target.path.is_dir() {
+            return Err(s3_error!(InvalidArgument, "this store keeps objects as files: other keys lie below this one"));
+        }
+        target.path.parent().map_or(Ok(()), fs::create_dir_all).map_err(internal)?;
+        let note = self.note(staged, target).map_err(internal)?;
+        let moved = staged.object.move_to(target);
+        // Also after a failure: the next start must not move it over a later put.
+        remove(&note).and(moved).map_err(internal)
+    }
+
+    /// Writes down, at one stroke, what is to be moved where.
+    fn note(&self, staged: &Staged, target: &Object) -> std::io::Result<PathBuf> {
+        let (draft, note) = (self.staging.join(format!("note-{}", staged.key)), self.commits.join(&staged.key));
+        fs::write(&draft, &target.name)?;
+        fs::rename(draft, &note)?;
+        Ok(note)
+    }
+
+    /// Moves what a commit that was cut short has left to move.
+    fn finish(&self, note: &Path) -> anyhow::Result<()> {
+        let name = fs::read_to_string(note)?;
+        let (bucket, key) = name.split_once('\n').context("the note is malformed")?;
+        let staged = note.file_name().and_then(|name| name.to_str()).context("the note's name is malformed")?;
+        Object::of(&self.staging, STAGED, staged)?.move_to(&Object::of(&self.objects, bucket, key)?)?;
+        fs::remove_file(note)?;
+        Ok(())
+    }
+
+    /// Makes the metadata that a multipart upload was begun with that of the staged object.
+    fn adopt(&self, staged: &Staged, bucket: &str, key: &str, upload: &str) -> S3Result<()> {
+        let upload = Uuid::parse_str(upload).map_err(|error| s3_error!(error, NoSuchUpload))?;
+        let kind = format!("upload-{upload}.metadata");
+        let (from, to) = (beside(&self.staging, bucket, key, &kind), beside(&self.staging, STAGED, &staged.key, &kind));
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(s3_error!(NoSuchUpload)),
+            moved => moved.map_err(internal),
+        }
+    }
+}
+
+/// An object on its way; what has not been committed when this value is dropped is removed.
+struct Staged {
+    key: String,
+    object: Object,
+}
+
+impl Staged {
+    fn new(staging: &Path, number: u64) -> S3Result<Self> {
+        let key = number.to_string();
+        Ok(Self { object: Object::of(staging, STAGED, &key)?, key })
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for path in self.object.files() {
+            if let Err(error) = remove(path) {
+                tracing::warn!(path = %path.display(), %error, "a part of an unfinished put is left until the next start");
+            }
+        }
+    }
 }
 
 /// Where `s3s-fs` keeps an object.
 struct Object {
-    /// How a note names it.
+    /// Bucket and key.
     name: String,
-    path: PathBuf,
     metadata: PathBuf,
     checksums: PathBuf,
+    path: PathBuf,
 }
 
 impl Object {
-    fn of(objects: &Path, bucket: &str, key: &str) -> S3Result<Self> {
+    fn of(folder: &Path, bucket: &str, key: &str) -> S3Result<Self> {
         let is_plain = |part: &str| !matches!(part, "" | "." | "..");
-        if !is_plain(bucket) || bucket.contains('/') || !key.trim_end_matches('/').split('/').all(is_plain) {
+        if !is_plain(bucket) || bucket.contains('/') || !key.split('/').all(is_plain) {
             return Err(s3_error!(InvalidArgument, "this store keeps objects as files: the key is not a path"));
         }
-        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-        let beside = |kind| objects.join(format!(".bucket-{}.object-{}.{kind}.json", encode(bucket), encode(key)));
         Ok(Self {
             name: format!("{bucket}\n{key}"),
-            path: objects.join(bucket).join(key),
-            metadata: beside("metadata"),
-            checksums: beside("internal"),
+            metadata: beside(folder, bucket, key, "metadata"),
+            checksums: beside(folder, bucket, key, "internal"),
+            path: folder.join(bucket).join(key),
         })
     }
 
-    /// Whether the object exists; an error when it does and must not.
-    fn check(&self, if_none_match: Option<&IfNoneMatch>) -> S3Result<bool> {
-        let exists = self.path.exists();
-        if exists && if_none_match.is_some_and(IfNoneMatch::is_any) {
-            return Err(s3_error!(PreconditionFailed, "Object already exists"));
-        }
-        Ok(exists)
+    /// The bytes come last: with them the object is there.
+    fn files(&self) -> [&Path; 3] {
+        [&self.metadata, &self.checksums, &self.path]
     }
 
-    fn forget(&self) -> S3Result<()> {
-        remove(&self.path)?;
-        remove(&self.metadata)?;
-        remove(&self.checksums)
+    /// Moves what is there; what is not has been moved before.
+    fn move_to(&self, target: &Self) -> std::io::Result<()> {
+        for (from, to) in self.files().into_iter().zip(target.files()) {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
+/// The name of a file that `s3s-fs` keeps beside an object.
+fn beside(folder: &Path, bucket: &str, key: &str, kind: &str) -> PathBuf {
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    folder.join(format!(".bucket-{}.object-{}.{kind}.json", encode(bucket), encode(key)))
+}
+
 /// Removes a file that may be missing.
-fn remove(path: &Path) -> S3Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(internal(error)),
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -173,12 +301,20 @@ fn internal(error: std::io::Error) -> s3s::S3Error {
 macro_rules! operations {
     (
         held { $($get:ident($get_input:ident) -> $get_output:ident,)* }
-        plain { $($name:ident($input:ident) -> $output:ident,)* }
+        objects { $($name:ident($input:ident) -> $output:ident,)* }
+        staging { $($part:ident($part_input:ident) -> $part_output:ident,)* }
     ) => {
         #[async_trait::async_trait]
         impl S3 for Careful {
             async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
                 self.put(request).await
+            }
+
+            async fn create_multipart_upload(
+                &self,
+                request: S3Request<CreateMultipartUploadInput>,
+            ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+                self.create_upload(request).await
             }
 
             async fn complete_multipart_upload(
@@ -189,14 +325,18 @@ macro_rules! operations {
             }
 
             $(async fn $get(&self, request: S3Request<$get_input>) -> S3Result<S3Response<$get_output>> {
-                let object = Object::of(&self.objects, &request.input.bucket, &request.input.key)?;
-                // Not between the bytes and the metadata of a put.
+                let object = Object::of(&self.folders.objects, &request.input.bucket, &request.input.key)?;
+                // Not in the middle of a commit.
                 let _held = self.lock(&object).read().await;
-                self.files.$get(request).await
+                self.objects.$get(request).await
             })*
 
             $(async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
-                self.files.$name(request).await
+                self.objects.$name(request).await
+            })*
+
+            $(async fn $part(&self, request: S3Request<$part_input>) -> S3Result<S3Response<$part_output>> {
+                self.staging.$part(request).await
             })*
         }
     };
@@ -204,22 +344,88 @@ macro_rules! operations {
 
 operations! {
     held {
-    get_object(GetObjectInput) -> GetObjectOutput,
-    head_object(HeadObjectInput) -> HeadObjectOutput,
+        get_object(GetObjectInput) -> GetObjectOutput,
+        head_object(HeadObjectInput) -> HeadObjectOutput,
     }
-    plain {
-    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput,
-    create_bucket(CreateBucketInput) -> CreateBucketOutput,
-    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput,
-    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput,
-    delete_object(DeleteObjectInput) -> DeleteObjectOutput,
-    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput,
-    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput,
-    head_bucket(HeadBucketInput) -> HeadBucketOutput,
-    list_buckets(ListBucketsInput) -> ListBucketsOutput,
-    list_objects(ListObjectsInput) -> ListObjectsOutput,
-    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output,
-    list_parts(ListPartsInput) -> ListPartsOutput,
-    upload_part(UploadPartInput) -> UploadPartOutput,
+    objects {
+        create_bucket(CreateBucketInput) -> CreateBucketOutput,
+        delete_bucket(DeleteBucketInput) -> DeleteBucketOutput,
+        delete_object(DeleteObjectInput) -> DeleteObjectOutput,
+        delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput,
+        get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput,
+        head_bucket(HeadBucketInput) -> HeadBucketOutput,
+        list_buckets(ListBucketsInput) -> ListBucketsOutput,
+        list_objects(ListObjectsInput) -> ListObjectsOutput,
+        list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output,
+    }
+    staging {
+        abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput,
+        list_parts(ListPartsInput) -> ListPartsOutput,
+        upload_part(UploadPartInput) -> UploadPartOutput,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contents of an object's files, where there are any.
+    fn contents(object: &Object) -> [Option<String>; 3] {
+        object.files().map(|path| fs::read_to_string(path).ok())
+    }
+
+    /// A kill in the middle of a commit, after this many of its moves.
+    fn killed_after(moves: usize, existed: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Careful::open(folder.path()).unwrap();
+        let target = Object::of(&store.folders.objects, "lake", "a/b").unwrap();
+        fs::create_dir_all(target.path.parent().unwrap()).unwrap();
+        if existed {
+            target.files().iter().for_each(|path| fs::write(path, "old").unwrap());
+        }
+        let staged = store.stage().unwrap();
+        fs::create_dir_all(staged.object.path.parent().unwrap()).unwrap();
+        staged.object.files().iter().for_each(|path| fs::write(path, "new").unwrap());
+        store.folders.note(&staged, &target).unwrap();
+        for (from, to) in staged.object.files().iter().zip(target.files()).take(moves) {
+            fs::rename(from, to).unwrap();
+        }
+        std::mem::forget(staged);
+        drop(store);
+
+        for _ in 0..2 {
+            let store = Careful::open(folder.path()).unwrap();
+            assert_eq!(contents(&target), [(); 3].map(|()| Some("new".to_owned())), "{moves} moves");
+            let left = [&store.folders.commits, &store.folders.staging].map(|path| fs::read_dir(path).unwrap().count());
+            assert_eq!(left, [0, 0]);
+        }
+    }
+
+    #[test]
+    fn a_commit_that_was_killed_is_finished_by_the_next_start() {
+        for moves in 0..=3 {
+            killed_after(moves, false);
+            killed_after(moves, true);
+        }
+    }
+
+    #[test]
+    fn what_was_not_committed_is_gone_and_what_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Careful::open(folder.path()).unwrap();
+        let target = Object::of(&store.folders.objects, "lake", "a").unwrap();
+        fs::create_dir_all(target.path.parent().unwrap()).unwrap();
+        target.files().iter().for_each(|path| fs::write(path, "old").unwrap());
+        let staged = store.stage().unwrap();
+        fs::create_dir_all(staged.object.path.parent().unwrap()).unwrap();
+        fs::write(&staged.object.path, "new").unwrap();
+        // Killed before the note was in its place.
+        fs::write(store.folders.staging.join("note-0"), "lak").unwrap();
+        std::mem::forget(staged);
+        drop(store);
+
+        let store = Careful::open(folder.path()).unwrap();
+        assert_eq!(contents(&target), [(); 3].map(|()| Some("old".to_owned())));
+        assert_eq!(fs::read_dir(&store.folders.staging).unwrap().count(), 0);
     }
 }

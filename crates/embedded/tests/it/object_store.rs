@@ -1,6 +1,11 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use embedded::{Data, ObjectStore};
@@ -56,7 +61,8 @@ async fn of_many_conditional_puts_one_wins_and_its_bytes_stay() {
     }
 }
 
-async fn multipart(client: &Client, key: &str, fill: u8) -> Result<(), Option<String>> {
+/// Uploads two parts; the request is what makes an object of them.
+async fn upload(client: &Client, key: &str, fill: u8) -> CompleteMultipartUploadFluentBuilder {
     let created = client.create_multipart_upload().bucket(BUCKET).key(key).metadata("k", "v").send().await.unwrap();
     let upload = created.upload_id().unwrap();
     let mut parts = Vec::new();
@@ -66,8 +72,12 @@ async fn multipart(client: &Client, key: &str, fill: u8) -> Result<(), Option<St
         parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
     }
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    let complete = client.complete_multipart_upload().bucket(BUCKET).key(key).upload_id(upload).multipart_upload(parts);
-    complete.if_none_match("*").send().await.map(drop).map_err(|e| e.code().map(str::to_owned))
+    client.complete_multipart_upload().bucket(BUCKET).key(key).upload_id(upload).multipart_upload(parts)
+}
+
+async fn multipart(client: &Client, key: &str, fill: u8) -> Result<(), Option<String>> {
+    let complete = upload(client, key, fill).await.if_none_match("*");
+    complete.send().await.map(drop).map_err(|e| e.code().map(str::to_owned))
 }
 
 #[tokio::test]
@@ -95,27 +105,104 @@ async fn kept_objects_with_metadata_are_there_again() {
     assert_eq!(put_new(&client, "landing/a.csv", "other").await, Err(Some("PreconditionFailed".to_owned())));
 }
 
+/// Runs a future until it has had to wait `waits` times, and drops it there; whether it came to its end.
+async fn cut_off<T>(future: impl Future<Output = T>, mut waits: usize) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending if waits == 0 => Poll::Ready(false),
+        Poll::Pending => {
+            waits -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What other clients see.
+async fn list(client: &Client) -> Vec<String> {
+    let listed = client.list_objects_v2().bucket(BUCKET).send().await.unwrap();
+    listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
+}
+
+/// The client goes away at each of its waits in turn, for a new object and for one that is put anew.
 #[tokio::test]
-async fn a_put_that_was_cut_short_is_undone_at_the_next_start() {
+async fn a_client_that_goes_away_in_the_middle_of_a_put_leaves_it_whole_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = || Data::Kept(folder.path().join("s3"));
-    let (store, client) = start(data()).await;
-    put_new(&client, "old", "old").await.unwrap();
-    store.stop().await;
-    // What a kill between an object's bytes and its metadata leaves: once for a new key, once for an old one.
-    let s3 = folder.path().join("s3");
-    std::fs::write(s3.join("objects/lake/new"), "half").unwrap();
-    std::fs::write(s3.join("unfinished/0"), "creates\nlake\nnew").unwrap();
-    std::fs::write(s3.join("objects/lake/old"), "new bytes").unwrap();
-    std::fs::write(s3.join("unfinished/1"), "overwrites\nlake\nold").unwrap();
-    std::fs::write(s3.join("unfinished/2"), "creat").unwrap();
+    for waits in 0.. {
+        let (store, client) = start(data()).await;
+        // A connection of its own; and the request may still be under way when the client lists.
+        let other = self::client(&store, store.secret_access_key.expose());
+        let put = |key: &str, fill: &str| {
+            let put = client.put_object().bucket(BUCKET).key(key).metadata("k", fill);
+            put.body(ByteStream::from(fill.repeat(1 << 20).into_bytes())).send()
+        };
+        put("old", "a").await.unwrap();
+        let key = format!("new/{waits:03}");
+        let ended = cut_off(join_all([put("old", "b"), put(&key, "b")]), waits).await;
+        let seen = list(&other).await;
+        drop(store);
 
-    let (_store, client) = start(data()).await;
-    assert_eq!(get(&client, "new").await, None);
-    assert_eq!(get(&client, "old").await.unwrap(), b"new bytes");
-    put_new(&client, "new", "whole").await.unwrap();
-    assert_eq!(get(&client, "new").await.unwrap(), b"whole");
-    assert_eq!(std::fs::read_dir(s3.join("unfinished")).unwrap().count(), 0);
+        let (_store, client) = start(data()).await;
+        let now = list(&client).await;
+        assert!(seen.iter().all(|key| now.contains(key)), "{seen:?} before and {now:?} after a start, {waits} waits");
+        for key in &now {
+            let object = client.get_object().bucket(BUCKET).key(key).send().await.unwrap();
+            let fill = object.metadata().unwrap()["k"].clone();
+            let bytes = object.body.collect().await.unwrap().to_vec();
+            assert!(bytes.len() == 1 << 20 && bytes.iter().all(|b| [*b] == fill.as_bytes()), "{key}, {waits} waits");
+            assert!(fill == "b" || key == "old");
+        }
+        if ended {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_in_the_middle_of_a_completion_leaves_it_whole_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = || Data::Kept(folder.path().join("s3"));
+    for waits in 0.. {
+        let (store, client) = start(data()).await;
+        let other = self::client(&store, store.secret_access_key.expose());
+        let key = format!("{waits:03}");
+        let ended = cut_off(upload(&client, &key, 7).await.send(), waits).await;
+        let seen = list(&other).await;
+        drop(store);
+
+        let (_store, client) = start(data()).await;
+        let now = list(&client).await;
+        assert!(seen.iter().all(|key| now.contains(key)), "{seen:?} before and {now:?} after a start, {waits} waits");
+        for key in &now {
+            let head = client.head_object().bucket(BUCKET).key(key).send().await.unwrap();
+            assert_eq!((head.content_length(), &*head.metadata().unwrap()["k"]), (Some((5 << 20) + 1000), "v"));
+        }
+        if ended {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_is_said_so() {
+    let (_store, client) = start(Data::Temporary).await;
+    let refusal = async |bucket: &str, key: &str| {
+        let put = client.put_object().bucket(bucket).key(key).body(ByteStream::from_static(b"x")).send().await;
+        put.map(drop).map_err(|error| error.code().unwrap().to_owned())
+    };
+    assert_eq!(refusal(BUCKET, "a/b").await, Ok(()));
+    assert_eq!(refusal(BUCKET, "a").await.unwrap_err(), "InvalidArgument");
+    assert_eq!(refusal("missing", "a").await.unwrap_err(), "NoSuchBucket");
+    let put = client.put_object().bucket(BUCKET).key("a/b").if_match("*").body(ByteStream::from_static(b"x"));
+    assert_eq!(put.send().await.unwrap_err().code(), Some("NotImplemented"));
+
+    let complete = upload(&client, "big", 7).await;
+    complete.clone().send().await.unwrap();
+    assert_eq!(complete.send().await.unwrap_err().code(), Some("NoSuchUpload"));
+    let head = client.head_object().bucket(BUCKET).key("big").send().await.unwrap();
+    assert_eq!(head.content_length(), Some((5 << 20) + 1000));
 }
 
 #[tokio::test]
