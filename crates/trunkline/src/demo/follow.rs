@@ -60,6 +60,11 @@ impl<'a> Follow<'a> {
         Ok(Progress { files: self.expected.len() as u64, files_read: self.results.len() as u64, accepted, accounted })
     }
 
+    /// The rows of the files that have been read.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.results.values().map(|result| result.rows).sum()
+    }
+
     /// Looks until everything is counted; tells `seen` of every look. Returns when the last file was read and when the
     /// last row was counted.
     pub(super) async fn until_counted(&mut self, mut seen: impl FnMut(Progress)) -> anyhow::Result<(Instant, Instant)> {

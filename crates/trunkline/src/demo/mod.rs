@@ -108,19 +108,27 @@ async fn count_all(
         manifest: folder.path().join("faults.json"),
         ..crate::generate::options(&args.cdr)
     };
+    let lake = Lake::connect(&vars.read()?);
+    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
+    let mut earlier = Follow::new(&lake, &store, file_names(upload)?);
+    earlier.look().await?;
+
     let mut screen = Screen::new();
     let first_upload = Instant::now();
     let destination = Destination::files(SftpFolder::connect(&vars.read()?).await?);
     generator::run(&options, &destination, &screen.generated).await.context("generating call records failed")?;
     let generate = first_upload.elapsed();
 
-    let lake = Lake::connect(&vars.read()?);
-    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
     let mut follow = Follow::new(&lake, &store, file_names(upload)?);
     let (ingested, counted) = follow.until_counted(|progress| screen.show(progress)).await?;
     screen.done();
-    let stages =
-        Stages { generate, ingest: ingested - first_upload, count: counted - first_upload, total: began.elapsed() };
+    let stages = Stages {
+        rows_before: earlier.rows_read(),
+        generate,
+        ingest: ingested - first_upload,
+        count: counted - first_upload,
+        total: began.elapsed(),
+    };
     Ok((follow.figures().await?, stages))
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Api {
 /// others are still made, and rows are counted while files are still read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stages {
+    /// Rows of files that an earlier run on the same folder had already read.
+    pub(crate) rows_before: u64,
     /// Making the files and uploading them.
     pub(crate) generate: Duration,
     /// From the first upload to the last file's rows on their topic.
@@ -79,6 +81,7 @@ impl<'a> Report<'a> {
         versions: BTreeMap<&'static str, String>,
     ) -> Self {
         let totals = Totals::of(files);
+        let rows = totals.rows - stages.rows_before;
         let stages = [
             ("generate", stages.generate),
             ("ingest", stages.ingest),
@@ -90,7 +93,7 @@ impl<'a> Report<'a> {
             files,
             totals,
             seconds: stages.iter().map(|&(name, time)| (name, milliseconds(time) / 1000.0)).collect(),
-            rows_per_second: stages.iter().map(|&(name, time)| (name, rate(totals.rows, time))).collect(),
+            rows_per_second: stages.iter().map(|&(name, time)| (name, rate(rows, time))).collect(),
             versions,
         }
     }
@@ -155,6 +158,7 @@ mod tests {
         ];
         let api = Api { url: "http://127.0.0.1:1".into(), user: "demo".into(), password: "p".into() };
         let stages = Stages {
+            rows_before: 0,
             generate: Duration::from_millis(500),
             ingest: Duration::from_secs(1),
             count: Duration::from_secs(2),
