@@ -1,20 +1,23 @@
 # The commands of the README and of .ci/run. `make demo` needs Rust and a C toolchain; the others fetch their tools once,
 # into the cache (see crates/test-support/services/tools.sh).
 
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trunkline
-TOOLS := crates/test-support/services/tools.sh
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SERVICES := crates/test-support/services
+TOOLS := $(SERVICES)/tools.sh
 # The embedded broker's crates declare a newer Rust than 1.95, and build on it.
 CARGO_FLAGS := --locked --ignore-rust-version --profile cli
 WORKSPACE := --workspace --features trunkline/broker
 
-.PHONY: demo test lint fmt bench package clean
+.PHONY: demo test lint fmt bench package
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
-	cargo run --quiet $(CARGO_FLAGS) -p trunkline --features broker -- demo $(ARGS)
+	cargo build $(CARGO_FLAGS) -p trunkline --features broker
+	@exec $(TARGET)/cli/trunkline demo $(ARGS)
 
 ## Everything that must hold, on real parts.
 test:
+	$(SERVICES)/prerequisites.sh
 	cargo test $(CARGO_FLAGS) $(WORKSPACE)
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1
@@ -30,12 +33,13 @@ fmt:
 
 ## Rows a second and peak memory of the hot functions, on this machine; fails where one needs more memory than it has.
 bench:
-	cargo run --quiet $(CARGO_FLAGS) -p telecom --example throughput
-	cargo run --quiet $(CARGO_FLAGS) -p generator --example throughput
+	cargo build $(CARGO_FLAGS) $(WORKSPACE) --examples
 	cargo build --locked --release -p file-to-topic -p batch-aggregator
-	cargo run --quiet $(CARGO_FLAGS) -p test-support --example functions
+	$(TARGET)/cli/examples/parse_rate
+	$(TARGET)/cli/examples/generate_rate
+	$(TARGET)/cli/examples/functions $(TARGET)/release
 
 ## The functions as the service takes them.
 package:
 	cargo build --locked --release -p sftp-poll -p file-to-topic -p batch-aggregator -p usage-http
-	@ls -l target/release/sftp-poll target/release/file-to-topic target/release/batch-aggregator target/release/usage-http
+	@ls -l $(addprefix $(TARGET)/release/,sftp-poll file-to-topic batch-aggregator usage-http)

@@ -1,4 +1,4 @@
-//! How fast files are made and written: `cargo run --profile cli --example throughput [SECONDS]`.
+//! How fast files are made and written: `cargo run --profile cli --example generate_rate [SECONDS]`.
 
 use generator::{Destination, Folder, Options, Profile, run};
 

@@ -1,4 +1,4 @@
-//! Counts full batches into a store: `throughput postgres://user:password@host/empty-database`.
+//! Counts full batches into a store: `count_rate postgres://user:password@host/empty-database`.
 #![expect(clippy::print_stdout, reason = "a tool for people")]
 
 use std::time::Instant;

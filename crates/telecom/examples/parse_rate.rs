@@ -1,4 +1,4 @@
-//! How many records a second one core reads: `cargo run --release -p telecom --example throughput`.
+//! How many records a second one core reads: `cargo run --release -p telecom --example parse_rate`.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::error::Error;
