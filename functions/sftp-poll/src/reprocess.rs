@@ -9,9 +9,9 @@ use crate::announce::announce;
 use crate::copy::{Landed, recover};
 use crate::{Deps, Report};
 
-/// The counters remember for 35 days how far they have counted a file. One day less, so that a file that is announced
-/// again is also counted again, as duplicates, within them.
-const REMEMBERED: Duration = Duration::from_hours(34 * 24);
+/// The counters refuse a file's rows 28 days after its first ones, which came after the copy (a test compares the two
+/// figures). One day less, so that the rows are counted before that: file-to-topic and the counters work after this.
+const REPROCESS_WITHIN: Duration = Duration::from_hours(27 * 24);
 
 /// Announces a landed file again, for rows that did not get through. Rows that did are recognised as duplicates.
 pub(crate) async fn reprocess(deps: &Deps, name: FileName, deadline: Deadline) -> anyhow::Result<Report> {
@@ -42,12 +42,10 @@ pub(crate) async fn reprocess(deps: &Deps, name: FileName, deadline: Deadline) -
 
 fn check_age(name: FileName, age: Duration) -> anyhow::Result<()> {
     ensure!(
-        age <= REMEMBERED,
-        "{name} can't be reprocessed: it landed {} days ago, and after {} days its rows are no longer recognised as \
-         already counted, so they would count twice; deliver the missing rows as a new file (`trunkline rejected \
-         export` writes one)",
-        age.as_secs() / 86_400,
-        REMEMBERED.as_secs() / 86_400,
+        age <= REPROCESS_WITHIN,
+        "{name} can't be reprocessed: it landed more than {} days ago, too long for the counters to know which of its rows \
+         they have; deliver the missing rows, and no others, as a new file under a new name",
+        REPROCESS_WITHIN.as_secs() / 86_400,
     );
     Ok(())
 }
@@ -59,10 +57,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_whose_rows_are_forgotten_is_refused() {
+    fn a_file_whose_rows_would_be_refused_is_refused() {
         let name = FileName::parse("cdr_data_20240101_120000.csv").unwrap();
-        assert!(check_age(name, REMEMBERED).is_ok());
-        let error = check_age(name, Duration::from_hours(40 * 24)).unwrap_err();
-        expect!["cdr_data_20240101_120000.csv can't be reprocessed: it landed 40 days ago, and after 34 days its rows are no longer recognised as already counted, so they would count twice; deliver the missing rows as a new file (`trunkline rejected export` writes one)"].assert_eq(&error.to_string());
+        check_age(name, REPROCESS_WITHIN).unwrap();
+        let error = check_age(name, REPROCESS_WITHIN + Duration::from_secs(1)).unwrap_err();
+        expect!["cdr_data_20240101_120000.csv can't be reprocessed: it landed more than 27 days ago, too long for the counters to know which of its rows they have; deliver the missing rows, and no others, as a new file under a new name"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn what_is_announced_again_has_a_day_to_be_counted() {
+        let counted_within = Duration::from_millis(usage_store::REPUBLISH_WITHIN_MS.try_into().unwrap());
+        assert_eq!(counted_within - REPROCESS_WITHIN, Duration::from_hours(24));
     }
 }
