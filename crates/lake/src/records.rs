@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use telecom::{FileName, SourceId};
 
@@ -29,6 +31,9 @@ pub struct Announcement {
     /// Rows before `from_byte` that went to `rejected`.
     #[serde(default)]
     pub rejected: u64,
+    /// Those by their reasons' codes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, u64>,
 }
 
 impl Announcement {
@@ -45,7 +50,31 @@ impl Announcement {
             from_line: 0,
             accepted: 0,
             rejected: 0,
+            reasons: BTreeMap::new(),
         }
+    }
+
+    /// Counts a row that went on as a record.
+    pub fn count_accepted(&mut self) {
+        self.from_line += 1;
+        self.accepted += 1;
+    }
+
+    /// Counts a row that went to `rejected`, by its reason's code.
+    pub fn count_rejected(&mut self, code: &str) {
+        self.from_line += 1;
+        self.rejected += 1;
+        match self.reasons.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(self.reasons.insert(code.to_owned(), 1)),
+        }
+    }
+
+    /// What became of the file, once all its rows have been counted.
+    #[must_use]
+    pub fn into_result(self) -> FileResult {
+        let Self { name, source_id, sha256, bytes, from_line, accepted, rejected, reasons, .. } = self;
+        FileResult { name, source_id, sha256, bytes, rows: from_line, accepted, rejected, reasons }
     }
 }
 
@@ -66,6 +95,9 @@ pub struct FileResult {
     pub accepted: u64,
     /// Rows that went to `rejected`.
     pub rejected: u64,
+    /// Those by their reasons' codes.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
 }
 
 #[cfg(test)]
@@ -104,5 +136,33 @@ mod tests {
         }"#;
         let announcement: Announcement = serde_json::from_str(json).unwrap();
         assert_eq!(announcement, Announcement::new(announcement.name, Digest::of(b"hello"), 5));
+    }
+
+    #[test]
+    fn what_is_counted_goes_along_with_the_rest_and_into_the_result() {
+        let name = FileName::parse("cdr_data_20240101_120000.csv").unwrap();
+        let mut rest = Announcement::new(name, Digest::of(b"hello"), 5);
+        for code in ["bad_number", "bad_msisdn", "bad_number"] {
+            rest.count_accepted();
+            rest.count_rejected(code);
+        }
+        let rest: Announcement = serde_json::from_str(&serde_json::to_string(&rest).unwrap()).unwrap();
+        let result = rest.into_result();
+        expect![[r#"
+            {
+              "name": "cdr_data_20240101_120000.csv",
+              "source_id": "2cf24dba5fb0a30e",
+              "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+              "bytes": 5,
+              "rows": 6,
+              "accepted": 3,
+              "rejected": 3,
+              "reasons": {
+                "bad_msisdn": 1,
+                "bad_number": 2
+              }
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&result).unwrap());
+        assert_eq!(serde_json::from_str::<FileResult>(&serde_json::to_string(&result).unwrap()).unwrap(), result);
     }
 }

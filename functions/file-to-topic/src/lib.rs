@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-mod announced;
 mod decode;
 mod lines;
 mod publish;
 mod rows;
+mod unusable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use lambda_boot::{Deadline, Handler, Vars};
 use serde::Deserialize;
 use telecom::Zone;
 
-use crate::announced::{Announced, Unusable};
 use crate::publish::{Failure, Published};
+use crate::unusable::Unusable;
 
 /// With less than this left, a file's rest is announced instead of read: time enough to have a full queue acknowledged,
 /// and some. The function's timeout must be longer.
@@ -157,11 +157,11 @@ async fn publish(
     value: &[u8],
     deadline: Deadline,
 ) -> anyhow::Result<Result<Published, Unusable>> {
-    let announced = match Announced::parse(value) {
+    let announced = match unusable::parse(value) {
         Ok(announced) => announced,
         Err(unusable) => return Ok(Err(unusable)),
     };
-    let name = announced.file.name;
+    let name = announced.name;
     match publish::publish(deps, session, announced, deadline).await {
         Ok(published) => Ok(Ok(published)),
         Err(Failure::Unusable(unusable)) => Ok(Err(unusable)),
@@ -173,9 +173,9 @@ async fn publish(
 async fn conclude(deps: &Deps, session: &mut Session, published: Vec<Published>) -> anyhow::Result<()> {
     for published in published {
         match published {
-            Published::Whole(results) => {
-                let FileResult { name, bytes, rows, accepted, rejected, .. } = results.file;
-                deps.lake.put_json_if_absent(&lake::names::results(name.as_str()), &results).await?;
+            Published::Whole(result) => {
+                let FileResult { name, bytes, rows, accepted, rejected, .. } = result;
+                deps.lake.put_json_if_absent(&lake::names::results(name.as_str()), &result).await?;
                 tracing::info!(
                     file.name = name.as_str(),
                     file.bytes = bytes,
@@ -186,12 +186,12 @@ async fn conclude(deps: &Deps, session: &mut Session, published: Vec<Published>)
                 );
             }
             Published::Part(rest) => {
-                let name = rest.file.name;
+                let name = rest.name;
                 let value = serde_json::to_vec(&rest)?;
                 session.send(&deps.topics.landed_files, name.as_str().as_bytes(), &value).await?;
                 tracing::info!(
                     file.name = name.as_str(),
-                    rows = rest.file.from_line,
+                    rows = rest.from_line,
                     "file published in part; the rest is announced"
                 );
             }

@@ -8,9 +8,9 @@ use lambda_boot::Deadline;
 use telecom::csv::{Header, Provenance, Scratch, is_blank};
 use telecom::{Reason, RecordType};
 
-use crate::announced::{Announced, Reasons, Results, Unusable};
 use crate::lines::Line;
 use crate::rows::{Next, Rows};
+use crate::unusable::Unusable;
 use crate::{Deps, HAND_OVER_MARGIN, Topics};
 
 /// The deadline is looked at once in this many rows, so an invocation that begins too late still gets on.
@@ -20,9 +20,9 @@ const ROWS_BETWEEN_LOOKS: u64 = 1024;
 #[derive(Debug)]
 pub(crate) enum Published {
     /// To its end.
-    Whole(Results),
+    Whole(FileResult),
     /// Not to its end: this is the announcement of the rest.
-    Part(Announced),
+    Part(Announcement),
 }
 
 /// Why a file did not get on.
@@ -52,16 +52,16 @@ impl From<SinkError> for Failure {
 pub(crate) async fn publish(
     deps: &Deps,
     session: &mut Session,
-    announced: Announced,
+    announced: Announcement,
     deadline: Deadline,
 ) -> Result<Published, Failure> {
-    let mut rows = open(deps, &announced.file).await?;
+    let mut rows = open(deps, &announced).await?;
     let mut fault = None;
     if rows.is_compressed().await? {
         // A checksum stands at the end. Until it is seen, any row may be garbage that looks like a row; and the rows of a
         // file cut short would be counted twice when it is sent again.
         fault = (!rows.read_to_end().await?).then_some(Reason::DamagedFile);
-        rows = open(deps, &announced.file).await?;
+        rows = open(deps, &announced).await?;
     }
     let mut file = File { topics: &deps.topics, session, announced };
     let is_whole = match file.read_header(&mut rows, fault).await? {
@@ -69,7 +69,7 @@ pub(crate) async fn publish(
         Err((fault, header)) => file.reject_whole(&mut rows, fault, &header, deadline).await?,
     };
     let File { announced, .. } = file;
-    Ok(if is_whole { Published::Whole(announced.into_results()) } else { Published::Part(announced) })
+    Ok(if is_whole { Published::Whole(announced.into_result()) } else { Published::Part(announced) })
 }
 
 async fn open(deps: &Deps, file: &Announcement) -> Result<Rows, Failure> {
@@ -85,7 +85,7 @@ async fn open(deps: &Deps, file: &Announcement) -> Result<Rows, Failure> {
 struct File<'a> {
     topics: &'a Topics,
     session: &'a mut Session,
-    announced: Announced,
+    announced: Announcement,
 }
 
 /// What a file's rows are read with.
@@ -116,20 +116,20 @@ impl<'a> File<'a> {
         };
         let reader = fault.map_or_else(|| self.reader(line.bytes), Err);
         let line = OwnedLine { bytes: line.bytes.to_vec(), from_byte: line.from_byte, to_byte: line.to_byte };
-        let from_byte = self.announced.file.from_byte;
+        let from_byte = self.announced.from_byte;
         while rows.position() < from_byte && matches!(rows.next().await?, Next::Line(_)) {}
         if from_byte > 0 && rows.position() != from_byte {
-            let key = self.announced.file.key.clone();
+            let key = self.announced.key.clone();
             return Err(Failure::Unusable(Unusable::NotARow { key, from_byte }));
         }
         Ok(reader.map_err(|fault| (fault, line)))
     }
 
     fn reader(&self, header: &[u8]) -> Result<Reader<'a>, Reason> {
-        let name = self.announced.file.name;
+        let name = self.announced.name;
         Ok(Reader {
             header: Header::parse(header, name.record_type())?,
-            provenance: Provenance::new(name, self.announced.file.source_id, SystemTime::now()),
+            provenance: Provenance::new(name, self.announced.source_id, SystemTime::now()),
             topic: match name.record_type() {
                 RecordType::Data => &self.topics.cdr_data,
                 RecordType::Voice => &self.topics.cdr_voice,
@@ -152,20 +152,20 @@ impl<'a> File<'a> {
             match reader.header.parse_row(line.bytes, &self.topics.zone, &mut scratch) {
                 Ok(row) => {
                     json.clear();
-                    row.write_json(&mut json, &reader.provenance, self.announced.file.from_line + 1);
+                    row.write_json(&mut json, &reader.provenance, self.announced.from_line + 1);
                     self.session.send(reader.topic, row.msisdn().digits().as_bytes(), &json).await?;
                     self.announced.count_accepted();
                 }
                 Err(reason) => self.reject_row(line, reason).await?,
             }
-            self.announced.file.from_byte = line.to_byte;
+            self.announced.from_byte = line.to_byte;
         }
         Ok(false)
     }
 
     async fn reject_row(&mut self, line: Line<'_>, reason: Reason) -> Result<(), Failure> {
-        let number = self.announced.file.from_line + 1;
-        let file = Some(self.announced.position(number, line.from_byte, line.to_byte));
+        let number = self.announced.from_line + 1;
+        let file = Some(position(&self.announced, number, line.from_byte, line.to_byte));
         let rejected = Rejected { file, ..Rejected::new(reason.code(), reason.to_string(), line.bytes) };
         self.session.reject(&rejected).await?;
         self.announced.count_rejected(reason.code());
@@ -186,13 +186,13 @@ impl<'a> File<'a> {
             match rows.next().await? {
                 Next::Line(line) | Next::Damage(line) if is_blank(line.bytes) => continue,
                 Next::Line(line) | Next::Damage(line) => {
-                    self.announced.file.from_byte = line.to_byte;
+                    self.announced.from_byte = line.to_byte;
                     self.announced.count_rejected(fault.code());
                 }
                 Next::End => {
                     let rejected = Rejected {
-                        rows: self.announced.file.rejected,
-                        file: Some(self.announced.position(0, header.from_byte, header.to_byte)),
+                        rows: self.announced.rejected,
+                        file: Some(position(&self.announced, 0, header.from_byte, header.to_byte)),
                         ..Rejected::new(fault.code(), fault.to_string(), &header.bytes)
                     };
                     self.session.reject(&rejected).await?;
@@ -204,36 +204,14 @@ impl<'a> File<'a> {
     }
 }
 
-impl Announced {
-    fn count_accepted(&mut self) {
-        self.file.from_line += 1;
-        self.file.accepted += 1;
-    }
-
-    fn count_rejected(&mut self, code: &str) {
-        self.file.from_line += 1;
-        self.file.rejected += 1;
-        match self.reasons.get_mut(code) {
-            Some(count) => *count += 1,
-            None => drop(self.reasons.insert(code.to_owned(), 1)),
-        }
-    }
-
-    fn position(&self, line: u64, from_byte: u64, to_byte: u64) -> FilePosition<'_> {
-        FilePosition {
-            name: self.file.name.as_str().into(),
-            source_id: self.file.source_id.to_string().into(),
-            line,
-            object: self.file.key.as_str().into(),
-            from_byte,
-            to_byte,
-        }
-    }
-
-    fn into_results(self) -> Results {
-        let Announcement { name, source_id, sha256, bytes, from_line, accepted, rejected, .. } = self.file;
-        let reasons: Reasons = self.reasons;
-        Results { file: FileResult { name, source_id, sha256, bytes, rows: from_line, accepted, rejected }, reasons }
+fn position(announced: &Announcement, line: u64, from_byte: u64, to_byte: u64) -> FilePosition<'_> {
+    FilePosition {
+        name: announced.name.as_str().into(),
+        source_id: announced.source_id.to_string().into(),
+        line,
+        object: announced.key.as_str().into(),
+        from_byte,
+        to_byte,
     }
 }
 

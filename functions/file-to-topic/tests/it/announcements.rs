@@ -108,7 +108,7 @@ async fn an_announcement_that_can_not_be_used_is_rejected() {
         (
             with("name", "report.csv".into()),
             expect![
-                "bad_announcement, 0 rows: not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 240"
+                "bad_announcement, 0 rows: not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 119"
             ],
         ),
         (

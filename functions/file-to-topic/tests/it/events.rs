@@ -78,8 +78,8 @@ async fn announcements_that_are_none() {
             "not an announcement: EOF while parsing a value at line 1 column 0",
             "not an announcement: expected value at line 1 column 1",
             "not an announcement: EOF while parsing a value at line 1 column 0",
-            "not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 221",
-            "not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 221",
+            "not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 47",
+            "not an announcement: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 47",
         ]
     "#]].assert_debug_eq(&reasons);
 }

@@ -1,29 +1,5 @@
-use std::collections::BTreeMap;
-
 use kafka_sink::{KafkaPosition, Rejected};
-use lake::{Announcement, FileResult};
-use serde::{Deserialize, Serialize};
-
-/// How many rows were rejected for which reason.
-pub(crate) type Reasons = BTreeMap<String, u64>;
-
-/// A message of `landed-files`: a file or the rest of one, and in a rest why rows before it were rejected.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Announced {
-    #[serde(flatten)]
-    pub(crate) file: Announcement,
-    #[serde(default, skip_serializing_if = "Reasons::is_empty")]
-    pub(crate) reasons: Reasons,
-}
-
-/// The object `results/<name>.json`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Results {
-    #[serde(flatten)]
-    pub(crate) file: FileResult,
-    /// Of the rejected rows.
-    pub(crate) reasons: Reasons,
-}
+use lake::Announcement;
 
 /// Why an announcement will never do.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +12,9 @@ pub(crate) enum Unusable {
     NotARow { key: String, from_byte: u64 },
 }
 
-impl Announced {
-    pub(crate) fn parse(value: &[u8]) -> Result<Self, Unusable> {
-        serde_json::from_slice(value).map_err(Unusable::Malformed)
-    }
+/// Reads a message of `landed-files`.
+pub(crate) fn parse(value: &[u8]) -> Result<Announcement, Unusable> {
+    serde_json::from_slice(value).map_err(Unusable::Malformed)
 }
 
 impl Unusable {
