@@ -12,8 +12,8 @@ use crate::{Header, PartitionBatch, Record};
 /// function, or somebody wrote the event by hand.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Not JSON, or not the shape of a Kafka event.
-    #[error("not a Lambda Kafka event: {0}")]
+    /// Not JSON, or not the shape of a Kafka event; the source says what and where.
+    #[error("not a Lambda Kafka event")]
     Malformed(#[from] serde_json::Error),
     /// The event of another service.
     #[error("the event is from {0:?}, not from Kafka (aws:kafka or SelfManagedKafka): check the function's trigger")]

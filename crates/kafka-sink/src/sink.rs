@@ -41,7 +41,7 @@ pub enum SinkError {
         waiting: u64,
     },
     /// The client can't be made of this configuration.
-    #[error("the Kafka producer can't start: {0}")]
+    #[error("the Kafka producer can't start")]
     Start(#[source] KafkaError),
 }
 

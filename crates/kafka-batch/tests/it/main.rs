@@ -23,7 +23,8 @@ fn check(event: &str, expect: Expect) {
             }
             expect.assert_eq(&lines);
         }
-        Err(error) => expect.assert_eq(&error.to_string()),
+        // As a log shows it: each cause once.
+        Err(error) => expect.assert_eq(&format!("{:#}", anyhow::Error::from(error))),
     }
 }
 
