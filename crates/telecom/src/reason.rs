@@ -8,8 +8,8 @@ pub enum Reason {
     /// The file's first line is not a header that its rows can be read by: all its rows are rejected with it.
     #[error("bad header: {0}")]
     BadHeader(HeaderFault),
-    /// The file's compressed bytes end early or are damaged: the rows after this point cannot be read.
-    #[error("the compressed file is damaged or incomplete from here on")]
+    /// The file's compressed bytes end early or are damaged: all its rows are rejected, those before the damage too.
+    #[error("the compressed file is damaged or incomplete: all its rows are rejected")]
     DamagedFile,
     /// The row is longer than [`MAX_ROW_BYTES`](crate::csv::MAX_ROW_BYTES).
     #[error("the row is longer than {} bytes", crate::csv::MAX_ROW_BYTES)]
