@@ -18,7 +18,7 @@ pub(super) fn next_steps(api: &Api, endpoints: &Endpoints, parameters: &Path) ->
   curl -u {user}:{password} '{url}/data_usage?msisdn={msisdn}&start_time=20240101000000&end_time=20240101235959'
   sftp -P {sftp_port} {sftp_user}@{sftp_host}:{sftp_remote_path}    # password {sftp_password}; put a cdr_data_YYYYMMDD_HHMMSS.csv
   psql '{postgres_url}'
-  TRUNKLINE_PARAMETERS={parameters} {program} replay events/usage-http/*.json
+  TRUNKLINE_PARAMETERS={parameters} {program} replay events/usage-http/health.json
 Ctrl-C ends everything.",
         sftp_password = sftp_password.expose(),
         parameters = parameters.display(),
