@@ -5,17 +5,17 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVICES := crates/test-support/services
 TOOLS := $(SERVICES)/tools.sh
 # The embedded broker's crates declare a newer Rust than 1.95, and build on it.
-CARGO_FLAGS := --locked --ignore-rust-version --profile cli
+CARGO_FLAGS := --locked --ignore-rust-version
 WORKSPACE := --workspace --features trunkline/broker
 
 .PHONY: demo test lint fmt bench package
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
-	cargo build $(CARGO_FLAGS) -p trunkline --features broker
+	cargo build $(CARGO_FLAGS) --profile cli -p trunkline --features broker
 	@exec $(TARGET)/cli/trunkline demo $(ARGS)
 
-## Everything that must hold, on real parts.
+## Everything that must hold, on real parts. Unoptimized: with optimization, building takes far longer than the tests.
 test:
 	$(SERVICES)/prerequisites.sh
 	cargo test $(CARGO_FLAGS) $(WORKSPACE)
@@ -33,7 +33,7 @@ fmt:
 
 ## Rows a second and peak memory of the hot functions, on this machine; fails where one needs more memory than it has.
 bench:
-	cargo build $(CARGO_FLAGS) $(WORKSPACE) --examples
+	cargo build $(CARGO_FLAGS) --profile cli $(WORKSPACE) --examples
 	cargo build --locked --release -p file-to-topic -p batch-aggregator
 	$(TARGET)/cli/examples/parse_rate
 	$(TARGET)/cli/examples/generate_rate

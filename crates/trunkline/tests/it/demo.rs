@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, nothing_left_on};
 
 /// Simulated seconds, one row of each type in each: some files, and a run takes seconds.
-const SMALL: &str = "5400";
+const SMALL: &str = "3600";
 
 /// Enough for a report.
 const TINY: &str = "60";
@@ -73,9 +73,9 @@ fn clean_files_are_counted_whole() {
     let report = read(&report);
     laws_hold(&report);
     let totals = &report["totals"];
-    assert_eq!(figure(totals, "rows"), 2 * 5400);
+    assert_eq!(figure(totals, "rows"), 2 * 3600);
     assert_eq!((figure(totals, "rejected"), figure(totals, "duplicates")), (0, 0));
-    assert_eq!(figure(totals, "counted"), 2 * 5400);
+    assert_eq!(figure(totals, "counted"), 2 * 3600);
     assert!(program.printed().contains("Verified"), "{}", program.printed());
 }
 
