@@ -113,7 +113,7 @@ impl Postgres {
             let mut server = launch(&programs, &data, port, owner, &log, folder.is_temporary())?;
             match wait_until_ready(&mut server, port, &password).await? {
                 Readiness::Answers => {
-                    tracing::debug!(port, duration_ms = began.elapsed().as_millis(), "PostgreSQL answers");
+                    tracing::debug!(port, duration_ms = began.elapsed().as_millis() as u64, "PostgreSQL answers");
                     return Ok(Self { port, user: USER, password, server, log, folder });
                 }
                 Readiness::Ended => {}

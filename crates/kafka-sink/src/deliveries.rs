@@ -113,7 +113,7 @@ impl Deliveries {
                 tracing::warn!(
                     kafka.brokers = self.brokers,
                     complaint,
-                    waited_ms = began.elapsed().as_millis(),
+                    waited_ms = began.elapsed().as_millis() as u64,
                     "waiting for Kafka"
                 );
             }
@@ -121,7 +121,7 @@ impl Deliveries {
         if patience == LOG_INTERVAL && self.failure().is_none() {
             tracing::info!(
                 kafka.brokers = self.brokers,
-                waited_ms = began.elapsed().as_millis(),
+                waited_ms = began.elapsed().as_millis() as u64,
                 "Kafka answers again"
             );
         }

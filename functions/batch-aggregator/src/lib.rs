@@ -98,7 +98,7 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
         settled = outcome.settled,
         rejected = outcome.rejected,
         gaps = outcome.missing_offsets,
-        duration_ms = started.elapsed().as_millis(),
+        duration_ms = started.elapsed().as_millis() as u64,
         "batch counted"
     );
     Ok(outcome)

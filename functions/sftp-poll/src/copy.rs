@@ -116,7 +116,7 @@ impl Copier {
                     file.name = file.name.as_str(),
                     file.bytes = stored.bytes,
                     file.source_id = %stored.sha256.source_id(),
-                    duration_ms = started.elapsed().as_millis(),
+                    duration_ms = started.elapsed().as_millis() as u64,
                     "file landed"
                 );
                 let marker = Marker::new(stored.sha256, stored.bytes, file.stat.mtime);

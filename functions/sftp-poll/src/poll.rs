@@ -65,7 +65,7 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
         deferred = report.deferred,
         unmatched = report.unmatched,
         failures,
-        duration_ms = started.elapsed().as_millis(),
+        duration_ms = started.elapsed().as_millis() as u64,
         "SFTP folder polled"
     );
     match first {
