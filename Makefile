@@ -12,7 +12,7 @@ WORKSPACE := --workspace --features trunkline/broker
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
-	cargo build $(CARGO_FLAGS) --profile cli -p trunkline --features broker
+	cargo build $(CARGO_FLAGS) --profile cli -p trunkline --no-default-features --features broker
 	@exec $(TARGET)/cli/trunkline demo $(ARGS)
 
 ## Everything that must hold, on real parts. Unoptimized: with optimization, building takes far longer than the tests.

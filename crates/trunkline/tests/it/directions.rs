@@ -7,14 +7,16 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+/// Connecting to PostgreSQL: what several adapters and functions stand on.
+const FOUNDATION: [&str; 2] = ["postgres-pool", "telecom"];
 const ADAPTERS: [&str; 6] = ["kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "usage-store"];
 
 /// The workspace's own crates a crate may use, by the folder it lives in and its name.
 fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<String> {
     let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     match name {
-        _ if is_function => set(&[&ADAPTERS[..], &["telecom"]].concat()),
-        _ if ADAPTERS.contains(&name) => set(&["telecom"]),
+        _ if is_function => set(&[&ADAPTERS[..], &FOUNDATION].concat()),
+        _ if ADAPTERS.contains(&name) => set(&FOUNDATION),
         "embedded" => set(&["sftp"]),
         "generator" => set(&["telecom", "sftp", "kafka-sink"]),
         "trunkline" => all.iter().filter(|name| *name != "test-support").cloned().collect(),
