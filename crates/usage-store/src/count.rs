@@ -19,6 +19,10 @@ pub struct Counted {
     pub records: u64,
     /// Those that were new.
     pub counted: u64,
+    /// Their offsets, ascending: what this call, and no one before it, has added. For what is added once and only once in
+    /// the usual case (see [`Store::add_tower_activity`](crate::Store::add_tower_activity)): a batch that fails after its
+    /// rows were written comes again as settled.
+    pub counted_offsets: Vec<i64>,
     /// Those that had been counted from a file of the same content under another name.
     pub duplicates: u64,
     /// Those that their file had brought before: it was published again.
@@ -283,6 +287,7 @@ fn fold<R: Rules>(
             Verdict::Counted if R::is_held(record.offset, row.upto) => counted.settled += 1,
             Verdict::Counted => {
                 counted.counted += 1;
+                counted.counted_offsets.push(record.offset);
                 row.totals
                     .add_event(&usage.event)
                     .ok_or_else(|| CountError::Overflow { lane: batch.lane().clone(), offset: record.offset })?;

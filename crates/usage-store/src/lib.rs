@@ -9,6 +9,7 @@ mod postgres;
 mod rules;
 mod source;
 mod store;
+mod tower;
 
 #[cfg(test)]
 mod contract;
@@ -25,3 +26,4 @@ pub use source::{
     Claim, FileCount, MAX_NAMES_PER_SOURCE, REPUBLISH_WITHIN_MS, Refusal, SOURCE_LIFETIME_MS, SourceEntry,
 };
 pub use store::{DailyUsage, FileAccount, Store, StoredRow, UsageStore};
+pub use tower::TowerHour;

@@ -6,7 +6,7 @@ use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
 
 use crate::{
     Buckets, Claim, CountError, Counted, Lane, LaneBatch, LaneMemory, LaneProgress, Postgres, RowKey, SourceEntry,
-    count,
+    TowerHour, count,
 };
 
 /// What the counting protocol asks of a database: a register per row, entry and lane, which keeps the value with the
@@ -190,6 +190,37 @@ impl Store {
     pub async fn lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
         match self {
             Self::Postgres(store) => store.lanes().await,
+        }
+    }
+
+    /// Adds to the live activity of towers, by ascending hour, each once: blindly, whatever has been added before.
+    ///
+    /// These counters are a few seconds old and **approximate**: what a failed call has added is not known, and it must
+    /// not be sent again; a call that never comes leaves a gap. Nothing is ever priced from them.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn add_tower_activity(&self, activity: &[(TowerHour, Totals)]) -> anyhow::Result<()> {
+        if activity.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(store) => store.add_tower_activity(activity).await,
+        }
+    }
+
+    /// A tower's live activity from one hour of a day to another, both included: ascending, the hours that have any.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn tower_activity(
+        &self,
+        tower_id: u32,
+        from: (Day, u8),
+        to: (Day, u8),
+    ) -> anyhow::Result<Vec<(TowerHour, Totals)>> {
+        match self {
+            Self::Postgres(store) => store.tower_activity(tower_id, from, to).await,
         }
     }
 

@@ -68,11 +68,23 @@ impl Scene {
 
     fn check(&mut self, records: Vec<LaneRecord>, expect: Expect) {
         let shown = match self.count(records) {
-            Ok(Counted { records, counted, duplicates, repeats, settled, refused, missing_offsets }) => format!(
-                "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, \
-                 {} refused; {missing_offsets} missing",
-                refused.len()
-            ),
+            Ok(Counted {
+                records,
+                counted,
+                counted_offsets,
+                duplicates,
+                repeats,
+                settled,
+                refused,
+                missing_offsets,
+            }) => {
+                assert_eq!(counted_offsets.len() as u64, counted);
+                format!(
+                    "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, \
+                     {} refused; {missing_offsets} missing",
+                    refused.len()
+                )
+            }
             Err(error) => error.to_string(),
         };
         expect.assert_eq(&shown);
@@ -131,6 +143,14 @@ fn a_file_published_again_is_a_repeat_and_under_another_name_a_duplicate() {
         cdr_voice_20240101_000001.csv: 5 counted, 0 duplicates, 3 repeats
         cdr_voice_20240101_000002.csv: 0 counted, 5 duplicates, 2 repeats
     "#]]);
+}
+
+#[test]
+fn it_says_which_records_were_new() {
+    let mut scene = scene();
+    let records = [rows(5, 1..=2, 1), rows(7, 1..=3, 1), vec![unusable(10), unsourced(11)]].concat();
+    assert_eq!(scene.count(records.clone()).unwrap().counted_offsets, [5, 6, 9, 11]);
+    assert!(scene.count(records).unwrap().counted_offsets.is_empty());
 }
 
 #[test]

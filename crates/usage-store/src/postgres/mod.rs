@@ -1,6 +1,7 @@
 //! The protocol's store in PostgreSQL: one statement, and so one round trip and one transaction, a phase.
 
 mod connection;
+mod tower;
 
 use std::collections::BTreeMap;
 use std::fmt;

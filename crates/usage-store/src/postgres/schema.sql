@@ -78,6 +78,19 @@ CREATE TABLE IF NOT EXISTS usage.claims (
 );
 COMMENT ON TABLE usage.claims IS 'The stream epoch that saw a source first, and when. Kept for ever: without it, an old file published again would count twice.';
 
+CREATE TABLE IF NOT EXISTS usage.tower_activity (
+    tower_id bigint NOT NULL,
+    up_bytes bigint NOT NULL,
+    down_bytes bigint NOT NULL,
+    seconds bigint NOT NULL,
+    events bigint NOT NULL,
+    day date NOT NULL,
+    hour smallint NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    PRIMARY KEY (tower_id, day, hour)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE usage.tower_activity IS 'Live activity per tower and hour, seconds old: each batch is added blindly, so it is approximate under faults. Never price from it.';
+COMMENT ON COLUMN usage.tower_activity.day IS 'Day of the event in the operator''s zone, as the hour.';
+
 CREATE OR REPLACE VIEW usage.daily_usage AS
 SELECT stored.msisdn, stored.day, kinds.category, kinds.usage_type,
     sum(stored.up_bytes) AS up_bytes, sum(stored.down_bytes) AS down_bytes, sum(stored.seconds) AS seconds,

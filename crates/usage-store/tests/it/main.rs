@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
 use test_support::postgres_database;
-use usage_store::{CountError, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+use usage_store::{CountError, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
 
 const LANES: i32 = 2;
 const FILES: u8 = 4;
@@ -157,4 +157,29 @@ async fn usage_is_that_of_the_days_asked_for_by_day_and_kind() {
     assert_eq!(shown, ["2024-01-29 data/audio 20", "2024-01-30 data/video 20"]);
     let unknown = Msisdn::from_u64(27_829_999_999).unwrap();
     assert_eq!(store.usage_of(unknown, Day::MIN, Day::MAX).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn live_activity_is_added_and_read_by_hour() {
+    let store = Store::connect(&postgres_database().await).unwrap();
+    store.init().await.unwrap();
+    let at = |tower_id, number, hour| TowerHour { tower_id, day: Day::from_civil(2024, 1, number).unwrap(), hour };
+    let totals = |figure| Totals { up_bytes: figure, down_bytes: 2 * figure, seconds: 3 * figure, events: 1 };
+    let hours = [at(7, 1, 0), at(7, 1, 23), at(7, 2, 5), at(8, 1, 23), at(u32::MAX, 1, 0)];
+    store.add_tower_activity(&[]).await.unwrap();
+    for figure in [1, 10] {
+        let activity: Vec<_> = hours.iter().map(|hour| (*hour, totals(figure))).collect();
+        store.add_tower_activity(&activity).await.unwrap();
+    }
+    let read = async |tower_id, from: TowerHour, to: TowerHour| {
+        let found = store.tower_activity(tower_id, (from.day, from.hour), (to.day, to.hour)).await.unwrap();
+        assert!(found.iter().all(|(_, found)| *found == Totals { events: 2, ..totals(11) }));
+        found.into_iter().map(|(hour, _)| hour).collect::<Vec<_>>()
+    };
+    assert_eq!(read(7, at(7, 1, 0), at(7, 2, 23)).await, hours[..3]);
+    assert_eq!(read(7, at(7, 1, 1), at(7, 2, 4)).await, hours[1..2]);
+    assert_eq!(read(7, at(7, 1, 23), at(7, 2, 5)).await, hours[1..3]);
+    assert_eq!(read(7, at(7, 2, 6), at(7, 2, 5)).await, []);
+    assert_eq!(read(9, at(9, 1, 0), at(9, 2, 23)).await, []);
+    assert_eq!(read(u32::MAX, at(9, 1, 0), at(9, 2, 23)).await, hours[4..]);
 }
