@@ -8,7 +8,7 @@ TOOLS := $(SERVICES)/tools.sh
 CARGO_FLAGS := --locked --ignore-rust-version
 WORKSPACE := --workspace --features trunkline/broker
 
-.PHONY: demo test lint fmt bench package
+.PHONY: demo test lint fmt bench package deploy-local
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
@@ -43,3 +43,8 @@ bench:
 package:
 	cargo build --locked --release -p sftp-poll -p file-to-topic -p batch-aggregator -p usage-http
 	@ls -l $(addprefix $(TARGET)/release/,sftp-poll file-to-topic batch-aggregator usage-http)
+
+## template.yaml onto LocalStack (docker compose up -d localstack init), through SAM.
+deploy-local:
+	SAM_CLI_TELEMETRY=0 $(TOOLS) sam build --beta-features
+	localstack/deploy.sh

@@ -30,14 +30,45 @@ cargo_tool() {
     printf '%s\n' "$home/bin/$1"
 }
 
+# The one that is installed, or one built from its source: the only use that is made of it here is to check a file.
+docker_compose() {
+    local version=v2.40.3 home
+    home=$cache/docker-compose-$version
+    if docker compose version >/dev/null 2>&1; then
+        printf 'docker compose\n'
+        return
+    fi
+    if [ ! -x "$home/docker-compose" ]; then
+        command -v go >/dev/null || {
+            echo "tools.sh: docker-compose.yml is checked with Docker Compose: install its plugin, or Go 1.24 to build it" >&2
+            exit 1
+        }
+        rm -rf "$home"
+        mkdir -p "$home"
+        local source
+        source=$(cd "$home" && go mod download -json "github.com/docker/compose/v2@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+        cp -r "$source" "$home/source"
+        chmod -R u+w "$home/source"
+        (cd "$home/source" && go build -tags fsnotify -o ../docker-compose.new ./cmd) >&2
+        mv "$home/docker-compose.new" "$home/docker-compose"
+        rm -rf "$home/source"
+    fi
+    printf '%s\n' "$home/docker-compose"
+}
+
 name=${1:?usage: tools.sh NAME ARGS…}
 shift
 case $name in
 cfn-lint) tool=$(python_tool cfn-lint cfn-lint==1.51.0) ;;
 sam) tool=$(python_tool sam aws-sam-cli==1.170.0) ;;
 cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
+docker-compose)
+    # Two words where it is a plugin.
+    read -ra tool <<<"$(docker_compose)"
+    exec "${tool[@]}" "$@"
+    ;;
 *)
-    echo "tools.sh: no tool is called $name; it knows cfn-lint, sam and cargo-deny" >&2
+    echo "tools.sh: no tool is called $name; it knows cfn-lint, sam, cargo-deny and docker-compose" >&2
     exit 1
     ;;
 esac

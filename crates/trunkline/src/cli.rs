@@ -62,6 +62,9 @@ pub(crate) struct UpArgs {
     /// Call the functions over the Lambda Invoke API at this address, instead of in this process
     #[arg(long, value_name = "URL")]
     pub(crate) invoke: Option<String>,
+    /// What the functions' names begin with there: STACK- for what `sam deploy` made
+    #[arg(long, value_name = "PREFIX", requires = "invoke", default_value = "")]
+    pub(crate) invoke_prefix: String,
 }
 
 #[derive(Args)]

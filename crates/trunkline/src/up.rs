@@ -16,7 +16,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let starting = async {
         match &args.invoke {
             Some(url) => {
-                let invoker = RemoteInvoker::new(url).map_err(anyhow::Error::msg)?;
+                let invoker = RemoteInvoker::new(url).map_err(anyhow::Error::msg)?.with_prefix(&args.invoke_prefix);
                 Runtime::start(&project.template, Arc::new(invoker), options).await
             }
             None => Runtime::start(&project.template, Arc::new(project.boot_all().await?), options).await,

@@ -17,6 +17,7 @@ use crate::event::kafka::MAX_PAYLOAD_BYTES;
 #[derive(Clone, Debug)]
 pub struct RemoteInvoker {
     base: String,
+    prefix: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -38,12 +39,18 @@ impl RemoteInvoker {
             return Err(format!("expected an address such as http://127.0.0.1:9000, found {base}"));
         }
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build_http();
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), prefix: String::new(), client })
+    }
+
+    /// The functions there are called as here, but begin with this: a stack's name, say.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
     }
 
     async fn send(self, call: &Call) -> Result<Bytes, InvokeError> {
-        let base = &self.base;
-        let uri = format!("{base}/2015-03-31/functions/{}/invocations", call.function);
+        let Self { base, prefix, .. } = &self;
+        let uri = format!("{base}/2015-03-31/functions/{prefix}{}/invocations", call.function);
         let request = Request::post(uri)
             .header("content-type", "application/json")
             .header("x-amz-invocation-type", "RequestResponse")

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# deploy.sh: the stack of template.yaml on LocalStack, through SAM, as it would go to AWS. `make deploy-local` builds first.
+#
+# LocalStack's free edition takes the Kafka mappings and polls nothing, and only pretends the HTTP API; `trunkline up --invoke`
+# does both, and calls the functions that were deployed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stack=${STACK:-trunkline}
+network=${1:-network}
+export AWS_ENDPOINT_URL=${AWS_ENDPOINT_URL:-http://127.0.0.1:4566}
+export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 SAM_CLI_TELEMETRY=0
+
+overrides=()
+while IFS='=' read -r key value; do
+    case $key in
+    AWS_*) ;;
+    *)
+        value=${value//\\/\\\\}
+        overrides+=("$key=\"${value//\"/\\\"}\"")
+        ;;
+    esac
+done < <(localstack/parameters.sh "$network")
+
+crates/test-support/services/tools.sh sam deploy --stack-name "$stack" --region us-east-1 --resolve-s3 \
+    --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides "${overrides[@]}"
+
+cat <<END
+
+Deployed. What calls the functions is the local runtime:
+  localstack/parameters.sh host > local.parameters
+  TRUNKLINE_PARAMETERS=local.parameters trunkline up --invoke $AWS_ENDPOINT_URL --invoke-prefix $stack-
+END
