@@ -16,6 +16,7 @@ pub use postgres::Postgres;
 pub use secret::Secret;
 pub use services::Services;
 pub use sftp_server::SftpServer;
+pub use supervised::{Owner, Supervised};
 
 /// What a program's `tracing` filter must add for these services, as in `info,{LOG_FILTER}`: at `info` their crates open
 /// spans that hold whole requests, records and signatures included, and spend more time on them than on the work.

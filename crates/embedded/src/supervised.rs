@@ -9,9 +9,11 @@ use tokio::process::{Child, ChildStdin, Command};
 
 /// The user and group that a child process runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Owner {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
 }
 
 /// A child process that can't outlive us.
@@ -19,7 +21,7 @@ pub(crate) struct Owner {
 /// A small `sh` stands between: it starts the program, passes on the signals whose names come through its standard
 /// input, and sends a last one when that pipe ends, which the system brings about even when we are killed with -9.
 #[derive(Debug)]
-pub(crate) struct Supervised {
+pub struct Supervised {
     shell: Child,
     control: ChildStdin,
 }
@@ -40,8 +42,12 @@ exit "$status"
 "#;
 
 impl Supervised {
-    /// Starts `program`; its output goes to the file `log`, which is begun anew.
-    pub(crate) fn spawn<S: AsRef<std::ffi::OsStr>>(
+    /// Starts `program` in the folder `/`; its output goes to the file `log`, which is begun anew. `signal_at_end` is the name
+    /// of what it gets when this value is dropped or lost, such as `KILL`.
+    ///
+    /// # Errors
+    /// When the log can't be written or `sh` can't be started. A program that can't be started ends at once.
+    pub fn spawn<S: AsRef<std::ffi::OsStr>>(
         program: &Path,
         arguments: impl IntoIterator<Item = S>,
         owner: Option<Owner>,
@@ -66,27 +72,44 @@ impl Supervised {
         if let Some(Owner { uid, gid }) = owner {
             command.uid(uid).gid(gid);
         }
-        let mut shell = command.spawn().context("can't start `sh`, which supervises the database")?;
+        let mut shell = command.spawn().context("can't start `sh`, which supervises the program")?;
         let control = shell.stdin.take().context("the supervising `sh` has no standard input")?;
         Ok(Self { shell, control })
     }
 
     /// Waits for the program's end. Cancel safe.
-    pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// When the system refuses to tell.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         // Not Child::wait on the whole: that would close the pipe, which means "stop". The pipe was taken out in spawn.
         self.shell.wait().await.context("can't wait for the supervising `sh`")
     }
 
     /// The program's status when it has ended.
-    pub(crate) fn try_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    /// When the system refuses to tell.
+    pub fn try_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.shell.try_wait().context("can't ask for the supervising `sh`")
     }
 
+    /// Sends the program the signal of this name, such as `STOP`.
+    ///
+    /// # Errors
+    /// When the program has ended.
+    pub async fn signal(&mut self, name: &str) -> anyhow::Result<()> {
+        self.control.write_all(format!("{name}\n").as_bytes()).await.context("the program has ended")
+    }
+
     /// Sends each signal in turn until the program ends within the time that goes with it.
-    pub(crate) async fn stop(mut self, signals: &[(&str, Duration)]) -> anyhow::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// When it outlives them all.
+    pub async fn stop(mut self, signals: &[(&str, Duration)]) -> anyhow::Result<ExitStatus> {
         for (signal, patience) in signals {
             // It may have ended already: then the pipe is closed, and waiting tells.
-            if let Err(error) = self.control.write_all(format!("{signal}\n").as_bytes()).await {
+            if let Err(error) = self.signal(signal).await {
                 tracing::debug!(%error, signal, "the program has ended before it was told to");
             }
             if let Ok(status) = tokio::time::timeout(*patience, self.ended()).await {

@@ -1,17 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
+mod cassandra;
+mod kafka;
 mod sandbox;
+mod service;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::cassandra::Login;
 use embedded::{Broker, Data, ObjectStore, Postgres, Secret, SftpServer};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub use crate::cassandra::Cassandra;
+pub use crate::kafka::Kafka;
 pub use crate::sandbox::Sandbox;
 
 /// Outlives the runtimes of the tests.
@@ -89,6 +95,33 @@ pub async fn sftp_server() -> SftpServer {
 /// The same over a folder that the test has.
 pub async fn sftp_server_on(root: PathBuf) -> SftpServer {
     on_services_runtime(SftpServer::start(Data::Kept(root))).await
+}
+
+/// This process's Kafka cluster of three real brokers.
+pub async fn kafka() -> &'static Kafka {
+    static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
+    KAFKA.get_or_init(kafka_of_its_own).await
+}
+
+/// A Kafka cluster for one test, which may break it.
+pub async fn kafka_of_its_own() -> Kafka {
+    on_services_runtime(Kafka::launch()).await
+}
+
+/// This process's Cassandra node, which takes anybody.
+pub async fn cassandra() -> &'static Cassandra {
+    static CASSANDRA: OnceCell<Cassandra> = OnceCell::const_new();
+    CASSANDRA.get_or_init(cassandra_of_its_own).await
+}
+
+/// A Cassandra node for one test, which may break it.
+pub async fn cassandra_of_its_own() -> Cassandra {
+    on_services_runtime(Cassandra::launch(Login::Anybody)).await
+}
+
+/// A Cassandra node for one test, which takes [`Cassandra::USER`] with [`Cassandra::PASSWORD`].
+pub async fn cassandra_with_password() -> Cassandra {
+    on_services_runtime(Cassandra::launch(Login::Password)).await
 }
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);

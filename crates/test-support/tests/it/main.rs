@@ -1,5 +1,8 @@
 //! Two tests at once, each with a runtime of its own, on the same services.
 
+mod cassandra;
+mod kafka;
+
 use std::path::Path;
 use std::time::Duration;
 
