@@ -110,7 +110,7 @@ struct Money {
 
 /// Sums of [`Totals`], too wide to overflow.
 #[derive(Clone, Copy, Default, Serialize)]
-struct Figures {
+pub(crate) struct Figures {
     up_bytes: u128,
     down_bytes: u128,
     seconds: u128,
@@ -186,7 +186,7 @@ impl Sum for Figures {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use expect_test::expect;
     use proptest::prelude::*;
     use serde_json::Value;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     /// The JSON block that follows `heading`, without its line breaks and the spaces between its parts.
-    fn documented(text: &str, heading: &str) -> String {
+    pub(crate) fn documented(text: &str, heading: &str) -> String {
         let (_, after) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
         let (_, json) = after.split_once("```json\n").unwrap();
         let json: String = json.split_once("```").unwrap().0.lines().map(str::trim).collect();

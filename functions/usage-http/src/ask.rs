@@ -1,6 +1,6 @@
-use percent_encoding::percent_decode_str;
 use telecom::{Day, Msisdn};
 
+use crate::query::{Query, invalid, shown};
 use crate::{Problem, Resource};
 
 /// What is asked of the usage store, and in which form it is to be answered.
@@ -37,9 +37,6 @@ pub enum Form {
 /// The most days in one answer: a year, which stays well under the 6 MB of a function's answer (a day has at most
 /// 1.2 kB).
 const MAX_DAYS: i32 = 366;
-
-/// The most characters of a malformed value that an error repeats.
-const MAX_SHOWN_CHARS: usize = 40;
 
 impl Ask {
     /// Reads what a path and its query ask for.
@@ -81,34 +78,6 @@ impl Ask {
         }
         limit_days("to", from, to)?;
         Ok(Self { msisdn, from, to, form: Form::Days })
-    }
-}
-
-/// A query's parameters, decoded.
-///
-/// No value that we take contains a space, so a `+` stands for itself: `?msisdn=+27821234567`, which HTML forms read
-/// as a space, works as it was meant.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn parse(query: &str) -> Self {
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        });
-        Self(pairs.collect())
-    }
-
-    /// A parameter's value; `what` says what to write. Parameters that we don't know are passed over.
-    fn required(&self, name: &'static str, what: &str) -> Result<&str, Problem> {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let value = values.next().filter(|value| !value.is_empty());
-        let value = value.ok_or_else(|| invalid(name, &format!("it is missing: write {what}")))?;
-        match values.next() {
-            Some(_) => Err(invalid(name, "it is given more than once: write it once")),
-            None => Ok(value),
-        }
     }
 }
 
@@ -172,18 +141,6 @@ fn limit_days(name: &'static str, from: Day, to: Day) -> Result<(), Problem> {
         return Ok(());
     }
     Err(invalid(name, &format!("{days} days are asked for and at most {MAX_DAYS} are answered: ask in parts")))
-}
-
-/// A client's own value, short and with control characters escaped.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
-
-fn invalid(name: &'static str, why: &str) -> Problem {
-    Problem::InvalidParameter { name, why: why.to_owned() }
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ mod answer;
 mod ask;
 pub mod auth;
 mod config;
-pub mod gateway;
 mod problem;
+mod query;
 mod route;
+mod towers;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_api::{Request, Response};
 use lambda_boot::{Deadline, Handler, Vars};
 use telecom::{Day, Msisdn, Tariff};
 use usage_store::Store;
@@ -22,9 +24,9 @@ pub use auth::hash_password;
 pub use config::Config;
 pub use problem::Problem;
 pub use route::{Resource, Route};
+pub use towers::TowerAsk;
 
 use auth::{Authenticator, User};
-use gateway::{Request, Response};
 
 /// What a request needs.
 pub struct Deps {
@@ -66,8 +68,8 @@ impl Deps {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps, invocation| async move {
-        let request = gateway::read(&invocation.payload)?;
-        gateway::write(&handle(&deps, &request, invocation.deadline).await?)
+        let request = http_api::read(&invocation.payload)?;
+        http_api::write(&handle(&deps, &request, invocation.deadline).await?)
     }))
 }
 
@@ -93,20 +95,45 @@ pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyho
 async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut Seen) -> Result<String, Problem> {
     let route = Route::find(&request.method, &request.path)?;
     seen.route = route.path();
-    let Route::Usage(resource) = route else {
-        // The cheapest read there is: one day of one subscriber who can't have any usage then.
-        in_time(deadline, "the store", deps.store.usage_of(NOBODY, Day::MIN, Day::MIN)).await?;
-        return Ok(r#"{"status":"ok"}"#.into());
-    };
-    let user = in_time(deadline, "the users", deps.users.authenticate(request.authorization.as_deref())).await?;
-    let user = seen.user.insert(user.ok_or(Problem::Unauthorized)?);
-    let ask = Ask::parse(&resource, &request.query)?;
-    seen.msisdn = Some(ask.msisdn);
-    if !user.may_see(ask.msisdn) {
-        return Err(Problem::OutOfScope);
+    match route {
+        Route::Health => {
+            // The cheapest read there is: one day of one subscriber who can't have any usage then.
+            in_time(deadline, "the store", deps.store.usage_of(NOBODY, Day::MIN, Day::MIN)).await?;
+            Ok(r#"{"status":"ok"}"#.into())
+        }
+        Route::Usage(resource) => {
+            let user = authenticate(deps, request, deadline, seen).await?;
+            let ask = Ask::parse(&resource, &request.query)?;
+            seen.msisdn = Some(ask.msisdn);
+            if !user.may_see(ask.msisdn) {
+                return Err(Problem::OutOfScope);
+            }
+            let rows = in_time(deadline, "the store", deps.store.usage_of(ask.msisdn, ask.from, ask.to)).await?;
+            answer(&ask, &rows, &deps.tariff).map_err(|error| Problem::Unavailable(error.into()))
+        }
+        Route::TowerActivity { id } => {
+            let user = authenticate(deps, request, deadline, seen).await?;
+            let ask = TowerAsk::parse(&id, &request.query)?;
+            seen.tower_id = Some(ask.tower_id);
+            if !user.may_see_everybody() {
+                return Err(Problem::TowersOutOfScope);
+            }
+            let read = deps.store.tower_activity(ask.tower_id, ask.from, ask.to);
+            let hours = in_time(deadline, "the store", read).await?;
+            ask.answer(&hours).map_err(|error| Problem::Unavailable(error.into()))
+        }
     }
-    let rows = in_time(deadline, "the store", deps.store.usage_of(ask.msisdn, ask.from, ask.to)).await?;
-    answer(&ask, &rows, &deps.tariff).map_err(|error| Problem::Unavailable(error.into()))
+}
+
+async fn authenticate(
+    deps: &Deps,
+    request: &Request,
+    deadline: Deadline,
+    seen: &mut Seen,
+) -> Result<Arc<User>, Problem> {
+    let user = in_time(deadline, "the users", deps.users.authenticate(request.authorization.as_deref())).await?;
+    seen.user = user;
+    seen.user.clone().ok_or(Problem::Unauthorized)
 }
 
 /// Waits for what the request needs, but leaves time for the answer.
@@ -129,41 +156,37 @@ struct Seen {
     route: &'static str,
     user: Option<Arc<User>>,
     msisdn: Option<Msisdn>,
+    tower_id: Option<u32>,
 }
 
 impl Seen {
     fn log(&self, request: &Request, problem: Option<&Problem>, duration: Duration) {
-        let status = problem.map_or(200, Problem::status);
-        let (method, route) = (request.method.as_str(), self.route);
-        let user = self.user.as_ref().map(|user| user.name());
-        let msisdn = self.msisdn.map(|msisdn| msisdn.masked().to_string());
-        let duration_ms = duration.as_millis() as u64;
-        if let Some(Problem::Unavailable(error)) = problem {
-            let error = format!("{error:#}");
-            tracing::error!(
-                http.request_id = request.id,
-                http.method = method,
-                http.route = route,
-                http.status = status,
-                user,
-                msisdn,
-                duration_ms,
-                error,
-                "no answer"
-            );
-        } else {
-            let problem = problem.map(Problem::name);
-            tracing::info!(
-                http.request_id = request.id,
-                http.method = method,
-                http.route = route,
-                http.status = status,
-                user,
-                msisdn,
-                duration_ms,
-                problem,
-                "answered"
-            );
+        // A level is part of the macro's name, so a function could not take it.
+        macro_rules! log {
+            ($level:ident, $why:ident, $message:literal) => {
+                tracing::$level!(
+                    http.request_id = request.id,
+                    http.method = request.method,
+                    http.route = self.route,
+                    http.status = problem.map_or(200, Problem::status),
+                    user = self.user.as_ref().map(|user| user.name()),
+                    msisdn = self.msisdn.map(|msisdn| msisdn.masked().to_string()),
+                    tower_id = self.tower_id,
+                    duration_ms = duration.as_millis() as u64,
+                    $why,
+                    $message
+                )
+            };
+        }
+        match problem {
+            Some(Problem::Unavailable(error)) => {
+                let error = format!("{error:#}");
+                log!(error, error, "no answer");
+            }
+            _ => {
+                let problem = problem.map(Problem::name);
+                log!(info, problem, "answered");
+            }
         }
     }
 }

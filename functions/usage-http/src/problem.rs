@@ -1,9 +1,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use http_api::Response;
 use serde::Serialize;
-
-use crate::gateway::Response;
 
 /// Why a request has no answer; each becomes an `application/problem+json` (RFC 9457).
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +21,9 @@ pub enum Problem {
     /// 403: the user may not see this subscriber, who may exist or not.
     #[error("this MSISDN is outside your scope: ask for another, or have your scope widened")]
     OutOfScope,
+    /// 403: a tower's traffic is everybody's, and the user may not see everybody's.
+    #[error("a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")")]
+    TowersOutOfScope,
     /// 404: no such path.
     #[error("there is nothing here: see docs/api.md for the paths")]
     NotFound,
@@ -53,7 +55,7 @@ impl Problem {
         match self {
             Self::InvalidParameter { .. } => (400, "invalid-parameter", "A parameter is missing or malformed"),
             Self::Unauthorized => (401, "unauthorized", "Credentials are missing or wrong"),
-            Self::OutOfScope => (403, "out-of-scope", "This subscriber is outside your scope"),
+            Self::OutOfScope | Self::TowersOutOfScope => (403, "out-of-scope", "This is outside your scope"),
             Self::NotFound => (404, "not-found", "No such path"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "This method is not allowed here"),
             Self::Unavailable(_) => (503, "unavailable", "Usage can't be read just now"),
@@ -89,7 +91,7 @@ impl Problem {
             Self::Unavailable(_) => {
                 headers.insert("retry-after", RETRY_AFTER_SECONDS.to_string().into());
             }
-            Self::OutOfScope | Self::NotFound => {}
+            Self::OutOfScope | Self::TowersOutOfScope | Self::NotFound => {}
         }
         let body = Body {
             r#type: format!("urn:trunkline:problem:{name}"),
@@ -135,7 +137,13 @@ mod tests {
             &Problem::OutOfScope,
             expect![[r#"
             403 {}
-            {"type":"urn:trunkline:problem:out-of-scope","title":"This subscriber is outside your scope","status":403,"detail":"this MSISDN is outside your scope: ask for another, or have your scope widened"}"#]],
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"this MSISDN is outside your scope: ask for another, or have your scope widened"}"#]],
+        );
+        check(
+            &Problem::TowersOutOfScope,
+            expect![[r#"
+            403 {}
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")"}"#]],
         );
         check(
             &Problem::NotFound,

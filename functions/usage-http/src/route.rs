@@ -7,8 +7,13 @@ use crate::Problem;
 pub enum Route {
     /// `/health`
     Health,
-    /// Everything that needs a user.
+    /// A form of a subscriber's usage.
     Usage(Resource),
+    /// `/v1/towers/{id}/activity`
+    TowerActivity {
+        /// The tower's id as it was written, decoded.
+        id: String,
+    },
 }
 
 /// A form of a subscriber's usage. An MSISDN in the path is as it was written, decoded.
@@ -30,7 +35,8 @@ pub enum Resource {
 
 impl Route {
     /// Every path there is; `template.yaml` and `docs/openapi.yaml` have the same.
-    pub const PATHS: [&str; 4] = ["/data_usage", "/health", "/v1/usage/{msisdn}", "/v1/usage/{msisdn}/summary"];
+    pub const PATHS: [&str; 5] =
+        ["/data_usage", "/health", "/v1/towers/{id}/activity", "/v1/usage/{msisdn}", "/v1/usage/{msisdn}/summary"];
 
     /// Finds the route of a request.
     ///
@@ -41,6 +47,7 @@ impl Route {
         let route = match path.split('/').collect::<Vec<_>>()[..] {
             ["", "health"] => Self::Health,
             ["", "data_usage"] => Self::Usage(Resource::DataUsage),
+            ["", "v1", "towers", id, "activity"] if !id.is_empty() => Self::TowerActivity { id: decoded(id) },
             ["", "v1", "usage", msisdn] if !msisdn.is_empty() => {
                 Self::Usage(Resource::Days { msisdn: decoded(msisdn) })
             }
@@ -58,8 +65,9 @@ impl Route {
         match self {
             Self::Usage(Resource::DataUsage) => Self::PATHS[0],
             Self::Health => Self::PATHS[1],
-            Self::Usage(Resource::Days { .. }) => Self::PATHS[2],
-            Self::Usage(Resource::Summary { .. }) => Self::PATHS[3],
+            Self::TowerActivity { .. } => Self::PATHS[2],
+            Self::Usage(Resource::Days { .. }) => Self::PATHS[3],
+            Self::Usage(Resource::Summary { .. }) => Self::PATHS[4],
         }
     }
 }
@@ -90,7 +98,11 @@ mod tests {
             "/v1/usage/+1/summary",
             expect![[r#"/v1/usage/{msisdn}/summary Usage(Summary { msisdn: "+1" })"#]],
         );
+        check("GET", "/v1/towers/%31/activity", expect![[r#"/v1/towers/{id}/activity TowerActivity { id: "1" }"#]]);
         for path in ["", "/", "health", "/health/", "/v1/usage", "/v1/usage/", "/v1/usage//summary", "/v1/usage/1/2"] {
+            check("GET", path, expect!["404"]);
+        }
+        for path in ["/v1/towers", "/v1/towers/1", "/v1/towers//activity", "/v1/towers/1/activity/"] {
             check("GET", path, expect!["404"]);
         }
         check("POST", "/data_usage", expect!["405"]);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 /// Connecting to PostgreSQL: what several adapters and functions stand on.
 const FOUNDATION: [&str; 2] = ["postgres-pool", "telecom"];
-const ADAPTERS: [&str; 6] = ["kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "usage-store"];
+const ADAPTERS: [&str; 7] = ["http-api", "kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "usage-store"];
 
 /// The workspace's own crates a crate may use, by the folder it lives in and its name.
 fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<String> {
@@ -18,7 +18,7 @@ fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<St
         _ if is_function => set(&[&ADAPTERS[..], &FOUNDATION].concat()),
         _ if ADAPTERS.contains(&name) => set(&FOUNDATION),
         "embedded" => set(&["sftp"]),
-        "generator" => set(&["telecom", "sftp", "kafka-sink"]),
+        "generator" => set(&[&FOUNDATION[..], &["sftp", "kafka-sink"]].concat()),
         "trunkline" => all.iter().filter(|name| *name != "test-support").cloned().collect(),
         "test-support" => set(&["embedded"]),
         _ => BTreeSet::new(),

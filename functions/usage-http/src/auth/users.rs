@@ -108,6 +108,12 @@ impl User {
         self.scope.includes(msisdn)
     }
 
+    /// Whether this user may see what is everybody's.
+    #[must_use]
+    pub fn may_see_everybody(&self) -> bool {
+        self.scope == Scope::All
+    }
+
     pub(super) fn hash(&self) -> &PasswordHash {
         &self.hash
     }
@@ -306,6 +312,8 @@ mod tests {
         };
         assert_eq!(sees("shop"), [true, false, true, false]);
         assert_eq!(sees("ops"), [true; 4]);
+        let everybody = |user: &str| users.find(user).unwrap().may_see_everybody();
+        assert_eq!((everybody("shop"), everybody("ops")), (false, true));
         assert!(users.find("Shop").is_none());
     }
 }

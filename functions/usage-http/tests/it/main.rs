@@ -13,7 +13,7 @@ use lambda_boot::{Deadline, Handler, Invocation, Vars};
 use serde_json::{Value, json};
 use telecom::{Day, Msisdn, Totals, UsageEvent, UsageKind};
 use usage_http::Route;
-use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -66,6 +66,17 @@ async fn example() -> String {
         let batch = LaneBatch::new(lane, (0..).zip(records).map(record).collect()).unwrap();
         store.count(&mut LaneMemory::default(), &batch).await.unwrap();
     }
+    let hour = |day: &str, hour, [up_bytes, down_bytes, seconds, events]: [u64; 4]| {
+        let day = Day::parse(day).unwrap();
+        (TowerHour { tower_id: 1523, day, hour }, Totals { up_bytes, down_bytes, seconds, events })
+    };
+    let activity = [
+        hour("2024-01-01", 7, [1, 1, 0, 1]),
+        hour("2024-01-01", 10, [523_456, 1_234_567, 185, 4]),
+        hour("2024-01-01", 23, [400, 600, 0, 2]),
+        hour("2024-01-02", 0, [1, 1, 0, 1]),
+    ];
+    store.add_tower_activity(&activity).await.unwrap();
     url
 }
 
@@ -91,7 +102,7 @@ fn shown(answer: &Value) -> String {
 #[tokio::test]
 async fn every_event_has_its_answer() {
     let handler = boot(&example().await).await;
-    let cases: [(&str, Expect); 18] = [
+    let cases: [(&str, Expect); 25] = [
         (
             "data-usage",
             expect![[r#"
@@ -156,7 +167,7 @@ async fn every_event_has_its_answer() {
             "out-of-scope",
             expect![[r#"
             403 content-type: application/problem+json
-            {"type":"urn:trunkline:problem:out-of-scope","title":"This subscriber is outside your scope","status":403,"detail":"this MSISDN is outside your scope: ask for another, or have your scope widened"}"#]],
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"this MSISDN is outside your scope: ask for another, or have your scope widened"}"#]],
         ),
         (
             "no-credentials",
@@ -175,6 +186,48 @@ async fn every_event_has_its_answer() {
             expect![[r#"
             401 content-type: application/problem+json, www-authenticate: Basic realm="trunkline", charset="UTF-8"
             {"type":"urn:trunkline:problem:unauthorized","title":"Credentials are missing or wrong","status":401,"detail":"send the name and password of an API user by HTTP basic authentication"}"#]],
+        ),
+        (
+            "tower-activity",
+            expect![[r#"
+            200 content-type: application/json
+            {"tower_id":1523,"from":"2024-01-01T08:00","to":"2024-01-01T23:00","accuracy":"approximate","hours":[{"hour":"2024-01-01T10:00","up_bytes":523456,"down_bytes":1234567,"seconds":185,"events":4},{"hour":"2024-01-01T23:00","up_bytes":400,"down_bytes":600,"seconds":0,"events":2}]}"#]],
+        ),
+        (
+            "tower-activity-head",
+            expect![[r#"
+            200 content-type: application/json
+        "#]],
+        ),
+        (
+            "tower-activity-unknown-tower",
+            expect![[r#"
+            200 content-type: application/json
+            {"tower_id":4294967295,"from":"2024-01-01T00:00","to":"2024-01-31T23:00","accuracy":"approximate","hours":[]}"#]],
+        ),
+        (
+            "tower-activity-malformed-time",
+            expect![[r#"
+            400 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:invalid-parameter","title":"A parameter is missing or malformed","status":400,"detail":"from: \"20240101080000\" is not an hour of a day from 1970-01-01 to 2100-12-31: write YYYY-MM-DDThh, such as 2024-01-31T23, or a day alone","parameter":"from"}"#]],
+        ),
+        (
+            "tower-activity-range-too-long",
+            expect![[r#"
+            400 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:invalid-parameter","title":"A parameter is missing or malformed","status":400,"detail":"to: 768 hours are asked for and at most 744 (31 days) are answered: ask in parts","parameter":"to"}"#]],
+        ),
+        (
+            "tower-activity-no-tower",
+            expect![[r#"
+            400 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:invalid-parameter","title":"A parameter is missing or malformed","status":400,"detail":"id: \"tower-1523\" is not a tower: write a whole number up to 4294967295, such as 1523","parameter":"id"}"#]],
+        ),
+        (
+            "tower-activity-out-of-scope",
+            expect![[r#"
+            403 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")"}"#]],
         ),
         (
             "health",
@@ -218,13 +271,15 @@ async fn a_store_that_is_down_is_a_503() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let handler = boot(&format!("postgres://trunkline:secret@127.0.0.1:{port}/trunkline")).await;
-    for name in ["health", "usage", "data-usage"] {
+    for name in ["health", "usage", "data-usage", "tower-activity"] {
         let answer = shown(&invoke(&handler, event(name)).await);
         assert_eq!(answer, UNAVAILABLE, "{name}");
     }
     // Who may not ask is not told that it is down.
     assert_eq!(invoke(&handler, event("no-credentials")).await["statusCode"], 401);
-    assert_eq!(invoke(&handler, event("out-of-scope")).await["statusCode"], 403);
+    for name in ["out-of-scope", "tower-activity-out-of-scope"] {
+        assert_eq!(invoke(&handler, event(name)).await["statusCode"], 403);
+    }
 }
 
 #[tokio::test]
@@ -276,6 +331,7 @@ async fn a_request_is_one_line_of_the_log_without_numbers_and_secrets() {
         (&up, "out-of-scope"),
         (&up, "data-usage-brackets"),
         (&up, "wrong-password"),
+        (&up, "tower-activity-out-of-scope"),
         (&up, "unknown-path"),
         (&down, "usage"),
     ] {
@@ -298,6 +354,7 @@ async fn a_request_is_one_line_of_the_log_without_numbers_and_secrets() {
         {"http.method":"GET","http.request_id":"logged-out-of-scope","http.route":"/v1/usage/{msisdn}/summary","http.status":403,"level":"INFO","message":"answered","msisdn":"********567","problem":"out-of-scope","user":"shop"}
         {"http.method":"GET","http.request_id":"logged-data-usage-brackets","http.route":"/data_usage","http.status":400,"level":"INFO","message":"answered","problem":"invalid-parameter","user":"example"}
         {"http.method":"GET","http.request_id":"logged-wrong-password","http.route":"/v1/usage/{msisdn}/summary","http.status":401,"level":"INFO","message":"answered","problem":"unauthorized"}
+        {"http.method":"GET","http.request_id":"logged-tower-activity-out-of-scope","http.route":"/v1/towers/{id}/activity","http.status":403,"level":"INFO","message":"answered","problem":"out-of-scope","tower_id":1523,"user":"shop"}
         {"http.method":"GET","http.request_id":"logged-unknown-path","http.route":"","http.status":404,"level":"INFO","message":"answered","problem":"not-found"}
         {"http.method":"GET","http.request_id":"logged-usage","http.route":"/v1/usage/{msisdn}","http.status":503,"level":"ERROR","message":"no answer","msisdn":"********567","user":"example"}
     "#]].assert_eq(&lines.collect::<String>());

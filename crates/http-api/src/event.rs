@@ -1,15 +1,10 @@
-//! The HTTP API's event (payload format 2.0) and the answer it wants.
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// What we read of an HTTP API event (payload format 2.0).
-///
-/// It is read by hand, since a URL is the client's: `lambda_http` 1.3 builds an `http::Uri` from it and panics where
-/// that fails (`?msisdn=<27…>`), which ends the sandbox.
+/// What is read of an HTTP API event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `HEAD`, ….
