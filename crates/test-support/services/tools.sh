@@ -1,33 +1,57 @@
 #!/usr/bin/env bash
 # tools.sh NAME ARGS…: runs a pinned checking tool, fetching it into the cache the first time.
 set -euo pipefail
+shopt -s inherit_errexit
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/trunkline/tools
+
+# fetched FOLDER COMMAND…: runs the command, unless the folder is complete; one at a time, since tests run side by side.
+fetched() {
+    local home=$1
+    shift
+    [ ! -e "$home/complete" ] || return 0
+    mkdir -p "$cache"
+    (
+        flock 9
+        [ ! -e "$home/complete" ] || exit 0
+        rm -rf "$home"
+        "$@" >&2
+        touch "$home/complete"
+    ) 9>"$home.lock"
+}
 
 # python_tool NAME PACKAGE==VERSION: a virtual environment of its own, since the tools' own pins conflict.
 python_tool() {
     local home=$cache/${2//==/-}
-    if [ ! -x "$home/bin/$1" ]; then
-        local python
-        python=$(command -v python3.11 || command -v python3) || {
-            echo "tools.sh: $1 needs Python 3.11 with venv (Debian: apt-get install python3-venv)" >&2
-            exit 1
-        }
-        rm -rf "$home"
-        "$python" -m venv "$home"
-        "$home/bin/pip" install --quiet --disable-pip-version-check "$2" >&2
-    fi
+    fetched "$home" python_environment "$home" "$2"
     printf '%s\n' "$home/bin/$1"
+}
+
+python_environment() {
+    local python
+    python=$(command -v python3.11 || command -v python3) || {
+        echo "tools.sh: $2 needs Python 3.11 with venv (Debian: apt-get install python3-venv)" >&2
+        exit 1
+    }
+    "$python" -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check "$2"
 }
 
 # cargo_tool NAME VERSION
 cargo_tool() {
     local home=$cache/$1-$2
-    if [ ! -x "$home/bin/$1" ]; then
-        CARGO_TARGET_DIR=$home/target cargo install --quiet --locked --root "$home" --version "$2" "$1" >&2
-        rm -rf "$home/target"
-    fi
+    fetched "$home" cargo_install "$home" "$1" "$2"
     printf '%s\n' "$home/bin/$1"
+}
+
+cargo_install() {
+    CARGO_TARGET_DIR=$1/target cargo install --quiet --locked --root "$1" --version "$3" "$2"
+    rm -rf "$1/target"
+}
+
+# With it on PATH, `cargo lambda` is a command, which `sam build` calls. It brings the linker it needs (zig).
+cargo_lambda() {
+    python_tool cargo-lambda cargo-lambda==1.9.2
 }
 
 # The one that is installed, or one built from its source: the only use that is made of it here is to check a file.
@@ -59,8 +83,17 @@ docker_compose() {
 name=${1:?usage: tools.sh NAME ARGS…}
 shift
 case $name in
+cargo-lambda)
+    tool=$(cargo_lambda)
+    export PATH=${tool%/*}:$PATH
+    set -- lambda "$@"
+    ;;
 cfn-lint) tool=$(python_tool cfn-lint cfn-lint==1.51.0) ;;
-sam) tool=$(python_tool sam aws-sam-cli==1.170.0) ;;
+sam)
+    tool=$(python_tool sam aws-sam-cli==1.170.0)
+    lambda=$(cargo_lambda)
+    export PATH=${lambda%/*}:$PATH
+    ;;
 cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
 docker-compose)
     # Two words where it is a plugin.
@@ -68,7 +101,7 @@ docker-compose)
     exec "${tool[@]}" "$@"
     ;;
 *)
-    echo "tools.sh: no tool is called $name; it knows cfn-lint, sam, cargo-deny and docker-compose" >&2
+    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny and docker-compose" >&2
     exit 1
     ;;
 esac
