@@ -1,1 +1,10 @@
 #![doc = include_str!("../README.md")]
+
+mod address;
+mod error;
+mod pool;
+mod tls;
+
+pub use address::Names;
+pub use deadpool_postgres::Transaction;
+pub use pool::Pool;

@@ -1,6 +1,5 @@
 //! The protocol's store in PostgreSQL: one statement, and so one round trip and one transaction, a phase.
 
-mod connection;
 mod tower;
 
 use std::collections::BTreeMap;
@@ -8,21 +7,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
+use postgres_pool::{Names, Pool};
 use telecom::{Day, Msisdn, SourceId, Totals, UsageKind};
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use self::connection::Connection;
 use crate::store::LaneUsage;
 use crate::{
     Buckets, Claim, FileCount, Lane, LaneProgress, RowKey, SOURCE_LIFETIME_MS, SourceEntry, StoredRow, UsageStore,
 };
 
+/// What messages call the store.
+const NAMES: Names = Names { variable: "USAGE_STORE", service: "the usage store" };
+
 /// The store in PostgreSQL, in the schema `usage`.
 #[derive(Clone)]
 pub struct Postgres {
-    connection: Connection,
+    connection: Pool,
     buckets: Arc<OnceCell<Buckets>>,
 }
 
@@ -38,7 +40,7 @@ impl Postgres {
     /// # Errors
     /// When the address is malformed.
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        Ok(Self { connection: Connection::new(url)?, buckets: Arc::default() })
+        Ok(Self { connection: Pool::new(url, NAMES)?, buckets: Arc::default() })
     }
 
     /// Makes the tables; see [`Store::init`](crate::Store::init).

@@ -1,0 +1,162 @@
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context;
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime, Transaction};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::address::{Address, parse};
+use crate::error::{explain, is_passing};
+use crate::{Names, tls};
+
+/// Connections of one process: the lanes of one event are counted side by side, and more would only queue in the
+/// server.
+const MAX_CONNECTIONS: usize = 4;
+/// A statement of a full batch takes a tenth of a second; one that takes this long is stuck, and the batch is better
+/// delivered again.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a server in the same region.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for a free connection.
+const POOL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often something is sent when the connection or the server goes away: enough for a restart of the server or a
+/// quick failover. A longer outage fails the invocation, which the mapping then repeats.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A few kept connections. All that is sent over them must be idempotent: what is not answered is just sent again.
+#[derive(Clone)]
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    names: Names,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.names.variable).finish()
+    }
+}
+
+impl Pool {
+    /// The database at this address, which is connected to when it is first used.
+    ///
+    /// # Errors
+    /// When the address is malformed, or there is no certificate authority to trust. The message names the variable and
+    /// never shows the address.
+    pub fn new(url: &str, names: Names) -> anyhow::Result<Self> {
+        let Address { mut config, trust } = parse(url, names)?;
+        let options = config.get_options().unwrap_or_default();
+        let timeout_ms = STATEMENT_TIMEOUT.as_millis();
+        config.options(format!(
+            "{options} -c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} \
+             -c client_min_messages=warning"
+        ));
+        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(STATEMENT_TIMEOUT).keepalives_idle(STATEMENT_TIMEOUT);
+        if config.get_application_name().is_none() {
+            config.application_name("trunkline");
+        }
+        let tls = tls::connector(&trust).with_context(|| names.variable)?;
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let connections = deadpool_postgres::Pool::builder(manager)
+            .max_size(MAX_CONNECTIONS)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(POOL_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .build()?;
+        Ok(Self { connections, names })
+    }
+
+    /// One statement and its rows.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
+        let mut attempts = Attempts::of(self.names);
+        loop {
+            match self.try_query(sql, params).await {
+                Err(error) => attempts.again(error).await?,
+                Ok(rows) => return Ok(rows),
+            }
+        }
+    }
+
+    /// Several statements without parameters, in one transaction.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn batch(&self, sql: &str) -> anyhow::Result<()> {
+        let mut attempts = Attempts::of(self.names);
+        loop {
+            match self.try_batch(sql).await {
+                Err(error) => attempts.again(error).await?,
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// One transaction: `work`, then `COMMIT`. All of it is done again when the connection breaks, also when it is the
+    /// answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once.
+    ///
+    /// # Errors
+    /// What `work` fails with, or the database; nothing is changed then, unless that answer was lost four times.
+    pub async fn transaction<T>(&self, work: impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut attempts = Attempts::of(self.names);
+        loop {
+            match self.try_transaction(&work).await {
+                Err(error) => attempts.again(error).await?,
+                Ok(done) => return Ok(done),
+            }
+        }
+    }
+
+    async fn try_query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
+        let client = self.connections.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    }
+
+    async fn try_batch(&self, sql: &str) -> anyhow::Result<()> {
+        Ok(self.connections.get().await?.batch_execute(sql).await?)
+    }
+
+    async fn try_transaction<T>(
+        &self,
+        work: &impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut client = self.connections.get().await?;
+        let transaction = client.transaction().await?;
+        // Dropped, it rolls back.
+        let done = work(&transaction).await?;
+        transaction.commit().await?;
+        Ok(done)
+    }
+}
+
+/// Counts the attempts at one thing.
+struct Attempts {
+    names: Names,
+    failed: u32,
+}
+
+impl Attempts {
+    fn of(names: Names) -> Self {
+        Self { names, failed: 0 }
+    }
+
+    /// Pauses before another attempt.
+    ///
+    /// # Errors
+    /// The failure, explained, where another would not help or there were enough.
+    async fn again(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        self.failed += 1;
+        let is_passing = is_passing(&error);
+        let error = explain(error, self.names);
+        if self.failed >= ATTEMPTS || !is_passing {
+            return Err(error);
+        }
+        tracing::warn!(error = %error, "trying again");
+        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(self.failed - 1)).await;
+        Ok(())
+    }
+}

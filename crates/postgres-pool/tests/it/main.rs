@@ -1,0 +1,107 @@
+//! Statements and transactions on a real server, with and without TLS.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
+
+mod tls;
+
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use postgres_pool::{Names, Pool};
+use test_support::postgres_database;
+
+const NAMES: Names = Names { variable: "DATABASE_URL", service: "the database" };
+
+/// A server reads its settings anew within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn pool(url: &str) -> Pool {
+    Pool::new(url, NAMES).unwrap()
+}
+
+fn check_error<T: std::fmt::Debug>(result: anyhow::Result<T>, expect: Expect) {
+    expect.assert_eq(&format!("{:#}", result.unwrap_err()));
+}
+
+/// A database with a table of one number.
+async fn number() -> (String, Pool) {
+    let url = postgres_database().await;
+    let pool = pool(&url);
+    pool.batch("CREATE TABLE number (value bigint); INSERT INTO number VALUES (1)").await.unwrap();
+    (url, pool)
+}
+
+async fn value(pool: &Pool) -> i64 {
+    pool.query("SELECT value FROM number", &[]).await.unwrap()[0].get(0)
+}
+
+#[tokio::test]
+async fn a_transaction_is_made_whole_or_not_at_all() {
+    let (_, pool) = number().await;
+    let written =
+        pool.transaction(async |transaction| Ok(transaction.execute("UPDATE number SET value = 2", &[]).await?)).await;
+    assert_eq!((written.unwrap(), value(&pool).await), (1, 2));
+
+    let failed = pool
+        .transaction(async |transaction| {
+            transaction.execute("UPDATE number SET value = 3", &[]).await?;
+            Ok(transaction.query("SELECT 1 / (value - 3) FROM number", &[]).await?)
+        })
+        .await;
+    check_error(failed, expect!["the database failed: division by zero (SQLSTATE 22012)"]);
+    let failed = pool
+        .transaction(async |transaction| {
+            transaction.execute("UPDATE number SET value = 3", &[]).await?;
+            Err::<(), _>(anyhow::anyhow!("the caller has changed its mind"))
+        })
+        .await;
+    check_error(failed, expect!["the caller has changed its mind"]);
+    assert_eq!(value(&pool).await, 2);
+}
+
+#[tokio::test]
+async fn a_transaction_whose_connection_is_cut_is_done_again() {
+    let (url, pool) = number().await;
+    let other = self::pool(&url);
+    let attempts = std::sync::atomic::AtomicU32::new(0);
+    pool.transaction(async |transaction| {
+        transaction.execute("UPDATE number SET value = value + 1", &[]).await?;
+        if attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 {
+            let pid: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+            other.query("SELECT pg_terminate_backend($1, 10000)", &[&pid]).await?;
+        }
+        Ok(transaction.execute("UPDATE number SET value = value + 1", &[]).await?)
+    })
+    .await
+    .unwrap();
+    assert_eq!((attempts.into_inner(), value(&pool).await), (3, 3));
+}
+
+#[tokio::test]
+async fn an_error_tells_what_to_do_and_no_values() {
+    let (url, pool) = number().await;
+    check_error(
+        pool.query("SELECT * FROM missing", &[]).await,
+        expect![[r#"the database failed: relation "missing" does not exist: run `trunkline init`"#]],
+    );
+    pool.batch("CREATE UNIQUE INDEX ON number (value)").await.unwrap();
+    check_error(
+        pool.batch("INSERT INTO number VALUES (1)").await,
+        expect![[
+            r#"the database failed: duplicate key value violates unique constraint "number_value_idx" (SQLSTATE 23505)"#
+        ]],
+    );
+    let (user, rest) = url.rsplit_once('@').unwrap();
+    let (user, _) = user.rsplit_once(':').unwrap();
+    check_error(
+        self::pool(&format!("{user}:expired@{rest}")).batch("SELECT 1").await,
+        expect![[
+            r#"the database failed: password authentication failed for user "trunkline" (SQLSTATE 28P01): check DATABASE_URL"#
+        ]],
+    );
+    // Port 9 discards: nobody listens there.
+    check_error(
+        self::pool("postgres://nobody@127.0.0.1:9/none").batch("SELECT 1").await,
+        expect!["the database failed: error connecting to server: Connection refused (os error 111)"],
+    );
+}
