@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     VoiceRows = 2,
     DataFaults = 3,
     VoiceFaults = 4,
+    CrmFills = 5,
+    CrmChanges = 6,
 }
 
 /// A probability, as the number of 32-bit draws out of 2^32 that are hits.

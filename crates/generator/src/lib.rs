@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod crm;
 mod draws;
 mod faults;
 mod files;

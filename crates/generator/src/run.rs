@@ -101,9 +101,14 @@ pub async fn run(options: &Options, destination: &Destination, bar: &ProgressBar
 /// A bar for [`run`], on standard error; hidden when that is not a terminal.
 #[must_use]
 pub fn progress_bar() -> ProgressBar {
+    bar_of("rows")
+}
+
+/// A bar that counts something.
+pub(crate) fn bar_of(things: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = "{msg:>10} [{bar:40}] {human_pos}/{human_len} rows, {per_sec}, {eta} left";
-    match ProgressStyle::with_template(style) {
+    let style = format!("{{msg:>10}} [{{bar:40}}] {{human_pos}}/{{human_len}} {things}, {{per_sec}}, {{eta}} left");
+    match ProgressStyle::with_template(&style) {
         Ok(style) => bar.with_style(style.progress_chars("=> ")).with_message("generating"),
         Err(_) => bar,
     }

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Create topics, tables and the bucket, where they are missing
     Init(TemplateArgs),
+    /// Print the functions' environment variables, for `cargo lambda watch --env-file`
+    Env(EnvArgs),
     /// Call one function with an event and print its answer
     Invoke(InvokeArgs),
     /// Send events to the functions whose folders under events/ they lie in
@@ -36,6 +38,8 @@ pub(crate) enum Command {
 pub(crate) enum Generate {
     /// Call records, as files or straight into topics
     Cdr(GenerateCdrArgs),
+    /// The CRM's database: accounts, addresses and devices, and then changes of them, each a transaction
+    Crm(GenerateCrmArgs),
 }
 
 /// Which template, with which values.
@@ -65,6 +69,14 @@ pub(crate) struct UpArgs {
     /// What the functions' names begin with there: STACK- for what `sam deploy` made
     #[arg(long, value_name = "PREFIX", requires = "invoke", default_value = "")]
     pub(crate) invoke_prefix: String,
+}
+
+#[derive(Args)]
+pub(crate) struct EnvArgs {
+    /// The functions, by the names of their folders [default: all of the template's]
+    pub(crate) functions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
 }
 
 #[derive(Args)]
@@ -126,6 +138,25 @@ pub(crate) struct GenerateCdrArgs {
     /// Where progress is kept, so that a killed run is continued [default: idx_data.dat, or in the folder of --to-folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) index: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct GenerateCrmArgs {
+    /// The database, for example postgres://user:password@host/wtc_prod; better in the variable, as it has a password
+    #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
+    pub(crate) database_url: String,
+    /// The same seed makes the same statements, and the phone numbers of the same seed's call records
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Accounts to fill the tables with: account n has the number of subscriber n - 1
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) accounts: u32,
+    /// Changes to make after that; a run that is started again goes on, so more of them continue it
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) changes: u64,
+    /// Changes a second; 0 for as many as the database takes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate: u32,
 }
 
 #[derive(Args)]

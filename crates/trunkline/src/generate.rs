@@ -1,11 +1,11 @@
-//! `trunkline generate cdr`.
+//! `trunkline generate`.
 
 use std::path::PathBuf;
 
-use generator::{Destination, Folder, Options, SftpFolder, progress_bar};
+use generator::{Destination, Folder, Options, SftpFolder, crm, progress_bar};
 use lambda_boot::Vars;
 
-use crate::cli::{CdrArgs, GenerateCdrArgs, GenerateTo, Profile};
+use crate::cli::{CdrArgs, GenerateCdrArgs, GenerateCrmArgs, GenerateTo, Profile};
 
 /// The seed's name for the file that says how far a run came.
 const INDEX_FILE: &str = "idx_data.dat";
@@ -20,6 +20,14 @@ pub(crate) async fn cdr(args: GenerateCdrArgs) -> anyhow::Result<()> {
     let options = Options { index, manifest, ..options(&args.cdr) };
     let destination = destination(args.to).await?;
     generator::run(&options, &destination, &progress_bar()).await?;
+    Ok(())
+}
+
+pub(crate) async fn crm(args: GenerateCrmArgs) -> anyhow::Result<()> {
+    crate::logs::as_text();
+    let GenerateCrmArgs { database_url, seed, accounts, changes, rate } = args;
+    let options = crm::Options { seed, accounts, changes, rate, ..crm::Options::default() };
+    crm::run(&database_url, &options, &crm::progress_bar()).await?;
     Ok(())
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Mutex;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 /// `RUST_LOG`, `info` without it; in any case quieter about the services that the demo embeds.
@@ -20,13 +21,7 @@ fn filter() -> EnvFilter {
 
 /// JSON lines to standard error, so that standard output stays the command's own.
 pub(crate) fn to_stderr() {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter())
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .init();
+    as_json(std::io::stderr);
 }
 
 /// JSON lines to a file, for a command that has a screen to keep tidy.
@@ -36,19 +31,23 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
         .append(true)
         .open(path)
         .with_context(|| format!("can't write the log {}", path.display()))?;
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter())
-        .with_target(false)
-        .with_writer(std::sync::Mutex::new(file))
-        .init();
+    as_json(Mutex::new(file));
     Ok(())
 }
 
 /// Lines for people, as the generator has always written them: `2024-12-07 10:00:00 - INFO - …`, in UTC.
 pub(crate) fn as_text() {
     tracing_subscriber::fmt().event_format(Text).with_env_filter(filter()).with_writer(std::io::stderr).init();
+}
+
+fn as_json<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(writer: W) {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter())
+        .with_target(false)
+        .with_writer(writer)
+        .init();
 }
 
 struct Text;

@@ -3,6 +3,8 @@
 
 mod cli;
 mod demo;
+mod env;
+mod figures;
 mod functions;
 mod generate;
 mod init;
@@ -42,9 +44,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Up(args) => up::run(args).await,
         Command::Init(args) => init::run(&args).await,
+        Command::Env(args) => env::run(&args),
         Command::Invoke(args) => invoke::invoke(args).await,
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,
+        Command::Generate(Generate::Crm(args)) => generate::crm(args).await,
         Command::HashPassword => functions::hash_password_from_stdin(),
     }
 }

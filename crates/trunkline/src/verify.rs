@@ -23,6 +23,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+use crate::figures::{Api, FileFigures};
 use count::{Amount, Counted, Usage, count};
 
 /// Requests that wait for their answers at once: enough to keep the API busy, few enough for its database.
@@ -34,24 +35,6 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// Differences that are shown, and how much of each; all are counted.
 const SHOWN_DIFFERENCES: usize = 20;
 const SHOWN_CHARS: usize = 300;
-
-/// Where the API answers, and to whom.
-pub(crate) struct Api {
-    pub(crate) url: String,
-    pub(crate) user: String,
-    pub(crate) password: String,
-}
-
-/// What the pipeline says of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FileCounts {
-    pub(crate) name: String,
-    pub(crate) rows: u64,
-    pub(crate) accepted: u64,
-    pub(crate) rejected: u64,
-    pub(crate) counted: u64,
-    pub(crate) duplicates: u64,
-}
 
 /// What the comparison came to.
 #[derive(Debug, Default)]
@@ -108,7 +91,7 @@ impl fmt::Display for Verdict {
 ///
 /// # Errors
 /// When a file can't be read or the API can't be reached. Wrong and refused answers are differences, not errors.
-pub(crate) async fn verify(folder: &Path, api: &Api, files: &[FileCounts]) -> anyhow::Result<Verdict> {
+pub(crate) async fn verify(folder: &Path, api: &Api, files: &[FileFigures]) -> anyhow::Result<Verdict> {
     let folder = folder.to_owned();
     let counted = tokio::task::spawn_blocking(move || count(&folder)).await??;
     let mut verdict = Verdict { files: counted.files.len(), ..Verdict::default() };
@@ -125,8 +108,8 @@ pub(crate) async fn verify(folder: &Path, api: &Api, files: &[FileCounts]) -> an
 }
 
 /// Both conservation laws, and every figure that the files themselves tell.
-fn compare_files(counted: &Counted, said: &[FileCounts], verdict: &mut Verdict) {
-    let said: BTreeMap<&str, &FileCounts> = said.iter().map(|file| (file.name.as_str(), file)).collect();
+fn compare_files(counted: &Counted, said: &[FileFigures], verdict: &mut Verdict) {
+    let said: BTreeMap<&str, &FileFigures> = said.iter().map(|file| (file.name.as_str(), file)).collect();
     for name in said.keys().filter(|name| !counted.files.contains_key(**name)) {
         verdict.note(format!("{name}: reported, but not in the folder"));
     }

@@ -10,7 +10,7 @@ use lake::{FileResult, Lake, names};
 use telecom::FileName;
 use usage_store::Store;
 
-use super::report::FileFigures;
+use crate::figures::FileFigures;
 
 /// How often the lake and the store are asked how far they are: often enough for the seconds in the table to be right.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);

@@ -21,12 +21,13 @@ use local_runtime::Runtime;
 use usage_store::Store;
 
 use crate::cli::DemoArgs;
+use crate::figures::{Api, FileFigures};
 use crate::functions::Project;
 use crate::interrupt::interrupted;
 use crate::verify;
 use folder::{Folder, file_names, write_atomically};
 use follow::Follow;
-use report::{Api, FileFigures, Report, Stages};
+use report::{Report, Stages};
 use screen::Screen;
 use stack::{API_USER, Endpoints};
 
@@ -135,19 +136,7 @@ async fn count_all(
 /// The second, plain count of the files against what the API says of every subscriber.
 async fn verify(files: &Path, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
     let began = Instant::now();
-    let laws: Vec<_> = figures
-        .iter()
-        .map(|file| verify::FileCounts {
-            name: file.name.clone(),
-            rows: file.rows,
-            accepted: file.accepted,
-            rejected: file.rejected,
-            counted: file.counted,
-            duplicates: file.duplicates,
-        })
-        .collect();
-    let api = verify::Api { url: api.url.clone(), user: api.user.clone(), password: api.password.clone() };
-    let verdict = verify::verify(files, &api, &laws).await?;
+    let verdict = verify::verify(files, api, figures).await?;
     println!("{verdict} ({:.1} s)", began.elapsed().as_secs_f64());
     if !verdict.is_clean() {
         bail!("the API's numbers differ from the files'");

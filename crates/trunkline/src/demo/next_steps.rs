@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::folder::file_names;
-use super::report::Api;
 use super::stack::Endpoints;
+use crate::figures::Api;
 
 pub(super) fn next_steps(api: &Api, endpoints: &Endpoints, parameters: &Path) -> String {
     let Api { url, user, password } = api;

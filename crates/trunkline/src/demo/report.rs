@@ -6,17 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// One delivered file. `rows = accepted + rejected` by `file-to-topic`; `accepted = counted + duplicates` by the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct FileFigures {
-    pub(crate) name: String,
-    pub(crate) rows: u64,
-    pub(crate) accepted: u64,
-    pub(crate) rejected: u64,
-    pub(crate) duplicates: u64,
-    #[serde(skip)]
-    pub(crate) counted: u64,
-}
+use crate::figures::{Api, FileFigures};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
@@ -37,14 +27,6 @@ impl Totals {
             counted: sum.counted + file.counted,
         })
     }
-}
-
-/// Where the API answers, and to whom.
-#[derive(Clone, Serialize)]
-pub(crate) struct Api {
-    pub(crate) url: String,
-    pub(crate) user: String,
-    pub(crate) password: String,
 }
 
 /// When each stage had done its last piece, from the demo's point of view. The stages overlap: files are fetched while

@@ -25,7 +25,7 @@ fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     folder
 }
 
-fn shown(counted: &Counted) -> String {
+fn shown_counts(counted: &Counted) -> String {
     let mut text = String::new();
     for (name, file) in &counted.files {
         let again = if file.first_of_its_bytes == *name { "" } else { ", again" };
@@ -41,7 +41,7 @@ fn shown(counted: &Counted) -> String {
 }
 
 fn check_count(files: &[(&str, &[u8])], expected: Expect) {
-    expected.assert_eq(&shown(&count(folder(files).path()).unwrap()));
+    expected.assert_eq(&shown_counts(&count(folder(files).path()).unwrap()));
 }
 
 /// One row in a file of its own: the day that it counts for, or nothing.
@@ -343,7 +343,7 @@ const DAYS: &str = "/v1/usage/27821234567?from=2024-01-01&to=2024-12-31";
 const DATA_USAGE: &str = "/data_usage?msisdn=27821234567&start_time=20240101000000&end_time=20241231235959";
 
 /// Two calls of 60 and 65 seconds, in a file that came twice.
-fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileCounts>) {
+fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileFigures>) {
     let text = format!(
         "{VOICE}27821234567,1,voice,1,60,2024-01-01 10:00:00\n27821234567,1,voice,1,65,2024-01-01 11:00:00\nbad\n"
     );
@@ -358,7 +358,7 @@ fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileCounts>) {
     let data_usage = r#"{"msisdn":"27821234567","start_time":"20240101000000","end_time":"20241231235959","usage":[
         {"category":"call","usage_type":"voice","total":125,"measure":"seconds","start_time":"2024-01-01 00:00:00"}]}"#;
     let answers = BTreeMap::from([(DAYS.to_owned(), days), (DATA_USAGE.to_owned(), data_usage.to_owned())]);
-    let counts = |name: &str, counted, duplicates| FileCounts {
+    let counts = |name: &str, counted, duplicates| FileFigures {
         name: name.to_owned(),
         rows: 3,
         accepted: 2,
@@ -370,157 +370,113 @@ fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileCounts>) {
     (folder, answers, vec![counts(names[0], 0, 2), counts(names[1], 2, 0)])
 }
 
-async fn check_verdict(
-    change: impl FnOnce(&mut BTreeMap<String, String>, &mut Vec<FileCounts>),
-    is_clean: bool,
-    expected: Expect,
-) {
+/// The verdict after a change of the answers or of what the pipeline says of the files.
+async fn verdict(change: impl FnOnce(&mut BTreeMap<String, String>, &mut Vec<FileFigures>)) -> Verdict {
     let (folder, mut answers, mut files) = calls();
     change(&mut answers, &mut files);
-    let verdict = verify(folder.path(), &serve(answers).await, &files).await.unwrap();
-    assert_eq!(verdict.is_clean(), is_clean, "{verdict}");
-    expected.assert_eq(&verdict.to_string().replace(DAYS, "DAYS").replace(DATA_USAGE, "DATA_USAGE"));
+    verify(folder.path(), &serve(answers).await, &files).await.unwrap()
 }
 
 #[tokio::test]
 async fn right_numbers_are_verified() {
-    check_verdict(
-        |_, _| {},
-        true,
-        expect!["Verified: the answers for all 1 subscribers equal a second count of the 2 files"],
-    )
-    .await;
+    let verdict = verdict(|_, _| {}).await;
+    assert!(verdict.is_clean());
+    expect!["Verified: the answers for all 1 subscribers equal a second count of the 2 files"]
+        .assert_eq(&verdict.to_string());
+}
+
+/// A change of one answer is found, and told as this line.
+async fn check_answer(path: &str, from: &str, to: &str, expected: Expect) {
+    let verdict = verdict(|answers, _| {
+        let answer = answers.get_mut(path).unwrap();
+        assert!(answer.contains(from));
+        *answer = answer.replacen(from, to, 1);
+    });
+    let shown = shown_differences(&verdict.await);
+    expected.assert_eq(&shown.replace(DAYS, "DAYS").replace(DATA_USAGE, "DATA_USAGE"));
+}
+
+/// The differences, a line each, below a head line that counts them.
+fn shown_differences(verdict: &Verdict) -> String {
+    let text = verdict.to_string();
+    let (head, lines) = text.split_once('\n').unwrap();
+    let differences = lines.lines().count();
+    assert_eq!(head, format!("NOT EQUAL: differences: {differences}; compared: 1 subscribers, 2 files"));
+    assert!(!verdict.is_clean());
+    lines.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
 async fn every_wrong_number_is_found() {
-    let replace = |path: &'static str, from: &'static str, to: &'static str| {
-        move |answers: &mut BTreeMap<String, String>, _: &mut Vec<FileCounts>| {
-            let answer = answers.get_mut(path).unwrap();
-            assert!(answer.contains(from));
-            *answer = answer.replacen(from, to, 1);
-        }
-    };
-    check_verdict(
-        replace(DAYS, "125", "126"),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DAYS: .days[0].seconds is 126 instead of 125"#]],
-    )
-    .await;
-    check_verdict(
-        replace(DAYS, "2.08", "2.09"),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DAYS: .days[0].cost.amount is "2.09" instead of "2.08""#]],
-    )
-    .await;
-    check_verdict(
-        replace(DAYS, r#""events":2"#, r#""events":"2""#),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DAYS: .days[0].events is "2" instead of 2"#]],
-    )
-    .await;
-    check_verdict(
-        replace(DATA_USAGE, "125", "124"),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DATA_USAGE: .usage[0].total is 124 instead of 125"#]],
-    )
-    .await;
-    check_verdict(
-        replace(DATA_USAGE, "]}", r#",{"a":1}]}"#),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DATA_USAGE: .usage has 2 entries instead of 1"#]],
-    )
-    .await;
-    check_verdict(
-        replace(DATA_USAGE, "]}", "]"),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DATA_USAGE: no JSON: EOF while parsing an object at line 2 column 116"#]],
-    )
-    .await;
-    check_verdict(
-        |answers, _| drop(answers.remove(DAYS)),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          GET DAYS: 404 Not Found: no such answer"#]],
-    )
-    .await;
+    let check = check_answer;
+    check(DAYS, "125", "126", expect!["GET DAYS: .days[0].seconds is 126 instead of 125"]).await;
+    check(DAYS, "2.08", "2.09", expect![[r#"GET DAYS: .days[0].cost.amount is "2.09" instead of "2.08""#]]).await;
+    let events = r#""events":2"#;
+    check(DAYS, events, r#""events":"2""#, expect![[r#"GET DAYS: .days[0].events is "2" instead of 2"#]]).await;
+    check(DATA_USAGE, "125", "124", expect!["GET DATA_USAGE: .usage[0].total is 124 instead of 125"]).await;
+    let more = r#",{"a":1}]}"#;
+    check(DATA_USAGE, "]}", more, expect!["GET DATA_USAGE: .usage has 2 entries instead of 1"]).await;
+    let no_json = expect!["GET DATA_USAGE: no JSON: EOF while parsing an object at line 2 column 116"];
+    check(DATA_USAGE, "]}", "]", no_json).await;
+}
+
+#[tokio::test]
+async fn a_missing_answer_is_found() {
+    let verdict = verdict(|answers, _| drop(answers.remove(DAYS))).await;
+    let shown = shown_differences(&verdict).replace(DAYS, "DAYS");
+    expect!["GET DAYS: 404 Not Found: no such answer"].assert_eq(&shown);
+}
+
+/// A change of what the pipeline says of the files is found, and told as these lines.
+async fn check_law(change: impl FnOnce(&mut Vec<FileFigures>), expected: Expect) {
+    expected.assert_eq(&shown_differences(&verdict(|_, files| change(files)).await));
 }
 
 #[tokio::test]
 async fn every_broken_law_is_found() {
-    check_verdict(
-        |_, files| files[0].rows = 4,
-        false,
+    check_law(
+        |files| files[0].rows = 4,
         expect![[r#"
-        NOT EQUAL: differences: 2; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000000.csv: rows 4 instead of 3
-          cdr_voice_20240101_000000.csv: accepted + rejected 3 instead of 4"#]],
+            cdr_voice_20240101_000000.csv: rows 4 instead of 3
+            cdr_voice_20240101_000000.csv: accepted + rejected 3 instead of 4"#]],
     )
     .await;
-    check_verdict(
-        |_, files| files[0].rejected = 0,
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000000.csv: accepted + rejected 2 instead of 3"#]],
+    check_law(
+        |files| files[0].rejected = 0,
+        expect!["cdr_voice_20240101_000000.csv: accepted + rejected 2 instead of 3"],
     )
     .await;
-    check_verdict(
-        |_, files| files[1].counted = 1,
-        false,
+    check_law(
+        |files| files[1].counted = 1,
         expect![[r#"
-        NOT EQUAL: differences: 2; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000001.csv: counted + duplicates 1 instead of 2
-          cdr_voice_20240101_000000.csv and its copies (2 files): 1 counted + 2 duplicates instead of 2 + 2"#]],
+            cdr_voice_20240101_000001.csv: counted + duplicates 1 instead of 2
+            cdr_voice_20240101_000000.csv and its copies (2 files): 1 counted + 2 duplicates instead of 2 + 2"#]],
     )
     .await;
     // Each file obeys the law, but the rows are counted twice, or not at all.
-    check_verdict(
-        |_, files| (files[0].counted, files[0].duplicates) = (2, 0),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000000.csv and its copies (2 files): 4 counted + 0 duplicates instead of 2 + 2"#]],
+    check_law(
+        |files| (files[0].counted, files[0].duplicates) = (2, 0),
+        expect!["cdr_voice_20240101_000000.csv and its copies (2 files): 4 counted + 0 duplicates instead of 2 + 2"],
     )
     .await;
-    check_verdict(
-        |_, files| (files[1].counted, files[1].duplicates) = (0, 2),
-        false,
-        expect![[r#"
-        NOT EQUAL: differences: 1; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000000.csv and its copies (2 files): 0 counted + 4 duplicates instead of 2 + 2"#]],
+    check_law(
+        |files| (files[1].counted, files[1].duplicates) = (0, 2),
+        expect!["cdr_voice_20240101_000000.csv and its copies (2 files): 0 counted + 4 duplicates instead of 2 + 2"],
     )
     .await;
-    check_verdict(
-        |_, files| drop(files.pop()),
-        false,
+    check_law(
+        |files| drop(files.pop()),
         expect![[r#"
-        NOT EQUAL: differences: 2; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000001.csv: in the folder, but not reported
-          cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
+            cdr_voice_20240101_000001.csv: in the folder, but not reported
+            cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
     )
     .await;
-    check_verdict(
-        |_, files| files[1].name = "cdr_voice_20240101_000002.csv".to_owned(),
-        false,
+    check_law(
+        |files| files[1].name = "cdr_voice_20240101_000002.csv".to_owned(),
         expect![[r#"
-        NOT EQUAL: differences: 3; compared: 1 subscribers, 2 files
-          cdr_voice_20240101_000002.csv: reported, but not in the folder
-          cdr_voice_20240101_000001.csv: in the folder, but not reported
-          cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
+            cdr_voice_20240101_000002.csv: reported, but not in the folder
+            cdr_voice_20240101_000001.csv: in the folder, but not reported
+            cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
     )
     .await;
 }
