@@ -18,6 +18,8 @@ demo:
 ## Everything that must hold, on real parts. Unoptimized: with optimization, building takes far longer than the tests.
 test:
 	$(SERVICES)/prerequisites.sh
+	$(SERVICES)/provision.sh kafka
+	$(SERVICES)/provision.sh cassandra
 	cargo test $(CARGO_FLAGS) $(WORKSPACE)
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1

@@ -4,13 +4,38 @@
 set -euo pipefail
 
 missing=()
-command -v sftp >/dev/null || missing+=(openssh-client)
-python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || missing+=(python3 python3-venv)
+# need PACKAGE COMMAND…: the package is missing where the command fails.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+has_java_17() {
+    ls /usr/lib/jvm/java-17-openjdk*/bin/java || { java -version 2>&1 | grep -q '"17\.'; }
+}
+has_nss_wrapper() {
+    # The loader only warns of a library that isn't there.
+    [ -z "$(LD_PRELOAD=libnss_wrapper.so /bin/true 2>&1)" ]
+}
+
+need openjdk-17-jre-headless has_java_17
+need maven command -v mvn
+need openssl command -v openssl
+need kcat command -v kcat
+need openssh-client command -v sftp
+need openssh-server test -x /usr/sbin/sshd
+# The users of the tests' sshd.
+need libnss-wrapper has_nss_wrapper
+need python3-venv python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+# For building OpenSSL, which the functions' Kafka client is linked with.
+need perl perl -MFindBin -MIPC::Cmd -e 1
+need make command -v make
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "prerequisites.sh: installing ${missing[*]}" >&2
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 else
     echo "prerequisites.sh: make test needs these packages, by their Debian names: ${missing[*]}" >&2
     exit 1

@@ -49,7 +49,7 @@ impl Cassandra {
         let [cql, storage] = free_ports().await?;
         std::fs::write(folder.path().join("cassandra.yaml"), settings(folder.path(), cql, storage, login))?;
         std::fs::write(folder.path().join("logback.xml"), LOGBACK)?;
-        let node = Arc::new(node(jars, folder.path(), login)?);
+        let node = Arc::new(node(jars, folder.path(), cql, login)?);
         node.start().await?;
         Ok(Self { address: format!("127.0.0.1:{cql}"), node, _folder: folder })
     }
@@ -79,7 +79,7 @@ impl Cassandra {
     }
 }
 
-fn node(jars: &Path, folder: &Path, login: Login) -> anyhow::Result<Service> {
+fn node(jars: &Path, folder: &Path, port: u16, login: Login) -> anyhow::Result<Service> {
     // Its agent measures objects; its jar's name has a version.
     let agent = std::fs::read_dir(jars)?
         .flatten()
@@ -116,6 +116,7 @@ fn node(jars: &Path, folder: &Path, login: Login) -> anyhow::Result<Service> {
             Login::Anybody => "Starting listening for CQL clients on",
             Login::Password => "Created default superuser role",
         },
+        port,
         process: Mutex::default(),
     })
 }

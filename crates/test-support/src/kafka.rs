@@ -73,7 +73,7 @@ impl Kafka {
         }
         format(jars, folder.path(), &password).await?;
 
-        let brokers = std::array::from_fn(|index| Arc::new(broker(jars, folder.path(), index + 1)));
+        let brokers = std::array::from_fn(|index| Arc::new(broker(jars, folder.path(), index + 1, &ports[index])));
         try_join_all(brokers.iter().map(|broker| broker.start())).await?;
         let servers = |port: fn(&Ports) -> u16| {
             ports.iter().map(|ports| format!("127.0.0.1:{}", port(ports))).collect::<Vec<_>>().join(",")
@@ -121,7 +121,7 @@ fn data_path(folder: &Path, id: usize) -> PathBuf {
     folder.join(format!("data-{id}"))
 }
 
-fn broker(jars: &Path, folder: &Path, id: usize) -> Service {
+fn broker(jars: &Path, folder: &Path, id: usize, ports: &Ports) -> Service {
     let arguments = [
         // What a start waits for is said at `info`.
         "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info".into(),
@@ -134,6 +134,7 @@ fn broker(jars: &Path, folder: &Path, id: usize) -> Service {
         arguments: kafka_jvm(jars, arguments),
         log: folder.join(format!("{id}.log")),
         ready: "Kafka Server started",
+        port: ports.plain,
         process: Mutex::default(),
     }
 }

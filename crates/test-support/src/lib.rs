@@ -3,8 +3,10 @@
 
 mod cassandra;
 mod kafka;
+mod proxy;
 mod sandbox;
 mod service;
+mod sshd;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -18,7 +20,9 @@ use tokio::time::Instant;
 
 pub use crate::cassandra::Cassandra;
 pub use crate::kafka::Kafka;
+pub use crate::proxy::{Line, Proxy};
 pub use crate::sandbox::Sandbox;
+pub use crate::sshd::{Sshd, SshdOptions};
 
 /// Outlives the runtimes of the tests.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -123,6 +127,31 @@ pub async fn cassandra_of_its_own() -> Cassandra {
 pub async fn cassandra_with_password() -> Cassandra {
     on_services_runtime(Cassandra::launch(Login::Password)).await
 }
+
+/// An OpenSSH server of a test's own, with an empty folder.
+pub async fn sshd() -> Sshd {
+    sshd_with(SshdOptions::default()).await
+}
+
+/// The same, as a test wants it.
+pub async fn sshd_with(options: SshdOptions) -> Sshd {
+    on_services_runtime(Sshd::launch(options)).await
+}
+
+/// A line to the server at `target` (`host:port`), which can be long, narrow or broken.
+pub async fn proxy(target: impl Into<String>, line: Line) -> Proxy {
+    on_services_runtime(Proxy::start(target.into(), line)).await
+}
+
+/// Runs `kcat`, and returns what it printed. Its default partitioner is not Java's: `-X topic.partitioner=murmur2_random`.
+pub async fn kcat(arguments: &[&str]) -> String {
+    let mut kcat = tokio::process::Command::new("kcat");
+    kcat.args(arguments);
+    on_services_runtime(async move { service::run(&mut kcat, KCAT_PATIENCE).await }).await
+}
+
+/// `kcat -C -e` reads a topic to its end.
+const KCAT_PATIENCE: Duration = Duration::from_secs(120);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 

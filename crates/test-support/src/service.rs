@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use embedded::Supervised;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,8 +35,10 @@ pub(crate) struct Service {
     pub(crate) arguments: Vec<OsString>,
     /// Begun anew at each start.
     pub(crate) log: PathBuf,
-    /// What the log says once the server serves.
+    /// What the log says when the server is about to serve. An answering port alone could be another program's.
     pub(crate) ready: &'static str,
+    /// Its port of 127.0.0.1.
+    pub(crate) port: u16,
     pub(crate) process: Mutex<Option<Supervised>>,
 }
 
@@ -49,7 +51,9 @@ impl Service {
         }
         let mut started = Supervised::spawn(&self.program, &self.arguments, None, &self.log, "KILL")?;
         let began = Instant::now();
-        while !read_lossy(&self.log).contains(self.ready) {
+        while !(read_lossy(&self.log).contains(self.ready)
+            && TcpStream::connect(("127.0.0.1", self.port)).await.is_ok())
+        {
             if let Some(status) = started.try_ended()? {
                 bail!("{} ended at its start ({status}); it said:\n{}", self.name, tail(&self.log));
             }

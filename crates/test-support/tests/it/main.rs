@@ -2,6 +2,8 @@
 
 mod cassandra;
 mod kafka;
+mod proxy;
+mod sshd;
 
 use std::path::Path;
 use std::time::Duration;
