@@ -1,8 +1,9 @@
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -111,25 +112,74 @@ impl Pool {
     }
 
     async fn try_query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
-        let client = self.connections.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, params).await?)
+        let loan = self.borrow().await?;
+        let done = async {
+            let statement = loan.prepare_cached(sql).await?;
+            anyhow::Ok(loan.query(&statement, params).await?)
+        };
+        let done = done.await;
+        loan.give_back();
+        done
     }
 
     async fn try_batch(&self, sql: &str) -> anyhow::Result<()> {
-        Ok(self.connections.get().await?.batch_execute(sql).await?)
+        let loan = self.borrow().await?;
+        let done = loan.batch_execute(sql).await;
+        loan.give_back();
+        Ok(done?)
     }
 
     async fn try_transaction<T>(
         &self,
         work: &impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut client = self.connections.get().await?;
-        let transaction = client.transaction().await?;
-        // Dropped, it rolls back.
-        let done = work(&transaction).await?;
-        transaction.commit().await?;
-        Ok(done)
+        let mut loan = self.borrow().await?;
+        let done = async {
+            let transaction = loan.transaction().await?;
+            // Dropped, it rolls back.
+            let done = work(&transaction).await?;
+            transaction.commit().await?;
+            anyhow::Ok(done)
+        };
+        let done = done.await;
+        loan.give_back();
+        done
+    }
+
+    async fn borrow(&self) -> anyhow::Result<Loan> {
+        Ok(Loan(Some(self.connections.get().await?)))
+    }
+}
+
+/// A connection on loan. Where the caller gives up before the answer, it is closed and not given back: what is sent next
+/// over it would wait behind what was given up.
+struct Loan(Option<Object>);
+
+impl Loan {
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+impl Deref for Loan {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("whoever gives it back has it no more"))
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut Object {
+        self.0.as_mut().unwrap_or_else(|| unreachable!("whoever gives it back has it no more"))
     }
 }
 

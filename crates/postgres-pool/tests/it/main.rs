@@ -36,6 +36,17 @@ async fn value(pool: &Pool) -> i64 {
 }
 
 #[tokio::test]
+async fn nothing_waits_behind_what_was_given_up() {
+    let (_, pool) = number().await;
+    // More often than there are connections; each would be busy for longer than the patience below.
+    for _ in 0..5 {
+        let given_up = tokio::time::timeout(Duration::from_millis(200), pool.query("SELECT pg_sleep(60)", &[])).await;
+        assert!(given_up.is_err());
+    }
+    assert_eq!(tokio::time::timeout(Duration::from_secs(20), value(&pool)).await, Ok(1));
+}
+
+#[tokio::test]
 async fn a_transaction_is_made_whole_or_not_at_all() {
     let (_, pool) = number().await;
     let written =
