@@ -3,12 +3,13 @@
 mod config;
 mod lanes;
 mod read;
+mod towers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
-use futures::future::{join_all, try_join_all};
+use anyhow::{Context as _, anyhow};
+use futures::future::{join, join_all, try_join_all};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Rejected, Session, Sink};
 use lambda_boot::{Deadline, Handler, Vars};
@@ -62,6 +63,8 @@ pub struct Outcome {
     pub rejected: u64,
     /// Offsets that should have been delivered and never were.
     pub missing_offsets: u64,
+    /// Those of the counted that the live tower counters may be missing.
+    pub tower_misses: u64,
 }
 
 /// The function in its outermost form.
@@ -83,7 +86,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// often.
 pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let work = handle_all(deps, event);
+    let work = handle_all(deps, event, deadline);
     let outcome = match deadline.remaining() {
         None => work.await?,
         Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
@@ -98,32 +101,36 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
         settled = outcome.settled,
         rejected = outcome.rejected,
         gaps = outcome.missing_offsets,
+        tower_misses = outcome.tower_misses,
         duration_ms = started.elapsed().as_millis() as u64,
         "batch counted"
     );
     Ok(outcome)
 }
 
-async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<Outcome> {
+async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
     let readings = try_join_all(event.iter().map(|partition| read(&deps.stream, partition))).await?;
-    let counted = count_all(deps, &readings).await?;
-
-    // Only now, so that a store that is down does not fill the topic `rejected` with every attempt.
-    let mut session = deps.sink.session()?;
-    for ((partition, reading), counted) in event.iter().zip(&readings).zip(&counted) {
-        for (index, reason) in &reading.unusable {
-            reject(&mut session, partition, *index, reason.code(), reason.to_string()).await?;
+    // The lanes side by side. One that fails does not keep the others from getting on.
+    let counts = join_all(readings.iter().map(|reading| count(deps, reading))).await;
+    let newly_counted =
+        readings.iter().zip(&counts).filter_map(|(reading, count)| Some((reading, count.as_ref().ok()?)));
+    let add_to_towers = towers::add(&deps.store, newly_counted, deadline);
+    let (tower_misses, counted) = match all_or_failures(&counts) {
+        // Rejected only now, so that a store that is down does not fill the topic `rejected` with every attempt.
+        Ok(counted) => {
+            let (tower_misses, is_rejected) = join(add_to_towers, reject_all(deps, &event, &readings, &counted)).await;
+            is_rejected?;
+            (tower_misses, counted)
         }
-        for (offset, refusal) in &counted.refused {
-            if let Ok(index) = partition.records.binary_search_by_key(offset, |record| record.offset) {
-                reject(&mut session, partition, index, refusal.code(), refusal.to_string()).await?;
-            }
+        // The lanes that got on will not be counted again.
+        Err(failures) => {
+            add_to_towers.await;
+            return Err(failures);
         }
-    }
-    session.flush(None).await?;
+    };
 
-    let mut outcome = Outcome::default();
-    for (reading, counted) in readings.iter().zip(&counted) {
+    let mut outcome = Outcome { tower_misses, ..Outcome::default() };
+    for (reading, counted) in readings.iter().zip(counted) {
         outcome.records += counted.records;
         outcome.counted += counted.counted;
         outcome.duplicates += counted.duplicates;
@@ -135,20 +142,11 @@ async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<O
     Ok(outcome)
 }
 
-/// Counts the lanes side by side. One that fails does not keep the others from getting on.
-async fn count_all(deps: &Deps, readings: &[Reading]) -> anyhow::Result<Vec<Counted>> {
-    let counts = join_all(readings.iter().map(|reading| count(deps, reading))).await;
-    let (mut counted, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
-    for count in counts {
-        match count {
-            Ok(count) => counted.push(count),
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-    }
-    if !failed.is_empty() {
-        bail!("{}", failed.join("; "));
-    }
-    Ok(counted)
+/// What every lane counted; if some failed, their failures as one.
+fn all_or_failures(counts: &[anyhow::Result<Counted>]) -> anyhow::Result<Vec<&Counted>> {
+    let failures: Vec<_> =
+        counts.iter().filter_map(|count| count.as_ref().err()).map(|error| format!("{error:#}")).collect();
+    if failures.is_empty() { Ok(counts.iter().flatten().collect()) } else { Err(anyhow!("{}", failures.join("; "))) }
 }
 
 async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
@@ -168,6 +166,28 @@ async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
         );
     }
     Ok(counted)
+}
+
+/// Sends what can't be used or was refused to the topic `rejected`.
+async fn reject_all(
+    deps: &Deps,
+    event: &[PartitionBatch],
+    readings: &[Reading],
+    counted: &[&Counted],
+) -> anyhow::Result<()> {
+    let mut session = deps.sink.session()?;
+    for ((partition, reading), counted) in event.iter().zip(readings).zip(counted) {
+        for (index, reason) in &reading.unusable {
+            reject(&mut session, partition, *index, reason.code(), reason.to_string()).await?;
+        }
+        for (offset, refusal) in &counted.refused {
+            if let Ok(index) = partition.records.binary_search_by_key(offset, |record| record.offset) {
+                reject(&mut session, partition, index, refusal.code(), refusal.to_string()).await?;
+            }
+        }
+    }
+    session.flush(None).await?;
+    Ok(())
 }
 
 async fn reject(

@@ -11,6 +11,8 @@ use crate::Stream;
 pub(crate) struct Reading {
     /// All its records, also those that can't be used: their offsets are spent too.
     pub(crate) batch: LaneBatch,
+    /// Of each of them, the tower that served it and the hour of the day.
+    pub(crate) places: Vec<Option<(u32, u8)>>,
     /// Those that can't be used, by their index, and why.
     pub(crate) unusable: Vec<(usize, Reason)>,
 }
@@ -28,6 +30,7 @@ pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow:
     })?;
     let mut unusable = Vec::new();
     let mut records = Vec::with_capacity(partition.records.len());
+    let mut places = Vec::with_capacity(partition.records.len());
     for (index, record) in partition.records.iter().enumerate() {
         // Thousands of records are read in one go, on a runtime that other functions may share.
         tokio::task::coop::consume_budget().await;
@@ -35,16 +38,12 @@ pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow:
             Some(value) => json::parse(value, record_type, &stream.zone),
             None => Err(Reason::NoValue),
         };
-        let usage = match read {
-            Ok(read) => Some(SourcedUsage { event: read.event, source: read.source }),
-            Err(reason) => {
-                unusable.push((index, reason));
-                None
-            }
-        };
+        let read = read.map_err(|reason| unusable.push((index, reason))).ok();
+        places.push(read.map(|read| (read.tower_id, read.time.hour)));
+        let usage = read.map(|read| SourcedUsage { event: read.event, source: read.source });
         records.push(LaneRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, usage });
     }
     let lane = Lane { epoch: stream.epoch, topic: partition.topic.clone(), partition: partition.partition };
     let batch = LaneBatch::new(lane, records).with_context(|| partition.topic.clone())?;
-    Ok(Reading { batch, unusable })
+    Ok(Reading { batch, places, unusable })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
 
 mod binary;
+mod towers;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use usage_store::Store;
 /// The function's surroundings, of one test's own.
 struct Scene {
     store: Store,
+    database: String,
     brokers: &'static str,
     rejected_topic: String,
     vars: Vars,
@@ -41,7 +43,7 @@ async fn scene() -> Scene {
     let vars: Vars =
         [("KAFKA_BROKERS", brokers), ("REJECTED_TOPIC", &rejected_topic), ("USAGE_STORE", &url)].into_iter().collect();
     admin::create_topics(&vars.read().unwrap(), &[(&rejected_topic, 1)]).await.unwrap();
-    Scene { store, brokers, rejected_topic, vars }
+    Scene { store, database: url, brokers, rejected_topic, vars }
 }
 
 impl Scene {
@@ -93,10 +95,10 @@ impl Scene {
 }
 
 fn check_outcome(outcome: Outcome, expect: Expect) {
-    let Outcome { records, counted, duplicates, repeats, settled, rejected, missing_offsets } = outcome;
+    let Outcome { records, counted, duplicates, repeats, settled, rejected, missing_offsets, tower_misses } = outcome;
     expect.assert_eq(&format!(
         "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, {rejected} \
-         rejected, {missing_offsets} missing"
+         rejected, {missing_offsets} missing, {tower_misses} missed by towers"
     ));
 }
 
@@ -105,9 +107,9 @@ async fn an_event_that_comes_twice_is_counted_once() {
     let scene = scene().await;
     let (first, second) = (scene.deps().await, scene.deps().await);
     let expects = [
-        expect!["6 records: 6 counted, 0 duplicates, 0 repeats, 0 settled, 0 rejected, 0 missing"],
-        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 6 settled, 0 rejected, 0 missing"],
-        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 6 settled, 0 rejected, 0 missing"],
+        expect!["6 records: 6 counted, 0 duplicates, 0 repeats, 0 settled, 0 rejected, 0 missing, 0 missed by towers"],
+        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 6 settled, 0 rejected, 0 missing, 0 missed by towers"],
+        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 6 settled, 0 rejected, 0 missing, 0 missed by towers"],
     ];
     // The same process again, then another.
     for (deps, expect) in [&first, &first, &second].into_iter().zip(expects) {
@@ -136,8 +138,8 @@ async fn a_file_under_another_name_is_a_duplicate() {
     let deps = scene.deps().await;
     handle(&deps, kafka_batch::parse(&event("two-partitions")).unwrap(), Deadline::NONE).await.unwrap();
     for expect in [
-        expect!["9 records: 1 counted, 6 duplicates, 0 repeats, 2 settled, 0 rejected, 0 missing"],
-        expect!["9 records: 0 counted, 0 duplicates, 0 repeats, 9 settled, 0 rejected, 0 missing"],
+        expect!["9 records: 1 counted, 6 duplicates, 0 repeats, 2 settled, 0 rejected, 0 missing, 0 missed by towers"],
+        expect!["9 records: 0 counted, 0 duplicates, 0 repeats, 9 settled, 0 rejected, 0 missing, 0 missed by towers"],
     ] {
         let event = kafka_batch::parse(&event("redelivery-and-duplicate-file")).unwrap();
         check_outcome(handle(&deps, event, Deadline::NONE).await.unwrap(), expect);
@@ -163,8 +165,8 @@ async fn what_can_not_be_used_is_rejected_and_the_rest_is_counted() {
     let scene = scene().await;
     let deps = scene.deps().await;
     for expect in [
-        expect!["10 records: 3 counted, 0 duplicates, 0 repeats, 0 settled, 7 rejected, 0 missing"],
-        expect!["10 records: 0 counted, 0 duplicates, 0 repeats, 3 settled, 7 rejected, 0 missing"],
+        expect!["10 records: 3 counted, 0 duplicates, 0 repeats, 0 settled, 7 rejected, 0 missing, 0 missed by towers"],
+        expect!["10 records: 0 counted, 0 duplicates, 0 repeats, 3 settled, 7 rejected, 0 missing, 0 missed by towers"],
     ] {
         let event = kafka_batch::parse(&event("bad-records")).unwrap();
         check_outcome(handle(&deps, event, Deadline::NONE).await.unwrap(), expect);
