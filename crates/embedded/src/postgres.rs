@@ -92,6 +92,14 @@ impl Postgres {
     /// # Errors
     /// When no PostgreSQL can be had, the folder can't be used, or the server doesn't start; its last messages are quoted.
     pub async fn start(data: Data) -> anyhow::Result<Self> {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same with `settings` such as `wal_level=logical`, which win over the usual ones.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_with(data: Data, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = Folder::open(data)?;
         let owner = server_owner()?;
         let programs = binaries::find(owner.is_some()).await?;
@@ -110,7 +118,7 @@ impl Postgres {
         let mut ports_taken = 0;
         loop {
             let port = free_port()?;
-            let mut server = launch(&programs, &data, port, owner, &log, folder.is_temporary())?;
+            let mut server = launch(&programs, &data, port, owner, &log, folder.is_temporary(), settings)?;
             match wait_until_ready(&mut server, port, &password).await? {
                 Readiness::Answers => {
                     tracing::debug!(port, duration_ms = began.elapsed().as_millis() as u64, "PostgreSQL answers");
@@ -277,10 +285,12 @@ fn launch(
     owner: Option<Owner>,
     log: &Path,
     temporary: bool,
+    settings: &[&str],
 ) -> anyhow::Result<Supervised> {
     let mut arguments = vec!["-D".to_owned(), data.display().to_string(), "-p".to_owned(), port.to_string()];
     let extra = if temporary { SETTINGS_TEMPORARY } else { &[] };
-    for setting in SETTINGS.iter().chain(extra) {
+    // Of a setting that is given twice, the server takes the last.
+    for setting in SETTINGS.iter().chain(extra).chain(settings) {
         arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
     }
     // When we are lost: data that stays ends with a checkpoint, data that goes away needs none.

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
 mod cassandra;
+mod debezium;
 mod kafka;
 mod proxy;
 mod sandbox;
@@ -19,6 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use crate::cassandra::Cassandra;
+pub use crate::debezium::Debezium;
 pub use crate::kafka::Kafka;
 pub use crate::proxy::{Line, Proxy};
 pub use crate::sandbox::Sandbox;
@@ -57,6 +59,20 @@ pub fn topic(name: &str) -> String {
 pub async fn postgres_database() -> String {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
     let postgres = POSTGRES.get_or_init(|| on_services_runtime(Postgres::start(Data::Temporary))).await;
+    fresh_database(postgres).await
+}
+
+/// The same in a server whose changes can be followed (`wal_level=logical`). Replication slots are the whole server's: their
+/// names must be a test's own.
+pub async fn postgres_logical_database() -> String {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    let start = || on_services_runtime(Postgres::start_with(Data::Temporary, LOGICAL));
+    fresh_database(POSTGRES.get_or_init(start).await).await
+}
+
+const LOGICAL: &[&str] = &["wal_level=logical", "max_wal_senders=16", "max_replication_slots=16"];
+
+async fn fresh_database(postgres: &'static Postgres) -> String {
     let name = format!("test_{}", unique());
     on_services_runtime(async move { postgres.database(&name).await }).await
 }
@@ -126,6 +142,15 @@ pub async fn cassandra_of_its_own() -> Cassandra {
 /// A Cassandra node for one test, which takes [`Cassandra::USER`] with [`Cassandra::PASSWORD`].
 pub async fn cassandra_with_password() -> Cassandra {
     on_services_runtime(Cassandra::launch(Login::Password)).await
+}
+
+/// Kafka Connect with a connector of Debezium's for PostgreSQL, which runs when this returns.
+///
+/// `connector` is what its REST API takes: `{"name": …, "config": {…}}`; `${env:NAME}` in it are the `variables`. Brokers make
+/// no topics by themselves: it needs `topic.creation.default.…`, or topics that are there.
+pub async fn debezium(bootstrap_servers: &str, connector: &str, variables: &[(&str, &str)]) -> Debezium {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    on_services_runtime(Debezium::launch(bootstrap_servers.to_owned(), connector.to_owned(), variables)).await
 }
 
 /// An OpenSSH server of a test's own, with an empty folder.

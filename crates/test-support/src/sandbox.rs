@@ -13,8 +13,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -26,9 +27,10 @@ const MEMORY_SIZE: &str = "128";
 
 /// A function's own binary as a process of its own, behind a Lambda Runtime API: what the service starts for a function.
 ///
-/// It gets one event at a time. Its logs go to standard error; dropping the sandbox ends it.
+/// It gets one event at a time. Its logs are kept, and go to standard error; dropping the sandbox ends it.
 pub struct Sandbox {
     process: Child,
+    logs: Arc<Mutex<String>>,
     events: mpsc::Sender<Invocation>,
     _server: JoinSet<()>,
 }
@@ -74,10 +76,14 @@ impl Sandbox {
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_SIZE)
             .stdin(Stdio::null())
-            .stdout(std::io::stderr())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{} can't be started", binary.display()))?;
+        let logs = Arc::<Mutex<String>>::default();
+        if let Some(output) = process.stdout.take() {
+            server.spawn(keep_logs(output, Arc::clone(&logs)));
+        }
         tokio::select! {
             () = api.is_asked.notified() => {}
             status = process.wait() => bail!("{} ended at its start: {}", binary.display(), status?),
@@ -85,7 +91,7 @@ impl Sandbox {
                 bail!("{} did not ask for an event within {COLD_START_LIMIT:?}", binary.display())
             }
         }
-        Ok(Self { process, events, _server: server })
+        Ok(Self { process, logs, events, _server: server })
     }
 
     /// Gives the function an event and waits for its answer.
@@ -112,6 +118,12 @@ impl Sandbox {
         }
     }
 
+    /// What it has logged so far, a line each. What it logged last may still be on its way.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The most memory that the process has had resident so far, in bytes; its code counts too.
     ///
     /// # Errors
@@ -129,6 +141,14 @@ impl Sandbox {
     /// When the system refuses.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         Ok(self.process.kill().await?)
+    }
+}
+
+async fn keep_logs(output: ChildStdout, logs: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        eprintln!("{line}");
+        logs.lock().unwrap_or_else(PoisonError::into_inner).extend([&line, "\n"]);
     }
 }
 

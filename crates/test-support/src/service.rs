@@ -66,6 +66,14 @@ impl Service {
         Ok(())
     }
 
+    /// An error when the server has ended by itself.
+    pub(crate) async fn check(&self) -> anyhow::Result<()> {
+        match self.process.lock().await.as_mut().map(Supervised::try_ended).transpose()?.flatten() {
+            Some(status) => bail!("{} has ended ({status}); it said:\n{}", self.name, tail(&self.log)),
+            None => Ok(()),
+        }
+    }
+
     /// Asks the server to end, and waits until it has. Nothing, if it has ended already.
     pub(crate) async fn stop(&self) -> anyhow::Result<()> {
         self.end(STOP_SIGNALS).await

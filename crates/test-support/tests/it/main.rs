@@ -1,6 +1,7 @@
 //! Two tests at once, each with a runtime of its own, on the same services.
 
 mod cassandra;
+mod debezium;
 mod kafka;
 mod proxy;
 mod sshd;

@@ -1,0 +1,176 @@
+//! Kafka Connect with Debezium's connector for PostgreSQL.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use embedded::TemporaryFolder;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::kafka::kafka_jvm;
+use crate::on_services_runtime;
+use crate::service::{Service, free_ports, java, on_free_ports, provision};
+
+/// A connector looks at its database before it runs.
+const RUNNING_PATIENCE: Duration = Duration::from_secs(90);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A running Kafka Connect of one process with one connector. Dropping it ends it.
+#[derive(Debug)]
+pub struct Debezium {
+    /// The port of its REST API on 127.0.0.1.
+    pub port: u16,
+    worker: Arc<Worker>,
+    // Dropped last: it holds how far the connector has got.
+    _folder: TemporaryFolder,
+}
+
+#[derive(Debug)]
+struct Worker {
+    service: Service,
+    connector: String,
+}
+
+impl Debezium {
+    pub(crate) async fn launch(
+        bootstrap_servers: String,
+        connector: String,
+        variables: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let jars = provision("kafka").await?;
+        on_free_ports(|| Self::launch_once(&jars, &bootstrap_servers, &connector, &variables)).await
+    }
+
+    async fn launch_once(
+        jars: &Path,
+        bootstrap_servers: &str,
+        connector: &str,
+        variables: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        let folder = TemporaryFolder::create()?;
+        let home = folder.path();
+        let [port] = free_ports().await?;
+        std::fs::write(home.join("worker.properties"), worker_properties(home, bootstrap_servers, port))?;
+        std::fs::write(home.join("connector.json"), connector)?;
+        let name: Value = serde_json::from_str(connector).context("the connector's configuration is no JSON")?;
+        let name = name["name"].as_str().context("the connector has no name")?;
+        let worker = Worker { service: service(jars, home, port, variables), connector: name.to_owned() };
+        worker.start().await?;
+        Ok(Self { port, worker: Arc::new(worker), _folder: folder })
+    }
+
+    /// Ends it in order: it notes how far it has got.
+    pub async fn stop(&self) {
+        let worker = Arc::clone(&self.worker);
+        on_services_runtime(async move { worker.service.stop().await }).await;
+    }
+
+    /// Ends it as kill -9 does: it will repeat what it has not noted.
+    pub async fn kill(&self) {
+        let worker = Arc::clone(&self.worker);
+        on_services_runtime(async move { worker.service.kill().await }).await;
+    }
+
+    /// Starts it again where it has got to, and waits until the connector runs.
+    pub async fn start(&self) {
+        let worker = Arc::clone(&self.worker);
+        on_services_runtime(async move { worker.start().await }).await;
+    }
+}
+
+impl Worker {
+    async fn start(&self) -> anyhow::Result<()> {
+        self.service.start().await?;
+        let began = Instant::now();
+        loop {
+            self.service.check().await?;
+            let status = self.status().await?;
+            let states = || status["tasks"].as_array().into_iter().flatten().chain([&status["connector"]]);
+            if let Some(failed) = states().find(|state| state["state"] == "FAILED") {
+                bail!("the connector has failed: {}", failed["trace"].as_str().unwrap_or_default());
+            }
+            // The connector and its task.
+            if states().filter(|state| state["state"] == "RUNNING").count() == 2 {
+                return Ok(());
+            }
+            if began.elapsed() > RUNNING_PATIENCE {
+                bail!("the connector does not run after {RUNNING_PATIENCE:?}: {status}");
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// What the REST API says of the connector; null when it doesn't know it yet.
+    async fn status(&self) -> anyhow::Result<Value> {
+        let stream = TcpStream::connect(("127.0.0.1", self.service.port)).await?;
+        let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::get(format!("/connectors/{}/status", self.connector))
+            .header("host", "127.0.0.1")
+            .body(Empty::<Bytes>::new())?;
+        let ask = async {
+            let response = client.send_request(request).await?;
+            let status = response.status();
+            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        tokio::select! {
+            answer = ask => match answer? {
+                (StatusCode::OK, body) => Ok(serde_json::from_slice(&body)?),
+                _ => Ok(Value::Null),
+            },
+            ended = connection => {
+                ended?;
+                bail!("Kafka Connect closed the connection")
+            }
+        }
+    }
+}
+
+fn service(jars: &Path, home: &Path, port: u16, variables: &[(String, String)]) -> Service {
+    let arguments = [
+        // What a start waits for is said at `info`.
+        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.connect.runtime.Connect=info".to_owned(),
+        "org.apache.kafka.connect.cli.ConnectStandalone".to_owned(),
+        home.join("worker.properties").display().to_string(),
+        home.join("connector.json").display().to_string(),
+    ];
+    let variables = variables.iter().map(|(name, value)| format!("{name}={value}").into());
+    Service {
+        name: "Kafka Connect".to_owned(),
+        program: "env".into(),
+        arguments: variables.chain([java().into()]).chain(kafka_jvm(jars, arguments)).collect(),
+        log: home.join("log"),
+        ready: "Kafka Connect started",
+        port,
+        process: Mutex::default(),
+    }
+}
+
+fn worker_properties(home: &Path, bootstrap_servers: &str, port: u16) -> String {
+    format!(
+        "\
+bootstrap.servers={bootstrap_servers}
+key.converter=org.apache.kafka.connect.json.JsonConverter
+key.converter.schemas.enable=false
+value.converter=org.apache.kafka.connect.json.JsonConverter
+value.converter.schemas.enable=false
+offset.storage.file.filename={}/offsets
+offset.flush.interval.ms=1000
+listeners=http://127.0.0.1:{port}
+# The connector is on the class path: there is no plugin.path.
+plugin.discovery=service_load
+# The connector's ${{env:…}}.
+config.providers=env
+config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
+",
+        home.display()
+    )
+}
