@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Transaction};
+use futures::future::BoxFuture;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -96,15 +97,19 @@ impl Pool {
         }
     }
 
-    /// One transaction: `work`, then `COMMIT`. All of it is done again when the connection breaks, also when it is the
-    /// answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once.
+    /// One transaction: `work` on `input`, then `COMMIT`. All of it is done again when the connection breaks, also when
+    /// it is the answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once.
     ///
     /// # Errors
     /// What `work` fails with, or the database; nothing is changed then, unless that answer was lost four times.
-    pub async fn transaction<T>(&self, work: impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub async fn transaction<I: Sync + ?Sized, T>(
+        &self,
+        input: &I,
+        work: impl for<'a> Fn(&'a Transaction<'_>, &'a I) -> BoxFuture<'a, anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         let mut attempts = Attempts::of(self.names);
         loop {
-            match self.try_transaction(&work).await {
+            match self.try_transaction(input, &work).await {
                 Err(error) => attempts.again(error).await?,
                 Ok(done) => return Ok(done),
             }
@@ -129,15 +134,16 @@ impl Pool {
         Ok(done?)
     }
 
-    async fn try_transaction<T>(
+    async fn try_transaction<I: Sync + ?Sized, T>(
         &self,
-        work: &impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>,
+        input: &I,
+        work: impl for<'a> Fn(&'a Transaction<'_>, &'a I) -> BoxFuture<'a, anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let mut loan = self.borrow().await?;
         let done = async {
             let transaction = loan.transaction().await?;
             // Dropped, it rolls back.
-            let done = work(&transaction).await?;
+            let done = work(&transaction, input).await?;
             transaction.commit().await?;
             anyhow::Ok(done)
         };

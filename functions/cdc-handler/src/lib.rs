@@ -1,1 +1,172 @@
 #![doc = include_str!("../README.md")]
+
+mod apply;
+mod change;
+mod config;
+mod envelope;
+mod history;
+mod moment;
+mod reason;
+mod sql;
+mod table;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use kafka_batch::{BatchResponse, PartitionBatch, Record};
+use kafka_sink::{KafkaPosition, Rejected, Sink};
+use lambda_boot::{Deadline, Handler, Vars};
+use postgres_pool::{Names, Pool};
+
+use crate::apply::Changes;
+pub use crate::config::{Config, DatabaseConfig, Topics};
+use crate::reason::Reason;
+use crate::table::TABLES;
+
+/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
+const FAILURE_MARGIN: Duration = Duration::from_millis(500);
+
+/// What messages call the database.
+const NAMES: Names = Names { variable: "DATABASE_URL", service: "the database" };
+
+/// What the function keeps from one invocation to the next.
+#[derive(Debug)]
+pub struct Deps {
+    pool: Pool,
+    sink: Sink,
+    topics: Topics,
+}
+
+impl Deps {
+    /// Makes the clients; services that are down are waited for when they are needed.
+    ///
+    /// # Errors
+    /// When a client refuses its configuration.
+    pub async fn connect(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            pool: Pool::new(&config.database.url, NAMES)?,
+            sink: Sink::new(&config.kafka)?,
+            topics: config.topics.clone(),
+        })
+    }
+}
+
+/// What became of an event's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// All of them.
+    pub records: u64,
+    /// Those that tell of rows, and are in the tables now, if they were not before.
+    pub changes: u64,
+    /// Those that tell nothing of rows: tombstones.
+    pub ignored: u64,
+    /// Those that went to the topic `rejected`.
+    pub rejected: u64,
+    /// Versions in the history that are new, or have another end or value than before.
+    pub versions: u64,
+    /// Rows with a value that neither the change told nor any before it: it is NULL until an older change comes.
+    pub incomplete: u64,
+}
+
+/// Makes the tables of the schema `crm_data`. Does nothing where they are there.
+///
+/// # Errors
+/// When the address is malformed, or the database can't be reached or refuses.
+pub async fn init(database_url: &str) -> anyhow::Result<()> {
+    let pool = Pool::new(database_url, NAMES)?;
+    pool.batch(include_str!("schema.sql")).await.context("making the tables of crm_data")
+}
+
+/// The function in its outermost form.
+///
+/// # Errors
+/// When the configuration is unusable.
+pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
+    let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
+    Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
+        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        Ok(BatchResponse::success().to_json().into())
+    }))
+}
+
+/// Writes an event's changes. When it returns, all of them are in the tables, or rejected.
+///
+/// # Errors
+/// When the database or Kafka fail, or the time is up: the event is then to be delivered again.
+pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let work = handle_all(deps, &event);
+    let outcome = match deadline.remaining() {
+        None => work.await?,
+        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
+            .await
+            .map_err(|_| anyhow!("the time is up and the database or Kafka still has not answered"))??,
+    };
+    tracing::info!(
+        records = outcome.records,
+        changes = outcome.changes,
+        ignored = outcome.ignored,
+        rejected = outcome.rejected,
+        versions = outcome.versions,
+        incomplete = outcome.incomplete,
+        duration_ms = started.elapsed().as_millis() as u64,
+        "changes applied"
+    );
+    Ok(outcome)
+}
+
+async fn handle_all(deps: &Deps, event: &[PartitionBatch]) -> anyhow::Result<Outcome> {
+    let mut changes = TABLES.each_ref().map(Changes::of);
+    let mut unusable = Vec::new();
+    let mut outcome = Outcome::default();
+    for partition in event {
+        let index = deps.topics.table(&partition.topic).with_context(|| {
+            format!(
+                "topic {} is none of {}: check the function's trigger and CRM_TOPIC_PREFIX",
+                partition.topic,
+                deps.topics.names().join(", ")
+            )
+        })?;
+        for record in &partition.records {
+            // Thousands of messages are read in one go, on a runtime that other functions may share.
+            tokio::task::coop::consume_budget().await;
+            outcome.records += 1;
+            match change::read(&TABLES[index], record.key.as_deref(), record.value.as_deref()) {
+                Ok(Some(change)) => {
+                    changes[index].add(change);
+                    outcome.changes += 1;
+                }
+                Ok(None) => outcome.ignored += 1,
+                Err(reason) => unusable.push((partition, record, reason)),
+            }
+        }
+    }
+    outcome.rejected = unusable.len() as u64;
+    if outcome.changes > 0 {
+        let written = apply::apply(&deps.pool, &changes).await?;
+        outcome.versions = written.versions;
+        outcome.incomplete = written.incomplete;
+    }
+    // Only now, so that a database that is down does not fill the topic `rejected` with every attempt.
+    reject(&deps.sink, &unusable).await?;
+    Ok(outcome)
+}
+
+async fn reject(sink: &Sink, unusable: &[(&PartitionBatch, &Record, Reason)]) -> anyhow::Result<()> {
+    if unusable.is_empty() {
+        return Ok(());
+    }
+    let mut session = sink.session()?;
+    for (partition, record, reason) in unusable {
+        let raw = record.value.as_deref().unwrap_or_default();
+        let mut rejected = Rejected::new(reason.code(), reason.to_string(), raw);
+        rejected.kafka = Some(KafkaPosition {
+            topic: partition.topic.as_str().into(),
+            partition: partition.partition,
+            offset: record.offset,
+        });
+        session.reject(&rejected).await?;
+    }
+    Ok(session.flush(None).await?)
+}

@@ -1,3 +1,6 @@
-//! Wiring.
+//! The function's process: see the crate's documentation.
 
-fn main() {}
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    lambda_boot::run(cdc_handler::boot).await
+}

@@ -4,9 +4,11 @@
 
 mod tls;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use futures::FutureExt;
 use postgres_pool::{Names, Pool};
 use test_support::postgres_database;
 
@@ -49,43 +51,41 @@ async fn nothing_waits_behind_what_was_given_up() {
 #[tokio::test]
 async fn a_transaction_is_made_whole_or_not_at_all() {
     let (_, pool) = number().await;
-    let written =
-        pool.transaction(async |transaction| Ok(transaction.execute("UPDATE number SET value = 2", &[]).await?)).await;
-    assert_eq!((written.unwrap(), value(&pool).await), (1, 2));
-
-    let failed = pool
-        .transaction(async |transaction| {
-            transaction.execute("UPDATE number SET value = 3", &[]).await?;
-            Ok(transaction.query("SELECT 1 / (value - 3) FROM number", &[]).await?)
+    let set = async |value: i64, then: &'static str| {
+        pool.transaction(&(value, then), |transaction, (value, then)| {
+            async move {
+                transaction.execute("UPDATE number SET value = $1", &[value]).await?;
+                anyhow::ensure!(!then.is_empty(), "the caller has changed its mind");
+                Ok(transaction.batch_execute(then).await?)
+            }
+            .boxed()
         })
-        .await;
-    check_error(failed, expect!["the database failed: division by zero (SQLSTATE 22012)"]);
-    let failed = pool
-        .transaction(async |transaction| {
-            transaction.execute("UPDATE number SET value = 3", &[]).await?;
-            Err::<(), _>(anyhow::anyhow!("the caller has changed its mind"))
-        })
-        .await;
-    check_error(failed, expect!["the caller has changed its mind"]);
+        .await
+    };
+    set(2, "SELECT 1").await.unwrap();
+    check_error(set(3, "SELECT 1 / 0").await, expect!["the database failed: division by zero (SQLSTATE 22012)"]);
+    check_error(set(3, "").await, expect!["the caller has changed its mind"]);
     assert_eq!(value(&pool).await, 2);
 }
 
 #[tokio::test]
 async fn a_transaction_whose_connection_is_cut_is_done_again() {
     let (url, pool) = number().await;
-    let other = self::pool(&url);
-    let attempts = std::sync::atomic::AtomicU32::new(0);
-    pool.transaction(async |transaction| {
-        transaction.execute("UPDATE number SET value = value + 1", &[]).await?;
-        if attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 {
-            let pid: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
-            other.query("SELECT pg_terminate_backend($1, 10000)", &[&pid]).await?;
+    let input = (self::pool(&url), AtomicU32::new(0));
+    pool.transaction(&input, |transaction, (other, attempts)| {
+        async move {
+            transaction.execute("UPDATE number SET value = value + 1", &[]).await?;
+            if attempts.fetch_add(1, Ordering::Relaxed) < 2 {
+                let pid: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+                other.query("SELECT pg_terminate_backend($1, 10000)", &[&pid]).await?;
+            }
+            Ok(transaction.execute("UPDATE number SET value = value + 1", &[]).await?)
         }
-        Ok(transaction.execute("UPDATE number SET value = value + 1", &[]).await?)
+        .boxed()
     })
     .await
     .unwrap();
-    assert_eq!((attempts.into_inner(), value(&pool).await), (3, 3));
+    assert_eq!((input.1.into_inner(), value(&pool).await), (3, 3));
 }
 
 #[tokio::test]

@@ -1,0 +1,122 @@
+//! The statements, written for a table. Names come from [`TABLES`](crate::table::TABLES) alone.
+
+use crate::table::Table;
+
+/// Takes the table for this transaction, and notes how far it has come.
+pub(crate) const LOCK: &str = "UPDATE crm_data.progress \
+     SET stream_lsn = greatest(stream_lsn, $2), changed_at = greatest(changed_at, $3) WHERE table_name = $1";
+
+pub(crate) const ADD_TRUNCATIONS: &str = "INSERT INTO crm_data.truncations (table_name, stream_lsn, source_lsn, truncated_at) \
+     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) ON CONFLICT DO NOTHING";
+
+pub(crate) const ADD_DELETIONS: &str = "INSERT INTO crm_data.deletions (table_name, key, stream_lsn, source_lsn, deleted_at) \
+     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[]) ON CONFLICT DO NOTHING";
+
+/// The ends of these rows: their own deletions, and the table's truncations, which have no key.
+pub(crate) const ENDS: &str = "SELECT key, stream_lsn, source_lsn, deleted_at FROM crm_data.deletions \
+     WHERE table_name = $1 AND key = ANY($2) \
+     UNION ALL SELECT NULL, stream_lsn, source_lsn, truncated_at FROM crm_data.truncations WHERE table_name = $1";
+
+/// Ends the versions that a truncation ($1, $2, at $3) found: of each row the last one before it.
+pub(crate) fn close(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    format!(
+        "UPDATE crm_data.{name}_history h SET valid_to = least(valid_to, greatest(valid_from, $3)) \
+         WHERE (stream_lsn, is_streamed, source_lsn) < ($1::bigint, true, $2::bigint) \
+         AND (valid_to IS NULL OR valid_to > greatest(valid_from, $3)) \
+         AND NOT EXISTS (SELECT FROM crm_data.{name}_history n WHERE n.{key} = h.{key} \
+            AND (n.stream_lsn, n.is_streamed, n.source_lsn) > (h.stream_lsn, h.is_streamed, h.source_lsn) \
+            AND (n.stream_lsn, n.is_streamed, n.source_lsn) < ($1::bigint, true, $2::bigint))"
+    )
+}
+
+/// Removes the current rows that no longer have an open version.
+pub(crate) fn remove_closed(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    format!(
+        "DELETE FROM crm_data.{name} c WHERE NOT EXISTS \
+         (SELECT FROM crm_data.{name}_history h WHERE h.{key} = c.{key} AND h.valid_to IS NULL)"
+    )
+}
+
+/// Of each row ($1) the versions from a place on ($2, $3, $4), and the one before.
+pub(crate) fn read(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    let place = "(h.stream_lsn, h.is_streamed, h.source_lsn)";
+    let since = "(since.stream_lsn, since.is_streamed, since.source_lsn)";
+    let history = format!("SELECT * FROM crm_data.{name}_history h WHERE h.{key} = since.key");
+    let values: Vec<_> = table.columns.iter().map(|column| format!("{}::text", column.name)).collect();
+    format!(
+        "SELECT {key}, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, unchanged, ARRAY[{}] \
+         FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[]) \
+            AS since (key, stream_lsn, is_streamed, source_lsn) \
+         CROSS JOIN LATERAL ( \
+            ({history} AND {place} < {since} \
+             ORDER BY h.stream_lsn DESC, h.is_streamed DESC, h.source_lsn DESC LIMIT 1) \
+            UNION ALL ({history} AND {place} >= {since}) \
+         ) versions",
+        values.join(", ")
+    )
+}
+
+/// Writes versions: a column of values after another, after the key, the place ($2, $3, $4), op, times, and the names
+/// of what is unchanged, joined by commas.
+pub(crate) fn write_versions(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    let names = columns(table, |column| column.to_owned());
+    let new = columns(table, |column| format!("excluded.{column}"));
+    format!(
+        "INSERT INTO crm_data.{name}_history AS h \
+         ({key}, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, {names}) \
+         SELECT key, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, \
+            string_to_array(unchanged, ','), {casts} \
+         FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], $5::text[], $6::timestamptz[], \
+            $7::timestamptz[], $8::timestamptz[], $9::text[], {arrays}) \
+            AS new (key, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, {names}) \
+         ON CONFLICT ({key}, stream_lsn, is_streamed, source_lsn) DO UPDATE \
+         SET op = excluded.op, changed_at = excluded.changed_at, valid_from = excluded.valid_from, \
+            valid_to = excluded.valid_to, unchanged = excluded.unchanged, ({names}) = ROW({new}) \
+         WHERE (h.op, h.changed_at, h.valid_from, h.valid_to, h.unchanged, {old}) IS DISTINCT FROM \
+            (excluded.op, excluded.changed_at, excluded.valid_from, excluded.valid_to, excluded.unchanged, {new})",
+        casts = casts(table),
+        arrays = arrays(table, 10),
+        old = columns(table, |column| format!("h.{column}")),
+    )
+}
+
+/// Writes current rows: the key, valid_from, source_lsn, and the columns.
+pub(crate) fn write_current(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    let names = columns(table, |column| column.to_owned());
+    let new = columns(table, |column| format!("excluded.{column}"));
+    format!(
+        "INSERT INTO crm_data.{name} AS c ({key}, valid_from, source_lsn, {names}) \
+         SELECT key, valid_from, source_lsn, {casts} \
+         FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], {arrays}) AS new (key, valid_from, source_lsn, {names}) \
+         ON CONFLICT ({key}) DO UPDATE \
+         SET valid_from = excluded.valid_from, source_lsn = excluded.source_lsn, ({names}) = ROW({new}) \
+         WHERE (c.valid_from, c.source_lsn, {old}) IS DISTINCT FROM (excluded.valid_from, excluded.source_lsn, {new})",
+        casts = casts(table),
+        arrays = arrays(table, 4),
+        old = columns(table, |column| format!("c.{column}")),
+    )
+}
+
+/// Removes the current rows of these keys.
+pub(crate) fn remove_current(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    format!("DELETE FROM crm_data.{name} WHERE {key} = ANY($1)")
+}
+
+fn columns(table: &Table, write: impl Fn(&str) -> String) -> String {
+    table.columns.iter().map(|column| write(column.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn casts(table: &Table) -> String {
+    let casts = table.columns.iter().map(|column| format!("{}::{}", column.name, column.kind.sql()));
+    casts.collect::<Vec<_>>().join(", ")
+}
+
+fn arrays(table: &Table, first: usize) -> String {
+    (0..table.columns.len()).map(|index| format!("${}::text[]", first + index)).collect::<Vec<_>>().join(", ")
+}
