@@ -20,6 +20,19 @@ where
     Arc::new(move |invocation| Box::pin(handle(Arc::clone(&deps), invocation)))
 }
 
+/// The event is none that the function takes: it is wired to something else, and delivering the event again won't help.
+/// The service is told so (`errorType` is `InvalidEvent`, else `InvocationFailed`).
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct InvalidEvent(anyhow::Error);
+
+impl InvalidEvent {
+    /// What reading the event failed with.
+    pub fn new(error: impl Into<anyhow::Error>) -> Self {
+        Self(error.into())
+    }
+}
+
 /// One event, as the service hands it over.
 #[derive(Clone, Debug)]
 pub struct Invocation {

@@ -4,6 +4,6 @@ mod handler;
 mod run;
 mod vars;
 
-pub use handler::{Deadline, Handler, Invocation, handler};
+pub use handler::{Deadline, Handler, InvalidEvent, Invocation, handler};
 pub use run::{init_logs, run};
 pub use vars::{VarError, Vars};

@@ -1,11 +1,11 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Deadline, Handler, Invocation, Vars};
+use crate::{Deadline, Handler, InvalidEvent, Invocation, Vars};
 
 /// A function's whole `main`: logs, one cold start from the process's environment, then the Lambda runtime loop.
 ///
@@ -22,7 +22,7 @@ where
         .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "the function can't start"))?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let handler = handler.clone();
-        async move { invoke(&handler, event).await.map_err(|error| lambda_runtime::Error::from(format!("{error:#}"))) }
+        async move { invoke(&handler, event).await.map_err(|error| diagnostic(&error)) }
     }))
     .await
     .map_err(|error| anyhow::anyhow!("the Lambda runtime ended: {error}"))
@@ -40,8 +40,18 @@ async fn invoke(handler: &Handler, event: LambdaEvent<Box<RawValue>>) -> Result<
     Ok(RawValue::from_string(String::from_utf8(answer.into())?)?)
 }
 
+/// What the service is told of a failure. `errorType` is for whoever counts and alarms, the message for people.
+fn diagnostic(error: &anyhow::Error) -> Diagnostic {
+    let error_type = if error.is::<InvalidEvent>() { "InvalidEvent" } else { "InvocationFailed" };
+    Diagnostic { error_type: error_type.to_owned(), error_message: format!("{error:#}") }
+}
+
+/// Where the runtime logs failures of its own accord. They are logged above, once, with fields.
+const RUNTIMES_OWN_FAILURES: &str = "lambda_runtime::layers::panic=off";
+
 /// JSON lines on standard output, filtered by `RUST_LOG` (default `info`).
 pub fn init_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = RUNTIMES_OWN_FAILURES.parse().into_iter().fold(asked, EnvFilter::add_directive);
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_target(false).init();
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use futures::future::{join, join_all, try_join_all};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Rejected, Session, Sink};
-use lambda_boot::{Deadline, Handler, Vars};
+use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use usage_store::{Counted, Store};
 
 pub use crate::config::{Config, StoreConfig, Stream};
@@ -74,7 +74,7 @@ pub struct Outcome {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        handle(&deps, kafka_batch::parse(&invocation.payload).map_err(InvalidEvent::new)?, invocation.deadline).await?;
         Ok(BatchResponse::success().to_json().into())
     }))
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Session, Sink};
 use lake::{FileResult, Lake};
-use lambda_boot::{Deadline, Handler, Vars};
+use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use serde::Deserialize;
 use telecom::Zone;
 
@@ -102,7 +102,7 @@ impl Deps {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        handle(&deps, kafka_batch::parse(&invocation.payload).map_err(InvalidEvent::new)?, invocation.deadline).await?;
         Ok(BatchResponse::success().to_json().into())
     }))
 }

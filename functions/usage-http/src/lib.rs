@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_api::{Request, Response};
-use lambda_boot::{Deadline, Handler, Vars};
+use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use telecom::{Day, Msisdn, Tariff};
 use usage_store::Store;
 
@@ -68,7 +68,7 @@ impl Deps {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps, invocation| async move {
-        let request = http_api::read(&invocation.payload)?;
+        let request = http_api::read(&invocation.payload).map_err(InvalidEvent::new)?;
         http_api::write(&handle(&deps, &request, invocation.deadline).await?)
     }))
 }

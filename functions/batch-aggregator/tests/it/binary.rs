@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use expect_test::expect;
-use test_support::Sandbox;
+use test_support::{Sandbox, eventually};
 
 use crate::{SUBSCRIBERS, event, scene};
 
@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn answers_and_fails_as_the_service_expects() {
     let scene = scene().await;
     let vars = ["KAFKA_BROKERS", "REJECTED_TOPIC", "USAGE_STORE"].map(|name| (name, scene.vars.get(name).unwrap()));
-    let vars = vars.into_iter().chain([("RUST_LOG", "off")]);
     let mut function = Sandbox::start(Path::new(BINARY), vars).await.unwrap();
     for _ in 0..2 {
         let answer = function.invoke(event("two-partitions"), PATIENCE).await.unwrap();
@@ -30,9 +29,16 @@ async fn answers_and_fails_as_the_service_expects() {
         .assert_eq(&scene.usage(&SUBSCRIBERS).await);
     }
     // A failed invocation does not end the process.
-    let error = function.invoke("{}", PATIENCE).await.unwrap_err();
-    assert!(error.to_string().contains("not a Lambda Kafka event"), "{error}");
+    let mut failed = async |event: String| function.invoke(event, PATIENCE).await.unwrap_err().to_string();
+    expect![[r#"{"errorType":"InvalidEvent","errorMessage":"not a Lambda Kafka event: missing field `eventSource` at line 1 column 2"}"#]].assert_eq(&failed("{}".to_owned()).await);
+    let renamed = String::from_utf8(event("two-partitions").to_vec()).unwrap().replace("cdr-data", "orders");
+    expect![[r#"{"errorType":"InvocationFailed","errorMessage":"topic orders is neither CDR_DATA_TOPIC nor CDR_VOICE_TOPIC: check the function's trigger and variables"}"#]].assert_eq(&failed(renamed).await);
     function.invoke(event("two-partitions"), PATIENCE).await.unwrap();
+
+    let count = |what: &str| function.logs().lines().filter(|line| line.contains(what)).count();
+    eventually(PATIENCE, async || count("batch counted") == 3).await;
+    // Each failure is one line.
+    assert_eq!((count("ERROR"), count("the invocation failed")), (2, 2));
     assert!((1..128_000_000).contains(&function.peak_memory_bytes().unwrap()));
     function.stop().await.unwrap();
 }
