@@ -87,8 +87,8 @@ pub async fn run(database_url: &str, options: &Options, bar: &ProgressBar) -> an
         if let Some(pace) = pace.as_mut().filter(|_| is_change) {
             pace.tick().await;
         }
-        let transaction = plan.transaction(number);
-        pool.transaction(async |open: &Open<'_>| make(open, &run, number, &transaction).await)
+        let step = Step { run: &run, number, transaction: plan.transaction(number) };
+        pool.transaction(&step, |open, step| Box::pin(make(open, step)))
             .await
             .with_context(|| format!("transaction {number} of the CRM failed"))?;
         bar.inc(1);
@@ -119,26 +119,30 @@ async fn begin(pool: &Pool, run: &str) -> anyhow::Result<u64> {
     u64::try_from(row.try_get::<_, i64>(0)?).context("crm_generator.progress has a negative number")
 }
 
-/// One transaction of the plan, unless it was made before: by us, when the answer to a `COMMIT` was lost, or by somebody who
-/// does the same run.
-async fn make(open: &Open<'_>, run: &str, number: u64, transaction: &Transaction) -> anyhow::Result<()> {
-    let next = open
-        .prepare_cached(
-            "UPDATE crm_generator.progress SET next_transaction = $2 + 1 WHERE run = $1 AND next_transaction = $2",
-        )
-        .await?;
-    if open.execute(&next, &[&run, &i64::try_from(number)?]).await? == 0 {
+/// One transaction of a run.
+struct Step<'a> {
+    run: &'a str,
+    number: u64,
+    transaction: Transaction,
+}
+
+/// Makes it, unless it was made before: by us, when the answer to a `COMMIT` was lost, or by somebody who does the same run.
+async fn make(open: &Open<'_>, step: &Step<'_>) -> anyhow::Result<()> {
+    let sql = "UPDATE crm_generator.progress SET next_transaction = $2 + 1 WHERE run = $1 AND next_transaction = $2";
+    let next = open.prepare_cached(sql).await?;
+    if open.execute(&next, &[&step.run, &i64::try_from(step.number)?]).await? == 0 {
         return Ok(());
     }
-    if transaction.ending == Ending::Rollback {
+    let is_rolled_back = step.transaction.ending == Ending::Rollback;
+    if is_rolled_back {
         open.batch_execute("SAVEPOINT before").await?;
     }
-    for Statement { sql, values } in &transaction.statements {
+    for Statement { sql, values } in &step.transaction.statements {
         let statement = open.prepare_cached(sql).await?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
         open.execute(&statement, &values).await?;
     }
-    if transaction.ending == Ending::Rollback {
+    if is_rolled_back {
         open.batch_execute("ROLLBACK TO SAVEPOINT before").await?;
     }
     Ok(())

@@ -55,7 +55,9 @@ fn check(numbers: std::ops::Range<u64>, expected: Expect) {
 
 #[test]
 fn the_tables_are_filled_and_then_changed() {
-    check(0..12, expect![[r#"
+    check(
+        0..12,
+        expect![[r#"
         0: INSERT INTO crm_system.accounts [500 rows]; INSERT INTO crm_system.addresses [500 rows]; INSERT INTO crm_system.devices [1031 rows]; Commit
         1: INSERT INTO crm_system.accounts [500 rows]; INSERT INTO crm_system.addresses [500 rows]; INSERT INTO crm_system.devices [1151 rows]; Commit
         2: INSERT INTO crm_system.accounts [100 rows]; INSERT INTO crm_system.addresses [100 rows]; INSERT INTO crm_system.devices [202 rows]; Commit
@@ -68,7 +70,8 @@ fn the_tables_are_filled_and_then_changed() {
         9: INSERT INTO crm_system.accounts [1 rows]; Commit
         10: UPDATE crm_system.addresses SET [704]; Commit
         11: UPDATE crm_system.accounts SET [575]; Commit
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
