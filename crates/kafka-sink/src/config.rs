@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
 
 /// Where Kafka is and how to get in. Read from `KAFKA_BROKERS`, `KAFKA_TLS_CA`, `KAFKA_SASL_MECHANISM`,
@@ -64,28 +66,38 @@ impl Config {
     /// What every client of this cluster needs: addresses, encryption, credentials.
     #[must_use]
     pub fn client(&self) -> ClientConfig {
-        let mut client = ClientConfig::new();
+        let mut client: ClientConfig = self.security().into_iter().collect();
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "trunkline")
             .set("socket.keepalive.enable", "true")
             // Soon back after a broker's restart; the default lets a client sleep for up to 10 s.
-            .set("reconnect.backoff.max.ms", "2000");
-        let Security::Tls { ca, sasl } = &self.security else { return client };
-        match ca {
-            Some(Ca::File(path)) => client.set("ssl.ca.location", path),
-            Some(Ca::Pem(pem)) => client.set("ssl.ca.pem", pem),
-            None => &mut client,
-        };
-        match sasl {
-            Some(Sasl { mechanism, username, password: Password(password) }) => client
-                .set("security.protocol", "sasl_ssl")
-                .set("sasl.mechanism", mechanism)
-                .set("sasl.username", username)
-                .set("sasl.password", password),
-            None => client.set("security.protocol", "ssl"),
-        };
+            .set("reconnect.backoff.max.ms", "2000")
+            // Up to the line that says that a broker has hung up.
+            .set_log_level(RDKafkaLogLevel::Info);
         client
+    }
+
+    /// Encryption and credentials, as librdkafka's properties: for clients that are not of this crate. Nothing for a
+    /// cluster without both.
+    #[must_use]
+    pub fn security(&self) -> BTreeMap<String, String> {
+        let Security::Tls { ca, sasl } = &self.security else { return BTreeMap::new() };
+        let ca = match ca {
+            Some(Ca::File(path)) => ("ssl.ca.location", path.as_str()),
+            Some(Ca::Pem(pem)) => ("ssl.ca.pem", pem.as_str()),
+            // OpenSSL is linked in and knows no system's folder: librdkafka looks where systems keep theirs.
+            None => ("ssl.ca.location", "probe"),
+        };
+        let mut properties = vec![("security.protocol", if sasl.is_some() { "sasl_ssl" } else { "ssl" }), ca];
+        if let Some(Sasl { mechanism, username, password: Password(password) }) = sasl {
+            properties.extend([
+                ("sasl.mechanism", mechanism.as_str()),
+                ("sasl.username", username),
+                ("sasl.password", password),
+            ]);
+        }
+        properties.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -137,7 +149,16 @@ impl TryFrom<Variables> for Config {
                 );
             }
         };
-        let ca = vars.tls_ca.map(|ca| if ca.contains("-----BEGIN") { Ca::Pem(ca) } else { Ca::File(ca) });
+        let ca = match vars.tls_ca {
+            Some(pem) if pem.contains("-----BEGIN") => Some(Ca::Pem(pem)),
+            Some(path) => {
+                std::fs::File::open(&path).map_err(|error| {
+                    format!("KAFKA_TLS_CA is neither PEM text nor a file that can be read: {path}: {error}")
+                })?;
+                Some(Ca::File(path))
+            }
+            None => None,
+        };
         let security = match (ca, sasl) {
             (None, None) => Security::Plaintext,
             _ if !cfg!(feature = "tls") => {
@@ -194,6 +215,12 @@ mod tests {
         check(
             &sasl("GSSAPI"),
             expect!["KAFKA_SASL_MECHANISM is malformed: one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"],
+        );
+        check(
+            &[("KAFKA_BROKERS", "a:1"), ("KAFKA_TLS_CA", "/there/is/none.pem")],
+            expect![
+                "KAFKA_TLS_CA is neither PEM text nor a file that can be read: /there/is/none.pem: No such file or directory (os error 2)"
+            ],
         );
         if cfg!(feature = "tls") {
             check(

@@ -8,6 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tokio::sync::Notify;
 
+use crate::complaint::{Complaint, Kind};
+
 /// How much may wait for acknowledgement, over all sessions of a sink: keys, values and librdkafka's own
 /// bookkeeping. It keeps a function that streams a large file far under 128 MB, and is still tens of thousands of
 /// records, many round trips' worth.
@@ -24,6 +26,14 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// And then again, while it lasts.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Brokers that hang up are waited for this long: one that is starting behind a proxy gets through, one that speaks another
+/// protocol never will.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What it is when librdkafka does not complain: it retries such refusals without a word.
+const UNACKNOWLEDGED: &str =
+    "the brokers answer, but acknowledge nothing: are there fewer in-sync replicas than min.insync.replicas?";
 
 /// The records of one session that wait for their acknowledgement.
 #[derive(Debug, Default)]
@@ -51,7 +61,7 @@ pub(crate) struct Deliveries {
     failure: OnceLock<String>,
     progress: Notify,
     /// What librdkafka last complained about, for the log of whoever waits.
-    complaint: Mutex<String>,
+    complaint: Mutex<Complaint>,
     brokers: String,
 }
 
@@ -97,6 +107,19 @@ impl Deliveries {
         self.until(|| session.count() == 0).await;
     }
 
+    fn complain(&self, complaint: Complaint) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+    }
+
+    /// What librdkafka last complained about; the error is why waiting longer than this does not help.
+    pub(crate) fn complaint(&self, waited: Duration) -> Result<Complaint, String> {
+        if let Some(failure) = self.failure() {
+            return Err(failure.to_owned());
+        }
+        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if complaint.kind == Kind::HangUp && waited >= HANG_UP_PATIENCE { Err(complaint.text) } else { Ok(complaint) }
+    }
+
     async fn until(&self, done: impl Fn() -> bool) {
         let began = Instant::now();
         let mut patience = QUIET;
@@ -108,17 +131,24 @@ impl Deliveries {
                 break;
             }
             if tokio::time::timeout(patience, progress).await.is_err() {
-                patience = LOG_INTERVAL;
-                let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let complaint = match self.complaint(began.elapsed()) {
+                    Ok(complaint) => complaint,
+                    Err(refusal) => {
+                        self.fail(|| refusal);
+                        break;
+                    }
+                };
+                patience = if complaint.kind == Kind::HangUp { HANG_UP_PATIENCE } else { LOG_INTERVAL };
                 tracing::warn!(
                     kafka.brokers = self.brokers,
-                    complaint,
+                    complaint = if complaint.text.is_empty() { UNACKNOWLEDGED } else { &complaint.text },
                     waited_ms = began.elapsed().as_millis() as u64,
                     "waiting for Kafka"
                 );
             }
         }
-        if patience == LOG_INTERVAL && self.failure().is_none() {
+        if patience != QUIET && self.failure().is_none() {
+            self.complain(Complaint::default());
             tracing::info!(
                 kafka.brokers = self.brokers,
                 waited_ms = began.elapsed().as_millis() as u64,
@@ -157,18 +187,24 @@ impl ProducerContext for Context {
 impl ClientContext for Context {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(kafka.facility = facility, message, "librdkafka");
+        // That a broker has hung up comes only as a line of the log.
+        if facility == "FAIL" {
+            let hung_up = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+            let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
+            self.0.complain(Complaint::new(&hung_up, reason));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Authentication) => {
-                self.0.fail(|| format!("{error}: {reason}"));
-            }
-            // It goes on trying.
-            _ => {
-                tracing::debug!(error = %error, reason, "librdkafka");
-                reason.clone_into(&mut self.0.complaint.lock().unwrap_or_else(PoisonError::into_inner));
-            }
+        let complaint = Complaint::new(&error, reason);
+        tracing::debug!(error = %error, reason, "librdkafka");
+        if complaint.kind == Kind::Refusal {
+            self.0.fail(|| complaint.text);
+            return;
+        }
+        // That all are down says less than what is wrong with one of them.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.complain(complaint);
         }
     }
 }

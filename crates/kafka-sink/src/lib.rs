@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admin;
+mod complaint;
 mod config;
 mod deliveries;
 mod rejected;

@@ -150,7 +150,7 @@ impl Session {
 }
 
 /// A producer and what is known of its deliveries.
-struct Live {
+pub(crate) struct Live {
     producer: Producer,
     deliveries: Arc<Deliveries>,
 }
@@ -162,10 +162,18 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
-    fn start(client: &ClientConfig, brokers: &str) -> Result<Arc<Self>, SinkError> {
+    pub(crate) fn start(client: &ClientConfig, brokers: &str) -> Result<Arc<Self>, SinkError> {
         let deliveries = Arc::new(Deliveries::new(brokers));
         let producer = client.create_with_context(Context(Arc::clone(&deliveries))).map_err(SinkError::Start)?;
         Ok(Arc::new(Self { producer: Producer(Some(producer)), deliveries }))
+    }
+
+    pub(crate) fn producer(&self) -> &ThreadedProducer<Context> {
+        &self.producer
+    }
+
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 }
 

@@ -12,7 +12,9 @@ use crate::interrupt::interrupted;
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
     let project = Project::read(&args.template)?;
-    let options = Options { listen: args.listen, ..Options::default() };
+    // The service's mappings take user and password from a secret; here they are the functions' own.
+    let kafka: kafka_sink::Config = project.all_vars().read()?;
+    let options = Options { listen: args.listen, kafka_properties: kafka.security(), ..Options::default() };
     let starting = async {
         match &args.invoke {
             Some(url) => {

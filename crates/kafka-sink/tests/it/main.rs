@@ -3,8 +3,12 @@
 
 mod admin;
 mod down;
+mod lost_brokers;
 mod order;
 mod rejected;
+// Needs OpenSSL; `make test` builds with it.
+#[cfg(feature = "tls")]
+mod secure;
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +32,12 @@ async fn sink(topic: &str) -> (Sink, String) {
 
 /// All values of each partition.
 async fn read(topic: &str) -> Vec<Vec<String>> {
-    let client = config().await.client();
+    read_from(&config().await, topic).await
+}
+
+/// The same from another cluster.
+async fn read_from(config: &Config, topic: &str) -> Vec<Vec<String>> {
+    let client = config.client();
     let topic = topic.to_owned();
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = { client }.set("group.id", "reader").create().unwrap();

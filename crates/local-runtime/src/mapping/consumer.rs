@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -47,11 +47,21 @@ pub(super) struct Context {
     poller: Thread,
     shared: Arc<Shared>,
     changes: Mutex<Vec<Change>>,
+    complaint: Mutex<String>,
 }
 
 impl Context {
+    /// The client's own words for the last error that it reported; `poll` brings only the error's code.
+    pub(super) fn complaint(&self) -> String {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn complain(&self, reason: &str) {
+        reason.clone_into(&mut self.complaint.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn push(&self, change: Change) {
@@ -86,13 +96,15 @@ pub(super) fn open(source: &SourceConfig, shared: Arc<Shared>) -> KafkaResult<Ka
         .set("topic.metadata.propagation.max.ms", METADATA_REFRESH_MS)
         .set("reconnect.backoff.max.ms", "2000")
         .set("statistics.interval.ms", STATISTICS_MS)
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // Up to the line that says that a broker has hung up.
+        .set_log_level(RDKafkaLogLevel::Info);
     let context = Context {
         topic: mapping.topic.clone(),
         start: mapping.start,
         poller: poller.clone(),
         shared,
         changes: Mutex::default(),
+        complaint: Mutex::default(),
     };
     let mut consumer: KafkaConsumer = config.create_with_context(context)?;
     consumer.set_nonempty_callback(move || poller.unpark());
@@ -104,10 +116,17 @@ impl ClientContext for Context {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         // What matters comes as an error of `poll` too.
         tracing::debug!(kafka.topic = %self.topic, kafka.facility = facility, "{message}");
+        // That a broker has hung up comes in no other way.
+        if facility == "FAIL" {
+            self.complain(message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(kafka.topic = %self.topic, %error, "{reason}");
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.complain(reason);
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

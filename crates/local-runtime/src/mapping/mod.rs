@@ -4,6 +4,7 @@ mod batch;
 mod consumer;
 mod poller;
 mod status;
+mod trouble;
 
 pub use poller::{EventSource, Progress};
 pub use status::{MappingState, MappingStatus, PartitionStatus};

@@ -16,6 +16,7 @@ use super::SourceConfig;
 use super::batch::{Batch, Encoded, Gatherer, Limits};
 use super::consumer::{self, Change, KafkaConsumer};
 use super::status::{MappingState, MappingStatus, PartitionStatus, Shared};
+use super::trouble;
 use crate::event::kafka::{Envelope, Record, Timestamp, encode_record};
 use crate::invoke::{Call, InvokeError, Invoker};
 
@@ -421,22 +422,18 @@ impl EventSource {
 
     /// Trouble with broker or topic: said once, and waited out.
     fn note(&mut self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        let is_recent = self.trouble.as_ref().is_some_and(|(_, at)| at.elapsed() <= REPEAT_LOG_AFTER);
+        // That all brokers are down follows what is wrong with each, and says less.
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) && is_recent {
+            return;
+        }
         let mapping = &self.source.mapping;
-        let why = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                format!("topic {} does not exist: waiting for it", mapping.topic)
-            }
-            Some(
-                RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut,
-            ) => format!("no Kafka broker answers at {}: waiting for it", self.source.brokers),
-            _ => format!("Kafka says: {error}"),
-        };
-        let is_news = self.trouble.as_ref().is_none_or(|(last, at)| *last != why || at.elapsed() > REPEAT_LOG_AFTER);
+        let complaint = self.consumer.as_ref().map(|consumer| consumer.context().complaint()).unwrap_or_default();
+        let why = trouble::describe(error, &complaint, &self.source.brokers, &mapping.topic);
+        let is_news = self.trouble.as_ref().is_none_or(|(last, _)| *last != why) || !is_recent;
         if is_news {
-            tracing::warn!(function.name = %mapping.function, kafka.topic = %mapping.topic, "{why}");
+            tracing::warn!(function.name = %mapping.function, kafka.topic = %mapping.topic, complaint, "{why}");
             self.trouble = Some((why.clone(), Instant::now()));
         }
         // With partitions at hand the client recovers by itself.

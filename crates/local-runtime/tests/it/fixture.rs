@@ -112,8 +112,13 @@ pub(crate) async fn topic(partitions: i32) -> String {
 }
 
 pub(crate) async fn create(topic: &str, partitions: i32) {
-    let admin: AdminClient<_> = client().await.create().unwrap();
-    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    create_on(&client().await, topic, partitions, 1).await;
+}
+
+/// The same on another cluster.
+pub(crate) async fn create_on(client: &ClientConfig, topic: &str, partitions: i32, replicas: i32) {
+    let admin: AdminClient<_> = client.create().unwrap();
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     for result in admin.create_topics([&topic], &AdminOptions::new()).await.unwrap() {
         result.unwrap();
     }
@@ -126,14 +131,22 @@ async fn client() -> ClientConfig {
 }
 
 pub(crate) async fn producer() -> FutureProducer {
-    let mut config = client().await;
-    config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "2000000");
-    config.create().unwrap()
+    producer_on(client().await)
+}
+
+fn producer_on(mut client: ClientConfig) -> FutureProducer {
+    client.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "2000000");
+    client.create().unwrap()
 }
 
 /// Writes `count` records of `bytes` to each of the partitions, in order.
 pub(crate) async fn produce(topic: &str, partitions: i32, count: usize, bytes: usize) {
-    let producer = producer().await;
+    produce_on(&client().await, topic, partitions, count, bytes).await;
+}
+
+/// The same on another cluster.
+pub(crate) async fn produce_on(client: &ClientConfig, topic: &str, partitions: i32, count: usize, bytes: usize) {
+    let producer = producer_on(client.clone());
     let value = vec![b'v'; bytes];
     let mut sent = Vec::with_capacity(count);
     for _ in 0..count {
@@ -150,7 +163,12 @@ pub(crate) async fn produce(topic: &str, partitions: i32, count: usize, bytes: u
 
 /// The group's committed offsets, as another client sees them.
 pub(crate) async fn committed(topic: &str, partitions: i32) -> Vec<Option<i64>> {
-    let mut config = client().await;
+    committed_on(&client().await, topic, partitions).await
+}
+
+/// The same on another cluster.
+pub(crate) async fn committed_on(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let mut config = client.clone();
     config.set("group.id", format!("g-{topic}"));
     let topic = topic.to_owned();
     let ask = move || {

@@ -5,6 +5,7 @@ mod fixture;
 mod http;
 mod invoke;
 mod mapping;
+mod real_brokers;
 mod schedule;
 mod starting;
 mod template;
