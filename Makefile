@@ -7,8 +7,11 @@ TOOLS := $(SERVICES)/tools.sh
 # The embedded broker's crates declare a newer Rust than 1.95, and build on it.
 CARGO_FLAGS := --locked --ignore-rust-version
 WORKSPACE := --workspace --features trunkline/broker
+FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+# Where `cargo lambda build` compiles what it packs, and `sam build` finds it compiled.
+PACKED := $(TARGET)/x86_64-unknown-linux-gnu/release
 
-.PHONY: demo test lint fmt bench package deploy-local
+.PHONY: demo test lint fmt bench package sam-build deploy-local
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
@@ -34,19 +37,23 @@ fmt:
 	cargo fmt --all
 
 ## Rows a second and peak memory of the hot functions, on this machine; fails where one needs more memory than it has.
-bench:
+bench: package
 	cargo build $(CARGO_FLAGS) --profile cli $(WORKSPACE) --examples
-	cargo build --locked --release -p file-to-topic -p batch-aggregator
 	$(TARGET)/cli/examples/parse_rate
 	$(TARGET)/cli/examples/generate_rate
-	$(TARGET)/cli/examples/functions $(TARGET)/release
+	$(TARGET)/cli/examples/functions $(PACKED)
 
-## The functions as the service takes them.
+## A zip for each function, as `aws lambda update-function-code` takes it, and its size in bytes. Fails where one would not
+## start on Amazon Linux 2023, which has glibc 2.34.
 package:
-	cargo build --locked --release -p sftp-poll -p file-to-topic -p batch-aggregator -p usage-http
-	@ls -l $(addprefix $(TARGET)/release/,sftp-poll file-to-topic batch-aggregator usage-http)
+	$(TOOLS) cargo-lambda build --locked --release --x86-64 --output-format zip $(FUNCTIONS:%=--bin %)
+	@! objdump -T $(FUNCTIONS:%=$(PACKED)/%) | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
+	@wc -c $(FUNCTIONS:%=$(TARGET)/lambda/%/bootstrap.zip)
+
+## template.yaml as `sam deploy` takes it, in .aws-sam/. What `make package` has compiled is not compiled again.
+sam-build:
+	SAM_CLI_TELEMETRY=0 $(TOOLS) sam build --beta-features
 
 ## template.yaml onto LocalStack (docker compose up -d localstack init), through SAM.
-deploy-local:
-	SAM_CLI_TELEMETRY=0 $(TOOLS) sam build --beta-features
+deploy-local: sam-build
 	localstack/deploy.sh
