@@ -7,11 +7,23 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stack=${STACK:-trunkline}
-network=${1:-network}
+# Where the functions run: on the network of docker-compose.yml, or as processes of the host.
+place=${1:-network}
 export AWS_ENDPOINT_URL=${AWS_ENDPOINT_URL:-http://127.0.0.1:4566}
 export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 SAM_CLI_TELEMETRY=0
 
-overrides=()
+# ec2 ACTION TAG: the first TAG of what an EC2 query answers. LocalStack checks no signature.
+ec2() {
+    curl -sf "$AWS_ENDPOINT_URL" --data "Action=$1&Version=2016-11-15" \
+        -H "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/$AWS_REGION/ec2/aws4_request, SignedHeaders=host, Signature=-" |
+        sed -n "s/.*<$2>\([^<]*\)<.*/\1/p" | head -1
+}
+
+subnet=$(ec2 DescribeSubnets subnetId)
+group=$(ec2 DescribeSecurityGroups groupId)
+[ -n "$subnet" ] && [ -n "$group" ] || { echo "deploy.sh: nothing answers for EC2 at $AWS_ENDPOINT_URL: start LocalStack first" >&2; exit 1; }
+
+overrides=(SubnetId="$subnet" SecurityGroupId="$group")
 while IFS='=' read -r key value; do
     case $key in
     AWS_*) ;;
@@ -20,7 +32,7 @@ while IFS='=' read -r key value; do
         overrides+=("$key=\"${value//\"/\\\"}\"")
         ;;
     esac
-done < <(localstack/parameters.sh "$network")
+done < <(localstack/parameters.sh "$place")
 
 crates/test-support/services/tools.sh sam deploy --stack-name "$stack" --region us-east-1 --resolve-s3 \
     --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides "${overrides[@]}"
