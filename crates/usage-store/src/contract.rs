@@ -46,10 +46,10 @@ async fn rows(store: &impl UsageStore) {
     assert_eq!(read(0).await, some.iter().map(|key| row(*key, 1, 10)).collect::<Vec<_>>());
     assert_eq!(read(1).await, [], "lanes are apart");
 
-    // A lower or equal `upto` changes nothing; a higher one replaces all; each row by itself.
+    // A lower `upto` changes nothing; a higher one replaces all; each row by itself.
     store.write_rows(&lane(0), 20, &[(some[0], totals(2))]).await.unwrap();
-    for upto in [9, 10, 15] {
-        let write: Vec<_> = some.iter().map(|key| (*key, totals(9))).collect();
+    for (upto, figure) in [(9, 9), (10, 1), (15, 9)] {
+        let write: Vec<_> = some.iter().map(|key| (*key, totals(figure))).collect();
         store.write_rows(&lane(0), upto, &write[..2]).await.unwrap();
     }
     let mut expected: Vec<_> = some.iter().map(|key| row(*key, 1, 10)).collect();

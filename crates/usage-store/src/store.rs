@@ -5,15 +5,15 @@ use anyhow::{Context, bail};
 use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
 
 use crate::{
-    Buckets, Claim, CountError, Counted, Lane, LaneBatch, LaneMemory, LaneProgress, Postgres, RowKey, SourceEntry,
-    TowerHour, count,
+    Buckets, Claim, CountError, Counted, Lane, LaneBatch, LaneMemory, LaneProgress, Postgres, RowKey, Scylla,
+    SourceEntry, TowerHour, count,
 };
 
 /// What the counting protocol asks of a database: a register per row, entry and lane, which keeps the value with the
 /// highest `upto`.
 ///
-/// **Every write is absolute**, and loses to what is stored if its `upto` is not higher: so it can be sent again, come
-/// late, or come twice. A write that returns has been made durable, whole; one that fails may have been made in part,
+/// **Every write is absolute**, and loses to what is stored if its `upto` is lower: so it can be sent again, come
+/// late, or come twice. Writes of a register with one `upto` have one value: any of them may stay. A write that returns has been made durable, whole; one that fails may have been made in part,
 /// or may be made later. A read sees every write that had returned when it began. No call needs to be atomic or
 /// isolated beyond the single register.
 pub trait UsageStore: Sync {
@@ -103,11 +103,13 @@ pub struct FileAccount {
 pub enum Store {
     /// PostgreSQL.
     Postgres(Postgres),
+    /// ScyllaDB or Cassandra.
+    Scylla(Scylla),
 }
 
 impl Store {
-    /// Opens the store that `USAGE_STORE` names: `postgres://user:password@host/database`. It connects when it is first
-    /// used.
+    /// Opens the store that `USAGE_STORE` names: `postgres://user:password@host/database` or
+    /// `scylla://user:password@host:9042,host2:9042/keyspace`. It connects when it is first used.
     ///
     /// # Errors
     /// When the address is malformed or of another kind of database. The message never shows the address, which has a
@@ -115,10 +117,10 @@ impl Store {
     pub fn connect(url: &str) -> anyhow::Result<Self> {
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("postgres" | "postgresql") => Ok(Self::Postgres(Postgres::new(url)?)),
-            Some("scylla") => {
-                bail!("USAGE_STORE: scylla:// is not supported yet: use postgres://user:password@host/database")
-            }
-            _ => bail!("USAGE_STORE is malformed: expected postgres://user:password@host/database"),
+            Some("scylla") => Ok(Self::Scylla(Scylla::new(url)?)),
+            _ => bail!(
+                "USAGE_STORE is malformed: expected scylla://host/keyspace or postgres://user:password@host/database"
+            ),
         }
     }
 
@@ -137,6 +139,7 @@ impl Store {
     pub async fn init_with(&self, buckets: Buckets) -> anyhow::Result<()> {
         match self {
             Self::Postgres(store) => store.init(buckets).await,
+            Self::Scylla(store) => store.init(buckets).await,
         }
     }
 
@@ -148,6 +151,7 @@ impl Store {
     pub async fn add_lanes(&self, epoch: u32, topic: &str, partitions: i32) -> anyhow::Result<()> {
         match self {
             Self::Postgres(store) => store.add_lanes(epoch, topic, partitions).await,
+            Self::Scylla(store) => store.add_lanes(epoch, topic, partitions).await,
         }
     }
 
@@ -158,6 +162,8 @@ impl Store {
     pub async fn count(&self, memory: &mut LaneMemory, batch: &LaneBatch) -> Result<Counted, CountError> {
         match self {
             Self::Postgres(store) => count(store, memory, batch).await,
+            // The driver's futures are large.
+            Self::Scylla(store) => Box::pin(count(store, memory, batch)).await,
         }
     }
 
@@ -168,6 +174,7 @@ impl Store {
     pub async fn usage_of(&self, msisdn: Msisdn, from: Day, to: Day) -> anyhow::Result<Vec<DailyUsage>> {
         let rows = match self {
             Self::Postgres(store) => store.usage_of(msisdn, from, to).await?,
+            Self::Scylla(store) => store.usage_of(msisdn, from, to).await?,
         };
         sum_over_lanes(rows)
     }
@@ -179,6 +186,7 @@ impl Store {
     pub async fn file_accounts(&self) -> anyhow::Result<Vec<FileAccount>> {
         let entries = match self {
             Self::Postgres(store) => store.all_sources().await?,
+            Self::Scylla(store) => store.all_sources().await?,
         };
         Ok(account(&entries))
     }
@@ -190,6 +198,7 @@ impl Store {
     pub async fn lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
         match self {
             Self::Postgres(store) => store.lanes().await,
+            Self::Scylla(store) => store.lanes().await,
         }
     }
 
@@ -206,6 +215,7 @@ impl Store {
         }
         match self {
             Self::Postgres(store) => store.add_tower_activity(activity).await,
+            Self::Scylla(store) => store.add_tower_activity(activity).await,
         }
     }
 
@@ -221,6 +231,7 @@ impl Store {
     ) -> anyhow::Result<Vec<(TowerHour, Totals)>> {
         match self {
             Self::Postgres(store) => store.tower_activity(tower_id, from, to).await,
+            Self::Scylla(store) => store.tower_activity(tower_id, from, to).await,
         }
     }
 
@@ -231,6 +242,7 @@ impl Store {
     pub async fn expire_sources(&self) -> anyhow::Result<u64> {
         match self {
             Self::Postgres(store) => store.expire_sources().await,
+            Self::Scylla(store) => store.expire_sources().await,
         }
     }
 }

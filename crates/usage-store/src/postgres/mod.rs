@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
+use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
 use crate::{
     Buckets, Claim, FileCount, Lane, LaneProgress, RowKey, SOURCE_LIFETIME_MS, SourceEntry, StoredRow, UsageStore,
@@ -380,14 +381,6 @@ fn totals(row: &Row, first: usize) -> anyhow::Result<Totals> {
 
 fn one(rows: &[Row]) -> anyhow::Result<&Row> {
     rows.first().ok_or_else(|| anyhow!("the usage store has not been made: run `trunkline init`"))
-}
-
-fn signed(figure: u64) -> anyhow::Result<i64> {
-    i64::try_from(figure).context("a figure is larger than the 63 bits that PostgreSQL holds")
-}
-
-fn unsigned(figure: i64) -> anyhow::Result<u64> {
-    u64::try_from(figure).context("the usage store has a negative figure")
 }
 
 #[cfg(test)]

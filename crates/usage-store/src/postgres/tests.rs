@@ -76,18 +76,21 @@ async fn a_store_that_was_not_made_says_so() {
 fn a_bad_address_is_refused_without_showing_it() {
     for (url, expect) in [
         (
-            "scylla://host/keyspace",
-            expect!["USAGE_STORE: scylla:// is not supported yet: use postgres://user:password@host/database"],
-        ),
-        (
             "mysql://user:secret@host/db",
-            expect!["USAGE_STORE is malformed: expected postgres://user:password@host/database"],
+            expect![
+                "USAGE_STORE is malformed: expected scylla://host/keyspace or postgres://user:password@host/database"
+            ],
         ),
         (
             "postgres://user:secret@host:port/db",
             expect!["USAGE_STORE is malformed: expected postgres://user:password@host/database"],
         ),
-        ("", expect!["USAGE_STORE is malformed: expected postgres://user:password@host/database"]),
+        (
+            "",
+            expect![
+                "USAGE_STORE is malformed: expected scylla://host/keyspace or postgres://user:password@host/database"
+            ],
+        ),
     ] {
         check_error(Store::connect(url), expect);
     }
@@ -124,7 +127,7 @@ async fn a_figure_of_more_than_63_bits_is_an_error() {
     check_error(
         store.write_rows(&lane, 1, &[(key, totals)]).await,
         expect![
-            "a figure is larger than the 63 bits that PostgreSQL holds: out of range integral type conversion attempted"
+            "a figure is larger than the 63 bits that the usage store holds: out of range integral type conversion attempted"
         ],
     );
 }

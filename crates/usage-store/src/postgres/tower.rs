@@ -4,8 +4,9 @@ use anyhow::Context;
 use telecom::{Day, Totals};
 use tokio_postgres::Row;
 
-use super::{Postgres, signed, totals};
+use super::{Postgres, totals};
 use crate::TowerHour;
+use crate::figures::signed;
 
 impl Postgres {
     /// Adds exactly what it is told in one transaction; but the connection sends a statement again whose answer was lost,

@@ -1,15 +1,18 @@
-//! The protocol on a real PostgreSQL: several processes count the same lanes at once, with redeliveries, cut short calls
-//! and republished files, and the totals are those of a plain fold.
+//! The protocol on a real PostgreSQL and a real Cassandra: several processes count the same lanes at once, with
+//! redeliveries, cut short calls and republished files, and the totals are those of a plain fold.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
-use test_support::postgres_database;
+use test_support::{Cassandra, postgres_database};
 use usage_store::{CountError, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
+
+mod failures;
 
 const LANES: i32 = 2;
 const FILES: u8 = 4;
@@ -56,8 +59,35 @@ fn topic() -> Vec<Vec<LaneRecord>> {
     lanes
 }
 
+/// The address of a keyspace that is not there yet.
+fn keyspace_of(cassandra: &Cassandra) -> String {
+    format!("scylla://{}/{}", cassandra.address, test_support::topic("usage").replace('-', "_"))
+}
+
+async fn cassandra_keyspace() -> String {
+    keyspace_of(test_support::cassandra().await)
+}
+
+async fn made(url: &str) -> Store {
+    let store = Store::connect(url).unwrap();
+    store.init().await.unwrap();
+    store.add_lanes(1, "cdr-data", LANES).await.unwrap();
+    store
+}
+
+/// Usage and accounts as they have to be once the topic has been counted.
+fn expected() -> (BTreeMap<(u64, UsageKind), Totals>, Vec<String>) {
+    let events = (0..FILES).flat_map(|file| (1..=LINES).map(move |line| event(file, line)));
+    let sums = telecom::fold(events).unwrap().into_iter();
+    let usage = sums.map(|((msisdn, _, kind), totals)| ((msisdn.as_u64() - 27_821_000_000, kind), totals)).collect();
+    let accounts = (0..FILES).flat_map(|file| {
+        [format!("{} {LINES} 0 {}", name(file, 0), LINES / 3), format!("{} 0 {LINES} 0", name(file, 1))]
+    });
+    (usage, accounts.collect())
+}
+
 /// A process that takes batches from anywhere at or before what has been acknowledged, some of which it gives up
-/// half-way, until the end is acknowledged.
+/// half-way, until the end is acknowledged. Delivers again what the store failed to count.
 async fn process(store: &Store, topic: &[Vec<LaneRecord>], seed: u64) -> Result<(), CountError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for (partition, records) in topic.iter().enumerate() {
@@ -71,16 +101,12 @@ async fn process(store: &Store, topic: &[Vec<LaneRecord>], seed: u64) -> Result<
             let end = records.len().min(committed + rng.random_range(1..400));
             let batch = LaneBatch::new(lane.clone(), records[committed..end].to_vec()).unwrap();
             let call = store.count(&mut memory, &batch);
-            if rng.random_bool(0.2) {
-                // As long as a few of its statements take, more or less.
-                let patience = std::time::Duration::from_micros(rng.random_range(0..8_000));
-                match tokio::time::timeout(patience, call).await {
-                    Ok(counted) => drop(counted?),
-                    Err(_) => continue,
-                }
-            } else {
-                call.await?;
-            }
+            // Some calls get about as long as a few of their statements take.
+            let patience = if rng.random_bool(0.2) { rng.random_range(0..8_000) } else { 60_000_000 };
+            match tokio::time::timeout(Duration::from_micros(patience), call).await {
+                Err(_) | Ok(Err(CountError::Store(_))) => continue,
+                Ok(counted) => counted?,
+            };
             committed = end;
         }
     }
@@ -103,31 +129,16 @@ async fn stored(store: &Store) -> (BTreeMap<(u64, UsageKind), Totals>, Vec<Strin
     (usage, shown.collect())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_processes_at_once_count_every_record_once() {
-    let url = postgres_database().await;
-    let stores: Vec<_> = (0..3).map(|_| Store::connect(&url).unwrap()).collect();
-    stores[0].init().await.unwrap();
-    stores[0].add_lanes(1, "cdr-data", LANES).await.unwrap();
+async fn several_processes(url: &str) {
+    let first = made(url).await;
+    let stores = [first, Store::connect(url).unwrap(), Store::connect(url).unwrap()];
     let topic = topic();
-
-    let expected_usage = {
-        let events = (0..FILES).flat_map(|file| (1..=LINES).map(move |line| event(file, line)));
-        let sums = telecom::fold(events).unwrap().into_iter();
-        sums.map(|((msisdn, _, kind), totals)| ((msisdn.as_u64() - 27_821_000_000, kind), totals)).collect()
-    };
-    let expected_accounts = (0..FILES)
-        .flat_map(|file| {
-            [format!("{} {LINES} 0 {}", name(file, 0), LINES / 3), format!("{} 0 {LINES} 0", name(file, 1))]
-        })
-        .collect();
-    let expected = (expected_usage, expected_accounts);
 
     // Twice: once everything has been counted, nothing changes any more.
     for round in 0..2 {
         let processes = stores.iter().zip(10 * round..).map(|(store, seed)| process(store, &topic, seed));
         futures::future::try_join_all(processes).await.unwrap();
-        assert_eq!(stored(&stores[0]).await, expected);
+        assert_eq!(stored(&stores[0]).await, expected());
         for (lane, progress) in stores[0].lanes().await.unwrap() {
             assert_eq!(progress.next_offset, topic[lane.partition as usize].len() as i64);
             assert_eq!(progress.missing_offsets(), 0);
@@ -135,34 +146,51 @@ async fn several_processes_at_once_count_every_record_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_processes_at_once_count_every_record_once_in_postgresql() {
+    several_processes(&postgres_database().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_processes_at_once_count_every_record_once_in_cassandra() {
+    several_processes(&cassandra_keyspace().await).await;
+}
+
 #[tokio::test]
 async fn usage_is_that_of_the_days_asked_for_by_day_and_kind() {
-    let store = Store::connect(&postgres_database().await).unwrap();
-    store.init().await.unwrap();
-    store.add_lanes(1, "cdr-data", LANES).await.unwrap();
-    let msisdn = Msisdn::from_u64(27_821_000_000).unwrap();
-    let days: Vec<_> = (28..=31).map(|number| Day::from_civil(2024, 1, number).unwrap()).collect();
-    for partition in 0..LANES {
-        let record = |(offset, day): (i64, &Day)| {
-            let event = UsageEvent { msisdn, day: *day, ..event(offset as u8 % 2, 5) };
-            LaneRecord { offset, timestamp_ms: START_MS, usage: Some(SourcedUsage { event, source: None }) }
-        };
-        let records = (0..).zip(days.iter().cycle().take(8)).map(record).collect();
-        let batch = LaneBatch::new(lane(partition), records).unwrap();
-        store.count(&mut LaneMemory::default(), &batch).await.unwrap();
+    for url in [postgres_database().await, cassandra_keyspace().await] {
+        let store = made(&url).await;
+        let msisdn = Msisdn::from_u64(27_821_000_000).unwrap();
+        // The end of one month and the beginning of the next.
+        let days: Vec<_> =
+            [(1, 30), (1, 31), (2, 1), (2, 2)].map(|(month, day)| Day::from_civil(2024, month, day).unwrap()).into();
+        for partition in 0..LANES {
+            let record = |(offset, day): (i64, &Day)| {
+                let event = UsageEvent { msisdn, day: *day, ..event(offset as u8 % 2, 5) };
+                LaneRecord { offset, timestamp_ms: START_MS, usage: Some(SourcedUsage { event, source: None }) }
+            };
+            let records = (0..).zip(days.iter().cycle().take(8)).map(record).collect();
+            let batch = LaneBatch::new(lane(partition), records).unwrap();
+            store.count(&mut LaneMemory::default(), &batch).await.unwrap();
+        }
+        let usage = store.usage_of(msisdn, days[1], days[2]).await.unwrap();
+        let shown: Vec<_> =
+            usage.iter().map(|daily| format!("{} {} {}", daily.day, daily.kind, daily.totals.up_bytes)).collect();
+        assert_eq!(shown, ["2024-01-31 data/audio 20", "2024-02-01 data/video 20"]);
+        assert_eq!(store.usage_of(msisdn, days[2], days[1]).await.unwrap(), []);
+        let unknown = Msisdn::from_u64(27_829_999_999).unwrap();
+        assert_eq!(store.usage_of(unknown, Day::MIN, Day::MAX).await.unwrap(), []);
     }
-    let usage = store.usage_of(msisdn, days[1], days[2]).await.unwrap();
-    let shown: Vec<_> =
-        usage.iter().map(|daily| format!("{} {} {}", daily.day, daily.kind, daily.totals.up_bytes)).collect();
-    assert_eq!(shown, ["2024-01-29 data/audio 20", "2024-01-30 data/video 20"]);
-    let unknown = Msisdn::from_u64(27_829_999_999).unwrap();
-    assert_eq!(store.usage_of(unknown, Day::MIN, Day::MAX).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn live_activity_is_added_and_read_by_hour() {
-    let store = Store::connect(&postgres_database().await).unwrap();
-    store.init().await.unwrap();
+    for url in [postgres_database().await, cassandra_keyspace().await] {
+        live_activity(&made(&url).await).await;
+    }
+}
+
+async fn live_activity(store: &Store) {
     let at = |tower_id, number, hour| TowerHour { tower_id, day: Day::from_civil(2024, 1, number).unwrap(), hour };
     let totals = |figure| Totals { up_bytes: figure, down_bytes: 2 * figure, seconds: 3 * figure, events: 1 };
     let hours = [at(7, 1, 0), at(7, 1, 23), at(7, 2, 5), at(8, 1, 23), at(u32::MAX, 1, 0)];

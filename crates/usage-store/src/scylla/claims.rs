@@ -1,0 +1,46 @@
+//! Whose a source is: a lightweight transaction, which only the first can win.
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use scylla::value::Row;
+use telecom::SourceId;
+
+use super::connection::Connection;
+use crate::Claim;
+
+/// Transactions of one call that are on their way at a time: each is several rounds between the replicas.
+const CONCURRENT_CLAIMS: usize = 8;
+
+pub(super) async fn make(
+    connection: &Connection,
+    claims: &[(SourceId, Claim)],
+) -> anyhow::Result<Vec<(SourceId, Claim)>> {
+    let make = async |(id, claim): (SourceId, Claim)| anyhow::Ok((id, make_one(connection, id, claim).await?));
+    stream::iter(claims.to_vec()).map(make).buffer_unordered(CONCURRENT_CLAIMS).try_collect().await
+}
+
+/// Sent again, should it not be answered: if it had been made, it is found to be the first.
+async fn make_one(connection: &Connection, id: SourceId, claim: Claim) -> anyhow::Result<Claim> {
+    let answer = connection
+        .query(
+            "INSERT INTO {keyspace}.claims (source_id, epoch, claimed_ms) VALUES (?, ?, ?) IF NOT EXISTS",
+            &(id.to_string(), i64::from(claim.epoch), claim.timestamp_ms),
+        )
+        .await?;
+    let row: Row = answer.first_row()?;
+    // The columns are there, in an order of the server's, where the claim was not applied; ScyllaDB has them always.
+    let column = |name| {
+        let (index, _) = answer.column_specs().get_by_name(name)?;
+        row.columns.get(index)?.as_ref()
+    };
+    if column("[applied]")
+        .and_then(|value| value.as_boolean())
+        .context("a claim's answer does not say if it applied")?
+    {
+        return Ok(claim);
+    }
+    let figure =
+        |name| column(name).and_then(|value| value.as_bigint()).context("a claim's answer lacks the first claim");
+    let epoch = u32::try_from(figure("epoch")?).context("a stored epoch is out of range")?;
+    Ok(Claim { epoch, timestamp_ms: figure("claimed_ms")? })
+}
