@@ -1,55 +1,30 @@
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt, future};
-use russh::client::{AuthResult, Handle};
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, Disconnect, Preferred, cipher};
-use russh_sftp::client::{Config as SftpConfig, RawSftpSession, error::Error as SftpError};
+use russh::Disconnect;
+use russh_sftp::client::{RawSftpSession, error::Error as SftpError};
 use russh_sftp::extensions::HardlinkExtension;
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::error::SshError;
-use crate::{Config, Credentials, Error, HostKey};
+use crate::connect::{POSIX_RENAME, Session, connect};
+use crate::{Config, Error};
 
-/// From the first packet to a session with the file protocol.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait for an answer; with all reads in flight, a line of 1 Mbit/s takes this long to bring a file's share.
-const REQUEST_TIMEOUT_S: u64 = 40;
-/// A connection that says nothing for so long, not even to a keepalive, is gone.
-const INACTIVITY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Three of these fit into the inactivity timeout.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// What the server may send before it hears from us. The SSH default of 2 MiB limits a connection over 20 ms to 50 MB/s.
-const WINDOW_BYTES: u32 = 16 << 20;
-/// The largest packet that the library takes.
-const PACKET_BYTES: u32 = 65_535;
-/// Reads on their way at once: their product with `READ_BYTES`, 4 MiB, is a file's memory, and covers 200 MB/s over
-/// 20 ms.
-const READS_IN_FLIGHT: usize = 64;
-/// Servers answer reads of this length whole; some cut longer ones.
-const READ_BYTES: u32 = 64 << 10;
+/// What may be on its way at once of a file, which is its memory: covers 250 MB/s over a round trip of 20 ms, and what a
+/// server and a line hold back besides.
+const READ_AHEAD_BYTES: u32 = 8 << 20;
+/// Reads on their way at once, where they are short.
+const READS_IN_FLIGHT: u32 = 128;
 /// Writes on their way at once.
 const WRITES_IN_FLIGHT: usize = 64;
 /// The longest write that every server must take.
 const WRITE_BYTES: u64 = 32 << 10;
-/// OpenSSH's rename that replaces its target in one step.
-const POSIX_RENAME: &str = "posix-rename@openssh.com";
 
 /// A connection to the server: any number of transfers at once. It ends when the client and its streams are dropped.
 pub struct Client {
     session: Arc<Session>,
-    posix_rename: bool,
-}
-
-struct Session {
-    sftp: RawSftpSession,
-    /// Ends the connection when dropped.
-    ssh: Handle<Check>,
 }
 
 /// A regular file of a folder.
@@ -85,18 +60,7 @@ impl Client {
     /// [`Error::Unreachable`], [`Error::HostKey`], [`Error::Credentials`]; [`Error::Refused`] where the server has no
     /// file protocol.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
-        let address = format!("{}:{}", config.host, config.port);
-        match tokio::time::timeout(CONNECT_TIMEOUT, open(config)).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(Problem::Known(error))) => Err(error),
-            Ok(Err(Problem::Ssh(SshError::HostKey { found }))) => {
-                Err(Error::HostKey { expected: config.host_key.to_string(), found })
-            }
-            Ok(Err(Problem::Ssh(SshError::Ssh(error)))) => Err(Error::Unreachable { address, why: error.to_string() }),
-            Err(_) => {
-                Err(Error::Unreachable { address, why: format!("no session after {} s", CONNECT_TIMEOUT.as_secs()) })
-            }
-        }
+        Ok(Self { session: Arc::new(connect(config).await?) })
     }
 
     /// The regular files of a folder, in no order.
@@ -139,7 +103,7 @@ impl Client {
         }
     }
 
-    /// A file's bytes, as many as it had when it was opened, with many reads on their way at once (4 MiB of memory).
+    /// A file's bytes, as many as it had when it was opened, with many reads on their way at once (8 MiB of memory).
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::Lost`]; in the stream also [`Error::Changed`].
@@ -160,14 +124,16 @@ impl Client {
                 Ok(None)
             }
         };
-        let chunks = stream::iter((0..size).step_by(READ_BYTES as usize)).map(move |offset| {
+        let read_bytes = session.read_bytes;
+        let in_flight = (READ_AHEAD_BYTES / read_bytes).min(READS_IN_FLIGHT) as usize;
+        let chunks = stream::iter((0..size).step_by(read_bytes as usize)).map(move |offset| {
             let (session, handle, path) = (Arc::clone(&session), Arc::clone(&handle), Arc::clone(&path));
             async move {
-                let len = u32::try_from(size - offset).unwrap_or(READ_BYTES).min(READ_BYTES);
+                let len = u32::try_from(size - offset).unwrap_or(read_bytes).min(read_bytes);
                 read_chunk(&session.sftp, &handle, &path, offset, len).await.map(Some)
             }
         });
-        let stream = chunks.buffered(READS_IN_FLIGHT).chain(stream::once(close));
+        let stream = chunks.buffered(in_flight).chain(stream::once(close));
         Ok(stream.try_filter_map(future::ok).boxed())
     }
 
@@ -205,7 +171,16 @@ impl Client {
 
     async fn write(&self, path: &str, reader: impl AsyncRead + Send + Unpin) -> Result<u64, Error> {
         let sftp = &self.session.sftp;
-        let failed = |error| Error::from_sftp(format!("writing {path}"), path, error);
+        let failed = |error: SftpError| {
+            // The protocol has no word for it: OpenSSH says "Failure".
+            let may_be_full = matches!(&error, SftpError::Status(status) if status.status_code == StatusCode::Failure);
+            match Error::from_sftp(format!("writing {path}"), path, error) {
+                Error::Refused { doing, why } if may_be_full => {
+                    Error::Refused { doing, why: format!("{why}; is its disk full, or a quota used up?") }
+                }
+                error => error,
+            }
+        };
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let handle = sftp.open(path, flags, FileAttributes::empty()).await.map_err(failed)?.handle;
         let handle = handle.as_str();
@@ -230,7 +205,7 @@ impl Client {
     async fn replace(&self, from: &str, to: &str) -> Result<(), Error> {
         let sftp = &self.session.sftp;
         let failed = |error| Error::from_sftp(format!("renaming {from} to {to}"), to, error);
-        if self.posix_rename {
+        if self.session.has_posix_rename {
             // The two requests have the same form: an old and a new path.
             let paths = HardlinkExtension { oldpath: from.to_owned(), newpath: to.to_owned() };
             let paths: Vec<u8> = paths.try_into().map_err(|error| failed(SftpError::from(error)))?;
@@ -266,89 +241,4 @@ async fn read_chunk(sftp: &RawSftpSession, handle: &str, path: &str, offset: u64
     }
     chunk.truncate(len as usize);
     Ok(chunk.into())
-}
-
-/// Why there is no session.
-enum Problem {
-    Known(Error),
-    Ssh(SshError),
-}
-
-impl<E: Into<SshError>> From<E> for Problem {
-    fn from(error: E) -> Self {
-        Self::Ssh(error.into())
-    }
-}
-
-async fn open(config: &Config) -> Result<Client, Problem> {
-    let check = Check { host_key: config.host_key.clone() };
-    let address = (config.host.as_str(), config.port);
-    let mut ssh = russh::client::connect(Arc::new(ssh_config(&config.host_key)), address, check).await?;
-    let user = config.user.as_str();
-    let answer = match &config.credentials {
-        Credentials::Password(password) => ssh.authenticate_password(user, password).await?,
-        Credentials::PrivateKey(key) => {
-            ssh.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), None)).await?
-        }
-    };
-    if let AuthResult::Failure { remaining_methods, .. } = answer {
-        let accepts = remaining_methods.iter().map(String::from).collect();
-        return Err(Problem::Known(Error::Credentials { user: user.to_owned(), accepts }));
-    }
-    let mut channel = ssh.channel_open_session().await?;
-    channel.request_subsystem(true, "sftp").await?;
-    loop {
-        match channel.wait().await {
-            Some(ChannelMsg::Success) => break,
-            Some(ChannelMsg::WindowAdjusted { .. }) => {}
-            _ => {
-                let doing = format!("the file protocol to the user {user}");
-                let why = "it has no subsystem sftp for them".to_owned();
-                return Err(Problem::Known(Error::Refused { doing, why }));
-            }
-        }
-    }
-    let limits = SftpConfig { request_timeout_secs: REQUEST_TIMEOUT_S, ..SftpConfig::default() };
-    let sftp = RawSftpSession::new_with_config(channel.into_stream(), limits);
-    let version =
-        sftp.init().await.map_err(|error| Problem::Known(Error::from_sftp("opening a session", "session", error)))?;
-    let posix_rename = version.extensions.contains_key(POSIX_RENAME);
-    Ok(Client { session: Arc::new(Session { sftp, ssh }), posix_rename })
-}
-
-fn ssh_config(host_key: &HostKey) -> russh::client::Config {
-    let mut preferred = Preferred::default();
-    // The fastest by far on a processor with AES instructions.
-    let ciphers = preferred.cipher.iter().copied().filter(|&name| name != cipher::AES_256_GCM);
-    preferred.cipher = Cow::Owned([cipher::AES_256_GCM].into_iter().chain(ciphers).collect());
-    if let Some(algorithm) = host_key.algorithm() {
-        preferred.key = Cow::Owned(vec![algorithm]);
-    }
-    russh::client::Config {
-        window_size: WINDOW_BYTES,
-        maximum_packet_size: PACKET_BYTES,
-        inactivity_timeout: Some(INACTIVITY_TIMEOUT),
-        keepalive_interval: Some(KEEPALIVE_INTERVAL),
-        nodelay: true,
-        preferred,
-        ..russh::client::Config::default()
-    }
-}
-
-/// Lets only the pinned key pass, before anything else is said to the server.
-struct Check {
-    host_key: HostKey,
-}
-
-impl russh::client::Handler for Check {
-    type Error = SshError;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, SshError> {
-        let shown = shown.public_key();
-        if self.host_key.accepts(&shown) {
-            Ok(true)
-        } else {
-            Err(SshError::HostKey { found: shown.fingerprint(HashAlg::Sha256).to_string() })
-        }
-    }
 }

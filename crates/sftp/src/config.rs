@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use russh::keys::ssh_key::Fingerprint;
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{self, Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use serde::Deserialize;
 
 /// The port of SSH.
@@ -22,7 +22,7 @@ pub struct Config {
     pub user: String,
     /// `SFTP_PASSWORD` or `SFTP_PRIVATE_KEY`.
     pub credentials: Credentials,
-    /// `SFTP_HOST_KEY`: the server's key; a server with another one is refused.
+    /// `SFTP_HOST_KEY`: the server's key, or keys; a server with another one is refused.
     pub host_key: HostKey,
     /// `SFTP_REMOTE_PATH`, by default `/upload`: the folder of deliveries.
     pub remote_path: String,
@@ -37,11 +37,12 @@ pub enum Credentials {
     PrivateKey(Arc<PrivateKey>),
 }
 
-/// The key that the server must show: an OpenSSH public key line (with or without a host name before it, as
-/// `ssh-keyscan` prints it), or its `SHA256:…` fingerprint.
+/// The keys of which the server must show one, usually one: each is a line of its own, an OpenSSH public key (with or
+/// without a host name before it, as `ssh-keyscan` prints it) or its `SHA256:…` fingerprint. Two lines see a server
+/// through the change of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct HostKey(Pin);
+pub struct HostKey(Vec<Pin>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pin {
@@ -101,19 +102,22 @@ impl Credentials {
     /// set, the key is used.
     fn private_key(text: &str) -> Result<Self, String> {
         let pem = if text.contains("-----BEGIN ") {
-            // Stores of secrets and shells like to write a line's end as \n.
-            text.replace("\\n", "\n")
+            with_line_ends(text)
         } else {
             std::fs::read_to_string(text)
                 .map_err(|error| format!("SFTP_PRIVATE_KEY is neither a key's PEM text nor a readable file: {error}"))?
         };
-        let key = decode_secret_key(&pem, None).map_err(|error| {
-            format!(
-                "SFTP_PRIVATE_KEY can't be read ({error}): expected an Ed25519 or ECDSA key without a passphrase, in \
-                 OpenSSH or PKCS #8 format"
-            )
-        })?;
-        Ok(Self::PrivateKey(Arc::new(key)))
+        let why = match decode_secret_key(&pem, None) {
+            Ok(key) if !key.algorithm().is_rsa() => return Ok(Self::PrivateKey(Arc::new(key))),
+            // Signing with RSA keys is not safe from timing attacks in the only implementation here.
+            Ok(_) => "it is an RSA key".to_owned(),
+            Err(keys::Error::KeyIsEncrypted) => "it is protected by a passphrase".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(format!(
+            "SFTP_PRIVATE_KEY can't be used ({why}): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or \
+             PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"
+        ))
     }
 }
 
@@ -126,30 +130,66 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// The types of host keys, best first. Signatures with SHA-1 are not among them.
+const HOST_KEY_TYPES: [&[Algorithm]; 3] = [
+    &[Algorithm::Ed25519],
+    &[
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+    ],
+    &[Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, Algorithm::Rsa { hash: Some(HashAlg::Sha256) }],
+];
+
 impl HostKey {
-    /// The one algorithm to agree on, where the pin says it: a server with keys of several types then shows this one.
-    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
-        match &self.0 {
-            Pin::Key(key) => Some(key.algorithm()),
-            Pin::Fingerprint(_) => None,
+    /// The algorithms of keys that can be the expected one, by type: a server shows one key of those it is asked for.
+    pub(crate) fn algorithms(&self) -> Vec<Vec<Algorithm>> {
+        let expected = |algorithm: &&Algorithm| self.0.iter().any(|pin| pin.may_have(algorithm));
+        let types = HOST_KEY_TYPES.map(|algorithms| algorithms.iter().filter(expected).cloned().collect::<Vec<_>>());
+        types.into_iter().filter(|algorithms| !algorithms.is_empty()).collect()
+    }
+
+    /// Whether the server's key is an expected one.
+    pub(crate) fn accepts(&self, shown: &PublicKey) -> bool {
+        self.0.iter().any(|pin| match pin {
+            Pin::Key(key) => key.key_data() == shown.key_data(),
+            Pin::Fingerprint(fingerprint) => shown.fingerprint(fingerprint.algorithm()) == *fingerprint,
+        })
+    }
+}
+
+impl Pin {
+    fn may_have(&self, algorithm: &Algorithm) -> bool {
+        match self {
+            Self::Key(key) if matches!(algorithm, Algorithm::Rsa { .. }) => key.algorithm().is_rsa(),
+            Self::Key(key) => key.algorithm() == *algorithm,
+            Self::Fingerprint(_) => true,
         }
     }
 
-    /// Whether the server's key is the expected one.
-    pub(crate) fn accepts(&self, shown: &PublicKey) -> bool {
-        match &self.0 {
-            Pin::Key(key) => key.key_data() == shown.key_data(),
-            Pin::Fingerprint(fingerprint) => shown.fingerprint(fingerprint.algorithm()) == *fingerprint,
+    fn parse(line: &str) -> Option<Self> {
+        if let Ok(fingerprint) = line.parse() {
+            return Some(Self::Fingerprint(fingerprint));
         }
+        let without_host = || line.split_once(' ').and_then(|(_, key)| PublicKey::from_openssh(key).ok());
+        let key = Self::Key(PublicKey::from_openssh(line).ok().or_else(without_host)?);
+        HOST_KEY_TYPES
+            .iter()
+            .any(|algorithms| algorithms.iter().any(|algorithm| key.may_have(algorithm)))
+            .then_some(key)
     }
 }
 
 impl fmt::Display for HostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Pin::Key(key) => key.fingerprint(HashAlg::Sha256).fmt(f),
-            Pin::Fingerprint(fingerprint) => fingerprint.fmt(f),
+        for (i, pin) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { " or " })?;
+            match pin {
+                Pin::Key(key) => key.fingerprint(HashAlg::Sha256).fmt(f)?,
+                Pin::Fingerprint(fingerprint) => fingerprint.fmt(f)?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -157,15 +197,18 @@ impl TryFrom<String> for HostKey {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let text = text.trim();
-        if let Ok(fingerprint) = text.parse::<Fingerprint>() {
-            return Ok(Self(Pin::Fingerprint(fingerprint)));
-        }
-        let without_host = || text.split_once(' ').and_then(|(_, key)| PublicKey::from_openssh(key).ok());
-        let key = PublicKey::from_openssh(text).ok().or_else(without_host);
-        key.map(|key| Self(Pin::Key(key))).ok_or(
-            "expected the server's public key (`ssh-ed25519 AAAA…`, as ssh-keyscan prints it) or its fingerprint \
-             (`SHA256:…`)",
+        let text = with_line_ends(&text);
+        // ssh-keyscan says in comments whom it asked.
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let pins = lines.map(Pin::parse).collect::<Option<Vec<_>>>().filter(|pins| !pins.is_empty());
+        pins.map(Self).ok_or(
+            "expected the server's public key (`ssh-ed25519 AAAA…`, as ssh-keyscan prints it; Ed25519, ECDSA or RSA) or its \
+             fingerprint (`SHA256:…`)",
         )
     }
+}
+
+/// Stores of secrets and shells like to write a line's end as `\n`.
+fn with_line_ends(text: &str) -> String {
+    text.replace("\\n", "\n")
 }

@@ -1,4 +1,3 @@
-use russh::AlgorithmKind;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::StatusCode;
 
@@ -97,24 +96,4 @@ impl Error {
 
 fn hint(accepts: &[String]) -> String {
     if accepts.is_empty() { String::new() } else { format!(" (it would take: {})", accepts.join(", ")) }
-}
-
-/// What happens on a connection; `connect` adds where it goes.
-#[derive(Debug)]
-pub(crate) enum SshError {
-    /// The server showed another key.
-    HostKey { found: String },
-    /// Everything else.
-    Ssh(russh::Error),
-}
-
-impl From<russh::Error> for SshError {
-    fn from(error: russh::Error) -> Self {
-        match error {
-            russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. } => {
-                Self::HostKey { found: format!("of another type (it has {})", theirs.join(", ")) }
-            }
-            error => Self::Ssh(error),
-        }
-    }
 }

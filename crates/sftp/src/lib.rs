@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+mod connect;
 mod error;
 #[cfg(feature = "server")]
 pub mod server;

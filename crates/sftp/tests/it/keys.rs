@@ -103,9 +103,9 @@ async fn a_private_key_opens_the_gate() {
         ],
     )
     .await;
-    check("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n".to_owned(), expect!["SFTP_PRIVATE_KEY can't be read (SshKey: length invalid): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format"]).await;
+    check("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n".to_owned(), expect!["SFTP_PRIVATE_KEY can't be used (SshKey: length invalid): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
     let locked = right.encrypt(&mut safe_rng(), "passphrase").unwrap();
-    check(pem(&locked), expect!["SFTP_PRIVATE_KEY can't be read (The key is encrypted): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format"]).await;
+    check(pem(&locked), expect!["SFTP_PRIVATE_KEY can't be used (it is protected by a passphrase): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_variables() {
     check(
         &set,
         expect![[
-            r#"Config { host: "h", port: 22, user: "u", credentials: Password(…), host_key: HostKey(Fingerprint(Sha256([184, 216, 149, 206, 217, 44, 10, 192, 225, 113, 205, 46, 245, 239, 1, 174, 179, 151, 2, 5, 14, 37, 41, 6, 60, 69, 103, 169, 76, 38, 40, 240]))), remote_path: "/upload" }"#
+            r#"Config { host: "h", port: 22, user: "u", credentials: Password(…), host_key: HostKey([Fingerprint(Sha256([184, 216, 149, 206, 217, 44, 10, 192, 225, 113, 205, 46, 245, 239, 1, 174, 179, 151, 2, 5, 14, 37, 41, 6, 60, 69, 103, 169, 76, 38, 40, 240]))]), remote_path: "/upload" }"#
         ]],
     );
     check(&set[1..], expect!["SFTP_HOST is missing: set this environment variable"]);
@@ -132,7 +132,7 @@ fn the_variables() {
     check(
         &[set[0], set[1], set[2], ("SFTP_HOST_KEY", "any")],
         expect![
-            "SFTP_HOST_KEY is malformed: expected the server's public key (`ssh-ed25519 AAAA…`, as ssh-keyscan prints it) or its fingerprint (`SHA256:…`)"
+            "SFTP_HOST_KEY is malformed: expected the server's public key (`ssh-ed25519 AAAA…`, as ssh-keyscan prints it; Ed25519, ECDSA or RSA) or its fingerprint (`SHA256:…`)"
         ],
     );
 }

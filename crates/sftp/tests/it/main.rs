@@ -1,22 +1,23 @@
-//! The client against the in-process server, and the server against OpenSSH's client.
+//! The client against the in-process server and against OpenSSH's, and the server against OpenSSH's client.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod client;
 mod errors;
 mod keys;
 mod openssh;
+mod sshd;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use sftp::server::Server;
 use sftp::{Client, Config, Credentials, HostKey};
 use tempfile::TempDir;
+use test_support::Sshd;
 
 const USER: &str = "operator";
 const PASSWORD: &str = "correct horse";
 
-/// A server of a temporary folder.
+/// The in-process server of a temporary folder.
 struct Fixture {
     folder: TempDir,
     server: Server,
@@ -44,8 +45,65 @@ impl Fixture {
         }
     }
 
-    async fn client(&self) -> Arc<Client> {
-        Arc::new(Client::connect(&self.config()).await.unwrap())
+    async fn client(&self) -> Client {
+        Client::connect(&self.config()).await.unwrap()
+    }
+}
+
+/// What the client needs of OpenSSH's server.
+fn sshd_config(sshd: &Sshd) -> Config {
+    Config {
+        host: sshd.host.clone(),
+        port: sshd.port,
+        user: sshd.user.clone(),
+        credentials: Credentials::Password(sshd.password.expose().to_owned()),
+        host_key: HostKey::try_from(sshd.host_keys[0].clone()).unwrap(),
+        remote_path: sshd.remote_path.clone(),
+    }
+}
+
+/// Why there is no connection.
+async fn connecting(config: &Config) -> sftp::Error {
+    match Client::connect(config).await {
+        Ok(_) => panic!("connected"),
+        Err(error) => error,
+    }
+}
+
+/// Each of the servers that the client must get on with, with an empty folder.
+async fn servers() -> [Served; 2] {
+    let (ours, openssh) = (Fixture::start().await, test_support::sshd().await);
+    [Served::Ours(ours), Served::OpenSsh(openssh)]
+}
+
+enum Served {
+    Ours(Fixture),
+    OpenSsh(Sshd),
+}
+
+impl Served {
+    fn config(&self) -> Config {
+        match self {
+            Self::Ours(fixture) => fixture.config(),
+            Self::OpenSsh(sshd) => sshd_config(sshd),
+        }
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(&self.config()).await.unwrap()
+    }
+
+    /// The folder on this machine.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Ours(fixture) => fixture.path(),
+            Self::OpenSsh(sshd) => sshd.upload(),
+        }
+    }
+
+    /// A path in the folder, as the server knows it.
+    fn remote(&self, path: &str) -> String {
+        format!("{}/{path}", self.config().remote_path.trim_end_matches('/'))
     }
 }
 
