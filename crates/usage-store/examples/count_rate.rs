@@ -34,10 +34,12 @@ struct Round {
     /// Every batch has another day, so that no row is there yet.
     is_cold: bool,
     has_memory: bool,
+    /// None for the one in which the server warms up.
     name: &'static str,
 }
 
-const ROUNDS: [Round; 3] = [
+const ROUNDS: [Round; 4] = [
+    Round { partition: 0, is_cold: false, has_memory: false, name: "" },
     Round { partition: 0, is_cold: true, has_memory: false, name: "cold: no rows, no memory" },
     Round { partition: 1, is_cold: false, has_memory: true, name: "warm: with memory" },
     Round { partition: 2, is_cold: false, has_memory: false, name: "warm: all is read" },
@@ -60,14 +62,15 @@ async fn main() -> anyhow::Result<()> {
         };
         let store = Store::connect(&url)?;
         store.init().await?;
-        store.add_lanes(u32::try_from(subscribers)?, "cdr-data", LANES).await?;
+        for topic in ["cdr-data", "trial"] {
+            store.add_lanes(u32::try_from(subscribers)?, topic, LANES).await?;
+        }
         if let Some((host, keyspace)) = url.strip_prefix("scylla://").and_then(|rest| rest.split_once('/')) {
             let session = SessionBuilder::new().known_node(host).build().await?;
-            // The first time is for the server to warm up.
             for name in ["", "bare: rows only, new", "bare: rows only, again"] {
                 let started = Instant::now();
                 let mut rows = 0;
-                for batch in batches(subscribers, ROUNDS[0])? {
+                for batch in batches(subscribers, ROUNDS[1])? {
                     rows += write_bare(&session, keyspace, &batch, name.is_empty()).await?;
                 }
                 report(subscribers, name, started, rows);
@@ -108,7 +111,8 @@ fn batches(subscribers: u64, round: Round) -> anyhow::Result<Vec<LaneBatch>> {
     let all = (0..subscribers).map(|number| Msisdn::from_u64(27_820_000_000 + number));
     let mut mine = all.collect::<Result<Vec<_>, _>>()?;
     mine.retain(|msisdn| i32::from(Buckets::default().of(*msisdn)) % LANES == round.partition);
-    let lane = Lane { epoch: u32::try_from(subscribers)?, topic: "cdr-data".to_owned(), partition: round.partition };
+    let topic = if round.name.is_empty() { "trial" } else { "cdr-data" };
+    let lane = Lane { epoch: u32::try_from(subscribers)?, topic: topic.to_owned(), partition: round.partition };
     let batch = |number: i64| {
         let day = Day::from_civil(2024, 1, if round.is_cold { 1 + number as u32 } else { 20 }).context("a day")?;
         let first = number * BATCH_RECORDS;
@@ -127,7 +131,10 @@ fn record(offset: i64, lane: &Lane, subscribers: &[Msisdn], day: Day, rng: &mut 
         totals: Totals { up_bytes: 500_000, down_bytes: 500_000, seconds: 0, events: 1 },
     };
     let file = number / LINES_PER_FILE;
-    let id = u64::from(lane.epoch) << 32 | u64::from(lane.partition.unsigned_abs()) << 24 | file;
+    let id = u64::from(lane.epoch) << 32
+        | (lane.topic.len() as u64) << 24
+        | u64::from(lane.partition.unsigned_abs()) << 16
+        | file;
     let source = Source { id: SourceId(id.to_be_bytes()), line: number % LINES_PER_FILE + 1, file: None };
     LaneRecord { offset, timestamp_ms: offset, usage: Some(SourcedUsage { event, source: Some(source) }) }
 }

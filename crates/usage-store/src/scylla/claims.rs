@@ -5,18 +5,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use scylla::value::Row;
 use telecom::SourceId;
 
+use super::CONCURRENT_REQUESTS;
 use super::connection::Connection;
 use crate::Claim;
-
-/// Transactions of one call that are on their way at a time: each is several rounds between the replicas.
-const CONCURRENT_CLAIMS: usize = 8;
 
 pub(super) async fn make(
     connection: &Connection,
     claims: &[(SourceId, Claim)],
 ) -> anyhow::Result<Vec<(SourceId, Claim)>> {
     let make = async |(id, claim): (SourceId, Claim)| anyhow::Ok((id, make_one(connection, id, claim).await?));
-    stream::iter(claims.to_vec()).map(make).buffer_unordered(CONCURRENT_CLAIMS).try_collect().await
+    stream::iter(claims.to_vec()).map(make).buffer_unordered(CONCURRENT_REQUESTS).try_collect().await
 }
 
 /// Sent again, should it not be answered: if it had been made, it is found to be the first.
