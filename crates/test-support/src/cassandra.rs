@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use embedded::TemporaryFolder;
 use tokio::sync::Mutex;
 
@@ -49,7 +48,7 @@ impl Cassandra {
         let [cql, storage] = free_ports().await?;
         std::fs::write(folder.path().join("cassandra.yaml"), settings(folder.path(), cql, storage, login))?;
         std::fs::write(folder.path().join("logback.xml"), LOGBACK)?;
-        let node = Arc::new(node(jars, folder.path(), cql, login)?);
+        let node = Arc::new(node(jars, folder.path(), cql, login));
         node.start().await?;
         Ok(Self { address: format!("127.0.0.1:{cql}"), node, _folder: folder })
     }
@@ -79,20 +78,11 @@ impl Cassandra {
     }
 }
 
-fn node(jars: &Path, folder: &Path, port: u16, login: Login) -> anyhow::Result<Service> {
-    // Its agent measures objects; its jar's name has a version.
-    let agent = std::fs::read_dir(jars)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"jamm-")))
-        .context("Cassandra's jars are not whole: remove their folder in the cache")?;
+fn node(jars: &Path, folder: &Path, port: u16, login: Login) -> Service {
     let (home, jars) = (folder.display(), jars.display());
     let mut arguments = vec![
-        format!("-Xms{HEAP}"),
         "-Xss256k".into(),
         format!("-XX:ErrorFile={home}/hs_err.log"),
-        format!("-javaagent:{}", agent.display()),
-        "-Djdk.attach.allowAttachSelf=true".into(),
         format!("-Dcassandra.config=file://{home}/cassandra.yaml"),
         format!("-Dcassandra.storagedir={home}"),
         format!("-Dlogback.configurationFile=file:{home}/logback.xml"),
@@ -101,13 +91,14 @@ fn node(jars: &Path, folder: &Path, port: u16, login: Login) -> anyhow::Result<S
         "-Dcassandra.skip_wait_for_gossip_to_settle=0".into(),
         "-Dcassandra.ring_delay_ms=1".into(),
         "-Dcassandra.superuser_setup_delay_ms=0".into(),
-        "-Dcassandra.boot_without_jna=true".into(),
+        // What it would measure at each start, for seconds.
+        "-Dcassandra.memtable.row_overhead_size=180".into(),
     ];
     let exports = EXPORTS.iter().flat_map(|package| ["--add-exports".into(), format!("{package}=ALL-UNNAMED")]);
     let opens = OPENS.iter().flat_map(|package| ["--add-opens".into(), format!("{package}=ALL-UNNAMED")]);
     arguments.extend(exports.chain(opens));
     arguments.extend(["-cp".into(), format!("{jars}/*"), "org.apache.cassandra.service.CassandraDaemon".into()]);
-    Ok(Service {
+    Service {
         name: "Cassandra".to_owned(),
         program: java(),
         arguments: jvm(HEAP, arguments),
@@ -118,7 +109,7 @@ fn node(jars: &Path, folder: &Path, port: u16, login: Login) -> anyhow::Result<S
         },
         port,
         process: Mutex::default(),
-    })
+    }
 }
 
 /// What Cassandra's own start script opens of Java 17.

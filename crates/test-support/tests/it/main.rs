@@ -1,10 +1,12 @@
-//! Two tests at once, each with a runtime of its own, on the same services.
+//! Tests at once, each with a runtime of its own, on the same services.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod cassandra;
 mod debezium;
 mod kafka;
 mod proxy;
 mod sshd;
+mod survivors;
 
 use std::path::Path;
 use std::time::Duration;
