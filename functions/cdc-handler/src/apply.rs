@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use futures::FutureExt;
 use jiff::Timestamp;
 use postgres_pool::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -23,7 +22,8 @@ pub(crate) struct Changes {
     /// By key and place.
     deletions: BTreeMap<(i64, Position), Timestamp>,
     truncations: BTreeMap<Position, Timestamp>,
-    newest: Option<Moment>,
+    /// How far the table comes with it: the highest place, and the latest time, which need not be the same change's.
+    reach: Option<(i64, Timestamp)>,
 }
 
 /// What was written.
@@ -37,7 +37,7 @@ pub(crate) struct Written {
 
 impl Changes {
     pub(crate) fn of(table: &'static Table) -> Self {
-        Self { table, rows: BTreeMap::new(), deletions: BTreeMap::new(), truncations: BTreeMap::new(), newest: None }
+        Self { table, rows: BTreeMap::new(), deletions: BTreeMap::new(), truncations: BTreeMap::new(), reach: None }
     }
 
     pub(crate) fn add(&mut self, change: Change) {
@@ -56,7 +56,8 @@ impl Changes {
                 moment
             }
         };
-        self.newest = self.newest.max(Some(moment));
+        let (stream_lsn, at) = self.reach.unwrap_or((moment.position.stream_lsn, moment.at));
+        self.reach = Some((stream_lsn.max(moment.position.stream_lsn), at.max(moment.at)));
     }
 
     /// Of each row that is touched, the oldest change: what is before it stays as it is.
@@ -77,7 +78,7 @@ impl Changes {
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn apply(pool: &Pool, changes: &[Changes]) -> anyhow::Result<Written> {
-    pool.transaction(changes, |transaction, changes| apply_all(transaction, changes).boxed()).await
+    pool.transaction(changes, |transaction, changes| Box::pin(apply_all(transaction, changes))).await
 }
 
 async fn apply_all(transaction: &Transaction<'_>, changes: &[Changes]) -> anyhow::Result<Written> {
@@ -92,10 +93,10 @@ async fn apply_all(transaction: &Transaction<'_>, changes: &[Changes]) -> anyhow
 }
 
 async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<Written> {
-    let Some(newest) = changes.newest else { return Ok(Written::default()) };
+    let Some((stream_lsn, at)) = changes.reach else { return Ok(Written::default()) };
     let table = changes.table;
     // Events of one table take turns: each sees all of what the ones before it wrote.
-    let locked = execute(transaction, sql::LOCK, &[&table.name, &newest.position.stream_lsn, &newest.at]).await?;
+    let locked = execute(transaction, sql::LOCK, &[&table.name, &stream_lsn, &at]).await?;
     ensure!(locked == 1, "crm_data.progress has no row of {}: run `trunkline init`", table.name);
     truncate(transaction, changes).await?;
     let keys = changes.since();

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS crm_data.progress (
 COMMENT ON TABLE crm_data.progress IS 'How far each table has come. Its row is locked while changes of the table are written.';
 COMMENT ON COLUMN crm_data.progress.table_name IS 'The table, without its schema.';
 COMMENT ON COLUMN crm_data.progress.stream_lsn IS 'The newest change''s place in the source''s write-ahead log.';
-COMMENT ON COLUMN crm_data.progress.changed_at IS 'When the newest change was committed in the source.';
+COMMENT ON COLUMN crm_data.progress.changed_at IS 'The latest time at which a change was committed in the source.';
 
 CREATE TABLE IF NOT EXISTS crm_data.deletions (
     table_name text NOT NULL,

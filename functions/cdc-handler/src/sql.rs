@@ -45,16 +45,16 @@ pub(crate) fn read(table: &Table) -> String {
     let place = "(h.stream_lsn, h.is_streamed, h.source_lsn)";
     let since = "(since.stream_lsn, since.is_streamed, since.source_lsn)";
     let history = format!("SELECT * FROM crm_data.{name}_history h WHERE h.{key} = since.key");
-    let values: Vec<_> = table.columns.iter().map(|column| format!("{}::text", column.name)).collect();
+    let values: Vec<_> = table.columns.iter().map(|column| format!("v.{}::text", column.name)).collect();
     format!(
-        "SELECT {key}, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, unchanged, ARRAY[{}] \
+        "SELECT v.{key}, v.stream_lsn, v.is_streamed, v.source_lsn, v.op, v.changed_at, v.valid_from, v.unchanged, ARRAY[{}] \
          FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[]) \
             AS since (key, stream_lsn, is_streamed, source_lsn) \
          CROSS JOIN LATERAL ( \
             ({history} AND {place} < {since} \
              ORDER BY h.stream_lsn DESC, h.is_streamed DESC, h.source_lsn DESC LIMIT 1) \
             UNION ALL ({history} AND {place} >= {since}) \
-         ) versions",
+         ) v",
         values.join(", ")
     )
 }

@@ -69,7 +69,8 @@ fn reads_what_debezium_writes() {
         not_an_envelope
         not_an_envelope
         not_an_envelope
-        not_an_envelope"#]].assert_eq(&shown.join("\n"));
+        not_an_envelope"#]]
+    .assert_eq(&shown.join("\n"));
 }
 
 fn check(message: Value, expect: Expect) {

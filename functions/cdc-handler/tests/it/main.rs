@@ -1,1 +1,8 @@
-//! x
+//! The function on a real database and real topics: events, shuffled changes, and a live Debezium.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
+
+mod events;
+mod live;
+mod scene;
+mod shuffle;
