@@ -30,6 +30,8 @@ pub(crate) enum Command {
     /// Make synthetic data
     #[command(subcommand)]
     Generate(Generate),
+    /// Compare the API's answers for every subscriber with an independent count of your files
+    Verify(VerifyArgs),
     /// Read a password from standard input and print its argon2id hash, for API_USERS
     HashPassword,
 }
@@ -75,6 +77,26 @@ pub(crate) struct UpArgs {
 pub(crate) struct EnvArgs {
     /// The functions, by the names of their folders [default: all of the template's]
     pub(crate) functions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Everything that was delivered: files of call records, and folders of them
+    #[arg(required = true, value_name = "FOLDER|FILE")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Where the API answers
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:18089")]
+    pub(crate) url: String,
+    /// A user of the API who may see every subscriber; the password comes from TRUNKLINE_API_PASSWORD, else from standard
+    /// input
+    #[arg(long)]
+    pub(crate) user: String,
+    /// Look at what became of each file's rows first, in the lake and the usage store that the template's parameters
+    /// (--parameters, TRUNKLINE_PARAMETERS) name
+    #[arg(long)]
+    pub(crate) files: bool,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
 }

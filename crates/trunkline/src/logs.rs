@@ -12,10 +12,13 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-/// `RUST_LOG`, `info` without it; in any case quieter about the services that the demo embeds.
+/// The driver tells every node and connection at `info`.
+const DRIVER_FILTER: &str = "scylla=warn";
+
+/// `RUST_LOG`, `info` without it; in any case quieter about the services that the demo embeds, and the usage store's driver.
 fn filter() -> EnvFilter {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let quieter = embedded::LOG_FILTER.split(',').filter_map(|directive| directive.parse().ok());
+    let quieter = embedded::LOG_FILTER.split(',').chain([DRIVER_FILTER]).filter_map(|directive| directive.parse().ok());
     quieter.fold(asked, EnvFilter::add_directive)
 }
 

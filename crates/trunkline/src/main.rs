@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod env;
 mod figures;
+mod follow;
 mod functions;
 mod generate;
 mod init;
@@ -49,6 +50,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,
         Command::Generate(Generate::Crm(args)) => generate::crm(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::HashPassword => functions::hash_password_from_stdin(),
     }
 }

@@ -7,10 +7,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -21,10 +21,19 @@ use hyper::header::AUTHORIZATION;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use lake::Lake;
+use lambda_boot::Vars;
 use serde_json::{Value, json};
+use usage_store::Store;
 
+use crate::cli::{TemplateArgs, VerifyArgs};
 use crate::figures::{Api, FileFigures};
+use crate::follow::Follow;
+use crate::functions::Project;
 use count::{Amount, Counted, Usage, count};
+
+/// Where the API user's password is looked for first.
+const PASSWORD_VARIABLE: &str = "TRUNKLINE_API_PASSWORD";
 
 /// Requests that wait for their answers at once: enough to keep the API busy, few enough for its database.
 const REQUESTS_IN_FLIGHT: usize = 16;
@@ -72,7 +81,9 @@ impl fmt::Display for Verdict {
                 "Verified: the answers for all {subscribers} subscribers equal a second count of the {files} files"
             );
         }
-        if *subscribers == 0 {
+        if *subscribers == 0 && *differences > 0 {
+            write!(f, "NOT COUNTED (yet): differences: {differences}; compared: {files} files, no subscribers")?;
+        } else if *subscribers == 0 {
             write!(f, "NOT VERIFIED: the {files} files have no subscriber to compare")?;
         } else {
             write!(f, "NOT EQUAL: differences: {differences}; compared: {subscribers} subscribers, {files} files")?;
@@ -87,16 +98,63 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// `trunkline verify`.
+pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
+    crate::logs::to_stderr();
+    let counted = recount(args.paths).await?;
+    let figures = if args.files { Some(figures_of(&args.template, &counted).await?) } else { None };
+    let mut verdict = Verdict { files: counted.files.len(), ..Verdict::default() };
+    if let Some(figures) = &figures {
+        compare_files(&counted, figures, &mut verdict);
+    }
+    // As long as rows are missing, so are they in the answers.
+    if verdict.differences == 0 {
+        let api = Api { url: args.url, user: args.user, password: password()? };
+        compare_answers(&counted, &api, &mut verdict).await?;
+    }
+    println!("{verdict}");
+    ensure!(verdict.is_clean(), "the numbers differ from the files'");
+    Ok(())
+}
+
 /// Counts the files of `folder` anew and compares with what the API answers and what the pipeline says of each file.
 ///
 /// # Errors
 /// When a file can't be read or the API can't be reached. Wrong and refused answers are differences, not errors.
 pub(crate) async fn verify(folder: &Path, api: &Api, files: &[FileFigures]) -> anyhow::Result<Verdict> {
-    let folder = folder.to_owned();
-    let counted = tokio::task::spawn_blocking(move || count(&folder)).await??;
+    let counted = recount(vec![folder.to_owned()]).await?;
     let mut verdict = Verdict { files: counted.files.len(), ..Verdict::default() };
     compare_files(&counted, files, &mut verdict);
+    compare_answers(&counted, api, &mut verdict).await?;
+    Ok(verdict)
+}
 
+async fn recount(paths: Vec<PathBuf>) -> anyhow::Result<Counted> {
+    tokio::task::spawn_blocking(move || count(&paths)).await?
+}
+
+/// What the lake and the usage store say of each of the files.
+async fn figures_of(template: &TemplateArgs, counted: &Counted) -> anyhow::Result<Vec<FileFigures>> {
+    let vars = Project::read(template)?.all_vars();
+    let lake = Lake::connect(&vars.read()?);
+    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
+    let mut follow = Follow::new(&lake, &store, counted.files.keys().cloned());
+    follow.look().await?;
+    follow.figures().await
+}
+
+fn password() -> anyhow::Result<String> {
+    if let Some(password) = Vars::from_env().get(PASSWORD_VARIABLE) {
+        return Ok(password.to_owned());
+    }
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password).context("can't read the password from standard input")?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    ensure!(!password.is_empty(), "no password: set {PASSWORD_VARIABLE}, or write it to standard input");
+    Ok(password.to_owned())
+}
+
+async fn compare_answers(counted: &Counted, api: &Api, verdict: &mut Verdict) -> anyhow::Result<()> {
     let asker = Asker::new(api)?;
     let answers = stream::iter(&counted.subscribers).map(|(msisdn, usage)| asker.compare(msisdn, usage));
     let mut answers = answers.buffer_unordered(REQUESTS_IN_FLIGHT);
@@ -104,20 +162,20 @@ pub(crate) async fn verify(folder: &Path, api: &Api, files: &[FileFigures]) -> a
         verdict.subscribers += 1;
         differences.into_iter().for_each(|difference| verdict.note(difference));
     }
-    Ok(verdict)
+    Ok(())
 }
 
 /// Both conservation laws, and every figure that the files themselves tell.
 fn compare_files(counted: &Counted, said: &[FileFigures], verdict: &mut Verdict) {
     let said: BTreeMap<&str, &FileFigures> = said.iter().map(|file| (file.name.as_str(), file)).collect();
     for name in said.keys().filter(|name| !counted.files.contains_key(**name)) {
-        verdict.note(format!("{name}: reported, but not in the folder"));
+        verdict.note(format!("{name}: reported, but not delivered"));
     }
     // Of files with the same bytes any may be the one that counts.
     let mut alike: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for (name, file) in &counted.files {
         let Some(said) = said.get(name.as_str()) else {
-            verdict.note(format!("{name}: in the folder, but not reported"));
+            verdict.note(format!("{name}: delivered, but not reported"));
             continue;
         };
         let mut differ = |what: &str, expected: u64, found: u64| {

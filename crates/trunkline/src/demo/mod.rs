@@ -1,7 +1,6 @@
 //! `trunkline demo`: services, synthetic call records, the template's functions and a served API in one process.
 
 mod folder;
-mod follow;
 mod next_steps;
 mod report;
 mod screen;
@@ -22,11 +21,11 @@ use usage_store::Store;
 
 use crate::cli::DemoArgs;
 use crate::figures::{Api, FileFigures};
+use crate::follow::Follow;
 use crate::functions::Project;
 use crate::interrupt::interrupted;
 use crate::verify;
 use folder::{Folder, file_names, write_atomically};
-use follow::Follow;
 use report::{Report, Stages};
 use screen::Screen;
 use stack::{API_USER, Endpoints};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::follow::Progress;
 use super::report::grouped;
+use crate::follow::Progress;
 
 /// How often a log file gets a line.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);

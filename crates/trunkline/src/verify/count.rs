@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 
 /// Day (`2024-01-01`), category, usage type: sorts as the API's answers do.
 pub(super) type UsageKey = (String, &'static str, String);
@@ -51,21 +51,31 @@ pub(super) struct Counted {
     pub(super) subscribers: BTreeMap<String, Usage>,
 }
 
-/// Counts every file of call records in the folder; files with the same bytes add their usage once.
-pub(super) fn count(folder: &Path) -> anyhow::Result<Counted> {
-    let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if record_type(&name).is_some() {
-            names.insert(name);
+/// Counts files of call records, and those in folders; files with the same bytes add their usage once.
+pub(super) fn count(paths: &[PathBuf]) -> anyhow::Result<Counted> {
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for path in paths {
+        let is_folder = path.metadata().with_context(|| format!("can't read {}", path.display()))?.is_dir();
+        let found = if is_folder { list(path)? } else { vec![path.clone()] };
+        for file in found {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if record_type(&name).is_none() {
+                ensure!(is_folder, "{} is no file of call records, by its name", file.display());
+            } else if let Some(other) = files.insert(name, file.clone()) {
+                bail!(
+                    "{} and {} have the same name: only one can have been delivered",
+                    other.display(),
+                    file.display()
+                );
+            }
         }
     }
     let mut counted = Counted::default();
     let mut seen: HashMap<(&str, usize, u64), Vec<String>> = HashMap::new();
-    for name in names {
-        let Some(record_type) = record_type(&name) else { continue };
-        let read = |name: &str| std::fs::read(folder.join(name)).with_context(|| format!("can't read {name}"));
-        let bytes = read(&name)?;
+    for name in files.keys() {
+        let Some(record_type) = record_type(name) else { continue };
+        let read = |name: &str| std::fs::read(&files[name]).with_context(|| format!("can't read {name}"));
+        let bytes = read(name)?;
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let alike = seen.entry((record_type, bytes.len(), hasher.finish())).or_default();
@@ -85,9 +95,14 @@ pub(super) fn count(folder: &Path) -> anyhow::Result<Counted> {
             alike.push(name.clone());
             name.clone()
         });
-        counted.files.insert(name, file);
+        counted.files.insert(name.clone(), file);
     }
     Ok(counted)
+}
+
+fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// `data` or `voice`, by the file's name: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`.

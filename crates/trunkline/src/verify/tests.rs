@@ -41,7 +41,22 @@ fn shown_counts(counted: &Counted) -> String {
 }
 
 fn check_count(files: &[(&str, &[u8])], expected: Expect) {
-    expected.assert_eq(&shown_counts(&count(folder(files).path()).unwrap()));
+    expected.assert_eq(&shown_counts(&count(&[folder(files).path().to_owned()]).unwrap()));
+}
+
+#[test]
+fn files_may_be_named_one_by_one_and_only_once() {
+    let scratch = folder(&[("cdr_data_20240101_000000.csv", DATA.as_bytes()), ("notes.txt", b"")]);
+    let [file, notes] = ["cdr_data_20240101_000000.csv", "notes.txt"].map(|name| scratch.path().join(name));
+    assert_eq!(count(std::slice::from_ref(&file)).unwrap().files.len(), 1);
+    let said = |paths: &[PathBuf]| {
+        count(paths).unwrap_err().to_string().replace(&scratch.path().display().to_string(), "FOLDER")
+    };
+    expect!["FOLDER/notes.txt is no file of call records, by its name"].assert_eq(&said(&[notes]));
+    expect![[r#"
+        FOLDER/cdr_data_20240101_000000.csv and FOLDER/cdr_data_20240101_000000.csv have the same name: only one can have been delivered"#]]
+    .assert_eq(&said(&[file, scratch.path().to_owned()]));
+    expect!["can't read FOLDER/none"].assert_eq(&said(&[scratch.path().join("none")]));
 }
 
 /// One row in a file of its own: the day that it counts for, or nothing.
@@ -50,7 +65,7 @@ fn check_row(record_type: &str, row: &[u8], expected: Option<&str>) {
         "data" => ("cdr_data_20240101_000000.csv", DATA),
         _ => ("cdr_voice_20240101_000000.csv", VOICE),
     };
-    let counted = count(folder(&[(name, &[header.as_bytes(), row].concat())]).path()).unwrap();
+    let counted = count(&[folder(&[(name, &[header.as_bytes(), row].concat())]).path().to_owned()]).unwrap();
     let days = counted.subscribers.values().flat_map(|usage| usage.keys().map(|key| key.0.as_str()));
     let text = String::from_utf8_lossy(&row[..row.len().min(200)]).into_owned();
     assert_eq!(days.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>(), "{text}");
@@ -266,7 +281,7 @@ async fn three_counts_of_faulty_files_agree() {
     let destination = generator::Destination::files(generator::Folder::create(&folder).await.unwrap());
     generator::run(&options, &destination, &ProgressBar::hidden()).await.unwrap();
 
-    let counted = count(&folder).unwrap();
+    let counted = count(std::slice::from_ref(&folder)).unwrap();
     let mine: BTreeMap<_, _> = counted.files.iter().map(|(name, f)| (name.clone(), (f.rows, f.accepted))).collect();
     let manifest = generator::Manifest::of(&options).unwrap();
     let theirs = manifest.files.iter().map(|f| (f.name.clone(), (f.rows.into(), f.good.into()))).collect();
@@ -467,15 +482,15 @@ async fn every_broken_law_is_found() {
     check_law(
         |files| drop(files.pop()),
         expect![[r#"
-            cdr_voice_20240101_000001.csv: in the folder, but not reported
+            cdr_voice_20240101_000001.csv: delivered, but not reported
             cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
     )
     .await;
     check_law(
         |files| files[1].name = "cdr_voice_20240101_000002.csv".to_owned(),
         expect![[r#"
-            cdr_voice_20240101_000002.csv: reported, but not in the folder
-            cdr_voice_20240101_000001.csv: in the folder, but not reported
+            cdr_voice_20240101_000002.csv: reported, but not delivered
+            cdr_voice_20240101_000001.csv: delivered, but not reported
             cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
     )
     .await;

@@ -1,8 +1,10 @@
 //! Tests of the whole workspace and of the command line.
 
+mod cargo_lambda;
 mod compose;
 mod demo;
 mod directions;
 mod generate;
 mod program;
+mod real_services;
 mod template;

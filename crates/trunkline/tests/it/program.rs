@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A run of `trunkline` that is killed when the test ends.
+/// A run of `trunkline`, or of another program, that is killed when the test ends.
 pub(crate) struct Program {
     child: Child,
     output: PathBuf,
@@ -20,17 +20,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 impl Program {
     /// Starts `trunkline ARGS…`; what it prints goes to a file in `scratch`.
     pub(crate) fn start<A: AsRef<str>>(scratch: &Path, args: &[A]) -> Self {
+        Self::run(scratch, Command::new(env!("CARGO_BIN_EXE_trunkline")).args(args.iter().map(AsRef::as_ref)))
+    }
+
+    /// Starts a command in `scratch`; what it prints goes to a file there.
+    pub(crate) fn run(scratch: &Path, command: &mut Command) -> Self {
         let output = scratch.join(format!("output-{}", rand_name()));
         let file = File::create(&output).expect("an output file");
-        let child = Command::new(env!("CARGO_BIN_EXE_trunkline"))
-            .args(args.iter().map(AsRef::as_ref))
+        let child = command
             .current_dir(scratch)
             .env_remove("TRUNKLINE_PARAMETERS")
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("one file for both"))
             .stderr(file)
             .spawn()
-            .expect("trunkline starts");
+            .unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
         Self { child, output }
     }
 
@@ -64,6 +68,12 @@ impl Program {
         met.unwrap_or_else(|| panic!("not {what} after {PATIENCE:?}; it printed:\n{}", self.printed()))
     }
 
+    /// Waits for it to print something, and takes what is wanted of it.
+    pub(crate) fn until_printed<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let output = self.output.clone();
+        self.until(what, || wanted(&std::fs::read_to_string(&output).expect("what it printed")))
+    }
+
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
@@ -82,17 +92,29 @@ impl Drop for Program {
 
 /// Waits until no process's command line names `folder`, which all that works on it does.
 pub(crate) fn nothing_left_on(folder: &Path) {
-    let folder = folder.to_str().expect("a UTF-8 path").to_owned();
-    let gone = wait_for(Duration::from_secs(20), || processes_naming(&folder).is_empty().then_some(()));
-    assert!(gone.is_some(), "left behind: {:?}", processes_naming(&folder));
+    nothing_left("cmdline", folder.to_str().expect("a UTF-8 path"));
 }
 
-fn processes_naming(text: &str) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+/// Waits until no process has `text` in its environment, which it hands on to those that it starts.
+pub(crate) fn nothing_left_with(text: &str) {
+    nothing_left("environ", text);
+}
+
+fn nothing_left(file: &str, text: &str) {
+    let gone = wait_for(Duration::from_secs(20), || processes(file, text).is_empty().then_some(()));
+    assert!(gone.is_some(), "left behind: {:?}", processes(file, text));
+}
+
+/// The command lines of the processes with `text` in this file of `/proc`.
+fn processes(file: &str, text: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten().map(|process| process.path());
+    let read = |path: PathBuf| {
+        let bytes = std::fs::read(path).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+    };
     processes
-        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(text))
+        .filter(|process| read(process.join(file)).is_some_and(|it| it.contains(text)))
+        .filter_map(|process| read(process.join("cmdline")))
         .collect()
 }
 

@@ -19,7 +19,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const READS_IN_FLIGHT: usize = 16;
 
 /// The files to follow, and what is known of them.
-pub(super) struct Follow<'a> {
+pub(crate) struct Follow<'a> {
     lake: &'a Lake,
     store: &'a Store,
     expected: BTreeSet<FileName>,
@@ -28,32 +28,32 @@ pub(super) struct Follow<'a> {
 
 /// How far everything is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    pub(super) files: u64,
-    pub(super) files_read: u64,
-    pub(super) accepted: u64,
-    pub(super) accounted: u64,
+pub(crate) struct Progress {
+    pub(crate) files: u64,
+    pub(crate) files_read: u64,
+    pub(crate) accepted: u64,
+    pub(crate) accounted: u64,
 }
 
 impl Progress {
-    pub(super) fn is_ingested(self) -> bool {
+    pub(crate) fn is_ingested(self) -> bool {
         self.files_read == self.files
     }
 
-    pub(super) fn is_counted(self) -> bool {
+    pub(crate) fn is_counted(self) -> bool {
         self.is_ingested() && self.accounted == self.accepted
     }
 }
 
 impl<'a> Follow<'a> {
     /// Follows the files of these names that are call records.
-    pub(super) fn new(lake: &'a Lake, store: &'a Store, names: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(lake: &'a Lake, store: &'a Store, names: impl IntoIterator<Item = String>) -> Self {
         let expected = names.into_iter().filter_map(|name| FileName::parse(&name).ok()).collect();
         Self { lake, store, expected, results: BTreeMap::new() }
     }
 
     /// One look.
-    pub(super) async fn look(&mut self) -> anyhow::Result<Progress> {
+    pub(crate) async fn look(&mut self) -> anyhow::Result<Progress> {
         self.read_new_results().await?;
         let accepted = self.results.values().map(|result| result.accepted).sum();
         let accounted = self.accounts().await?.values().map(|account| account.counted + account.duplicates).sum();
@@ -61,13 +61,13 @@ impl<'a> Follow<'a> {
     }
 
     /// The rows of the files that have been read.
-    pub(super) fn rows_read(&self) -> u64 {
+    pub(crate) fn rows_read(&self) -> u64 {
         self.results.values().map(|result| result.rows).sum()
     }
 
     /// Looks until everything is counted; tells `seen` of every look. Returns when the last file was read and when the
     /// last row was counted.
-    pub(super) async fn until_counted(&mut self, mut seen: impl FnMut(Progress)) -> anyhow::Result<(Instant, Instant)> {
+    pub(crate) async fn until_counted(&mut self, mut seen: impl FnMut(Progress)) -> anyhow::Result<(Instant, Instant)> {
         let mut ingested = None;
         loop {
             let progress = self.look().await?;
@@ -83,7 +83,7 @@ impl<'a> Follow<'a> {
     }
 
     /// Every file with both sides of both laws.
-    pub(super) async fn figures(&self) -> anyhow::Result<Vec<FileFigures>> {
+    pub(crate) async fn figures(&self) -> anyhow::Result<Vec<FileFigures>> {
         let accounts = self.accounts().await?;
         Ok(self
             .results
