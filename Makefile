@@ -44,9 +44,10 @@ bench: package
 	$(TARGET)/cli/examples/functions $(PACKED)
 
 ## A zip for each function, as `aws lambda update-function-code` takes it, and its size in bytes. Fails where one would not
-## start on Amazon Linux 2023, which has glibc 2.34.
+## start on Amazon Linux 2023, which has glibc 2.34. One by one: compiled together, some dependencies get other flags (for the
+## linker's optimization), and sam-build, which goes one by one, would compile them again.
 package:
-	$(TOOLS) cargo-lambda build --locked --release --x86-64 --output-format zip $(FUNCTIONS:%=--bin %)
+	for name in $(FUNCTIONS); do $(TOOLS) cargo-lambda build --locked --release --x86-64 --output-format zip --bin $$name || exit; done
 	@! objdump -T $(FUNCTIONS:%=$(PACKED)/%) | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
 	@wc -c $(FUNCTIONS:%=$(TARGET)/lambda/%/bootstrap.zip)
 

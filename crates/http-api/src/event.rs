@@ -81,12 +81,15 @@ pub fn write(response: &Response) -> anyhow::Result<Bytes> {
         headers: &'a BTreeMap<&'static str, Cow<'static, str>>,
         body: &'a str,
         is_base64_encoded: bool,
+        /// `cargo lambda watch` takes no answer without them.
+        cookies: [&'a str; 0],
     }
     let answer = Answer {
         status_code: response.status,
         headers: &response.headers,
         body: &response.body,
         is_base64_encoded: false,
+        cookies: [],
     };
     Ok(Bytes::from(serde_json::to_vec(&answer)?))
 }
@@ -173,7 +176,9 @@ mod tests {
     #[test]
     fn writes_what_the_api_wants() {
         let response = Response { status: 200, headers: [("a-b", "c".into())].into(), body: "{\"é\":1}".into() };
-        expect![[r#"{"statusCode":200,"headers":{"a-b":"c"},"body":"{\"é\":1}","isBase64Encoded":false}"#]]
-            .assert_eq(std::str::from_utf8(&write(&response).unwrap()).unwrap());
+        expect![[
+            r#"{"statusCode":200,"headers":{"a-b":"c"},"body":"{\"é\":1}","isBase64Encoded":false,"cookies":[]}"#
+        ]]
+        .assert_eq(std::str::from_utf8(&write(&response).unwrap()).unwrap());
     }
 }

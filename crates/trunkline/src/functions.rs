@@ -18,10 +18,11 @@ use crate::parameters::Parameters;
 type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
 
 /// Every function, by the name of its folder.
-const FUNCTIONS: [(&str, Boot); 4] = [
+const FUNCTIONS: [(&str, Boot); 5] = [
     ("sftp-poll", |vars| sftp_poll::boot(vars).boxed()),
     ("file-to-topic", |vars| file_to_topic::boot(vars).boxed()),
     ("batch-aggregator", |vars| batch_aggregator::boot(vars).boxed()),
+    ("cdc-handler", |vars| cdc_handler::boot(vars).boxed()),
     ("usage-http", |vars| usage_http::boot(vars).boxed()),
 ];
 
@@ -53,8 +54,12 @@ impl Project {
     }
 
     /// A function's environment: the template's, and what the service adds.
-    pub(crate) fn vars(&self, function: &Function) -> Vars {
+    pub(crate) fn environment(&self, function: &Function) -> BTreeMap<String, String> {
         self.aws.iter().chain(&function.environment).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn vars(&self, function: &Function) -> Vars {
+        self.environment(function).into_iter().collect()
     }
 
     /// All functions' variables together, for what belongs to none of them: topics, tables, the bucket.
@@ -63,12 +68,17 @@ impl Project {
         self.aws.iter().chain(functions).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// Starts one function.
-    async fn boot(&self, name: &str) -> anyhow::Result<Handler> {
-        let function = self.template.function(name).with_context(|| {
+    /// A function of the template.
+    pub(crate) fn function(&self, name: &str) -> anyhow::Result<&Function> {
+        self.template.function(name).with_context(|| {
             let known: Vec<_> = self.template.functions.iter().map(|function| function.name.as_str()).collect();
             format!("the template has no function {name}; it has {}", known.join(", "))
-        })?;
+        })
+    }
+
+    /// Starts one function.
+    async fn boot(&self, name: &str) -> anyhow::Result<Handler> {
+        let function = self.function(name)?;
         let Some((_, boot)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
             bail!("this program does not contain the function {name}: call it over the Invoke API (`up --invoke URL`)");
         };
