@@ -97,6 +97,31 @@ async fn a_keyspace_that_is_there_is_used() {
 }
 
 #[tokio::test]
+async fn too_few_replicas_are_said() {
+    let (_, store) = made().await;
+    // As if two of three nodes were down.
+    let cql = "ALTER KEYSPACE {keyspace} WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}";
+    store.connection.define(cql).await.unwrap();
+    check_error(
+        store.read_lane(&lane(0)).await,
+        expect![
+            "the usage store failed: Not enough nodes are alive to satisfy required consistency level (consistency: \
+             Quorum, required: 2, alive: 1)"
+        ],
+    );
+    check_error(
+        store.claim_sources(&[(SourceId([1; 8]), Claim { epoch: 2, timestamp_ms: 0 })]).await,
+        expect![
+            "the usage store failed: Not enough nodes are alive to satisfy required consistency level (consistency: \
+             Quorum, required: 2, alive: 1)"
+        ],
+    );
+    let cql = "ALTER KEYSPACE {keyspace} WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}";
+    store.connection.define(cql).await.unwrap();
+    assert_eq!(store.read_lane(&lane(0)).await.unwrap(), Some(LaneProgress::default()));
+}
+
+#[tokio::test]
 async fn a_datacenter_that_is_not_there_is_named() {
     let (url, _) = made().await;
     let there = Scylla::new(&format!("{url}?datacenter=datacenter1")).unwrap();
