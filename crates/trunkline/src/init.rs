@@ -8,7 +8,7 @@ use usage_store::Store;
 use crate::cli::TemplateArgs;
 use crate::functions::Project;
 
-/// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch.
+/// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch; the CRM's topics may have others.
 const PARTITIONS: i32 = 3;
 
 /// The variables that name topics.
@@ -33,6 +33,12 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
         .collect::<anyhow::Result<_>>()?;
     kafka_sink::admin::create_topics(&vars.read()?, &topics).await?;
 
+    let crm = cdc_handler::Config::from_vars(vars)?;
+    let followed = crm.topics.names();
+    let followed: Vec<_> = followed.iter().map(|topic| (topic.as_str(), PARTITIONS)).collect();
+    kafka_sink::admin::create_missing_topics(&crm.kafka, &followed).await?;
+    cdc_handler::init(&crm.database.url).await?;
+
     let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
     store.init().await.context("can't create the usage tables")?;
     let counted = batch_aggregator::Config::from_vars(vars)?.stream;
@@ -43,10 +49,11 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     let lake: lake::Config = vars.read()?;
     Lake::connect(&lake).ensure_bucket().await.with_context(|| format!("can't create the bucket {}", lake.bucket))?;
 
-    let names: Vec<_> = topics.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = topics.iter().chain(&followed).map(|(name, _)| *name).collect();
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
         format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
+        "tables   crm_data".to_owned(),
         format!("bucket   {}", lake.bucket),
     ])
 }

@@ -10,7 +10,7 @@ use crate::parameters::Parameters;
 /// The lake's bucket.
 const BUCKET: &str = "trunkline";
 
-/// The database of the usage tables.
+/// The database of the usage tables and of the CRM's.
 const DATABASE: &str = "trunkline";
 
 /// Long enough that a file that is still being written is not taken, short enough for somebody who watches.
@@ -83,6 +83,7 @@ impl Endpoints {
             ("LakeBucket", BUCKET),
             ("LakeEndpoint", &self.s3_endpoint),
             ("UsageStore", &self.postgres_url),
+            ("DatabaseUrl", &self.postgres_url),
             ("ApiUsers", &users.to_string()),
             ("AWS_REGION", self.s3_region),
             ("AWS_ACCESS_KEY_ID", &self.s3_access_key_id),

@@ -13,6 +13,7 @@ SftpUser=u
 SftpHostKey=ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAabbbTHiO3uE9MNPL1KWoUZ6sdVPwsQTRSQfnSqMzLT
 LakeBucket=b
 UsageStore=postgres://u:p@127.0.0.1:1/d
+DatabaseUrl=postgres://u:p@127.0.0.1:1/d
 ApiUsers=[]
 ";
 
