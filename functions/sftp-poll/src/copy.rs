@@ -18,9 +18,9 @@ const START_MARGIN: Duration = Duration::from_secs(10);
 /// A copy that is not done with this left is given up, so that the upload is aborted and what has landed announced.
 const ABORT_MARGIN: Duration = Duration::from_secs(6);
 /// What all copies may hold in memory together: two large files or many small ones, well inside a 128 MB function.
-const MEMORY_KIB: u64 = 40 << 10;
-/// What a copy holds at most: the reads on their way (4 MiB) and two parts of the upload (8 MiB each).
-const COPY_KIB: u64 = 20 << 10;
+const MEMORY_KIB: u64 = 48 << 10;
+/// What a copy holds at most: the reads on their way (8 MiB) and two parts of the upload (8 MiB each).
+const COPY_KIB: u64 = 24 << 10;
 /// Where the file's last change is kept with its copy.
 const MTIME: &str = "mtime";
 
@@ -140,17 +140,31 @@ impl Copier {
         Ok(room)
     }
 
+    /// Waits for something, but not so long that a copy could not be given up in an orderly way.
+    async fn in_time<T>(&self, something: impl Future<Output = T>) -> Result<T, Miss> {
+        if self.deadline.is_within(ABORT_MARGIN) {
+            return Err(Miss::Deferred);
+        }
+        match self.deadline.remaining() {
+            None => Ok(something.await),
+            Some(left) => {
+                let patience = left.saturating_sub(ABORT_MARGIN);
+                tokio::time::timeout(patience, something).await.map_err(|_| Miss::Deferred)
+            }
+        }
+    }
+
     /// A file's bytes; they end well only if the file is still what it was when it was listed.
     pub(crate) async fn whole(&self, file: &Delivered) -> Result<BoxStream<'_, Result<Bytes, Miss>>, Miss> {
         let path = format!("{}/{}", self.folder, file.name);
         let listed = file.stat;
-        let bytes = self.client.read(&path).await?.map_err(Miss::from);
-        let bytes = bytes.and_then(move |bytes| {
-            let late = self.deadline.is_within(ABORT_MARGIN);
-            futures::future::ready(if late { Err(Miss::Deferred) } else { Ok(bytes) })
+        let bytes = self.in_time(self.client.read(&path)).await??.map_err(Miss::from);
+        let bytes = stream::try_unfold(bytes, move |mut bytes| async move {
+            let chunk = self.in_time(bytes.next()).await?;
+            Ok(chunk.transpose()?.map(|chunk| (chunk, bytes)))
         });
         let unchanged = stream::once(async move {
-            match self.client.stat(&path).await? {
+            match self.in_time(self.client.stat(&path)).await?? {
                 Some(now) if now == listed => Ok(Bytes::new()),
                 _ => Err(Miss::Unsettled),
             }

@@ -117,7 +117,8 @@ pub struct Report {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        let report = handle(&deps, Event::parse(&invocation.payload).map_err(InvalidEvent::new)?, invocation.deadline).await?;
+        let report =
+            handle(&deps, Event::parse(&invocation.payload).map_err(InvalidEvent::new)?, invocation.deadline).await?;
         Ok(serde_json::to_vec(&report)?.into())
     }))
 }

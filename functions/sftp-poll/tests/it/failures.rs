@@ -1,12 +1,14 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use futures::future;
+use lake::{Digest, names};
 use lambda_boot::Deadline;
 use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, handle};
-use tokio::net::{TcpListener, TcpStream};
+use test_support::{Line, eventually};
 
-use crate::{Fixture, HOUR};
+use crate::{Fixture, HOUR, PATIENCE};
 
 async fn failing(config: &Config) -> String {
     let deps = Deps::connect(config).await.unwrap();
@@ -46,36 +48,63 @@ async fn a_service_that_refuses_is_named() {
 
 #[tokio::test]
 async fn the_connection_is_lost_in_the_middle_of_a_file() {
-    let fixture = Fixture::start().await;
-    let name = "cdr_data_20240101_000000.csv";
-    fixture.deliver(name, &vec![b'x'; 12 << 20], HOUR);
-    let mut config = fixture.config.clone();
-    // Enough for the folder's listing and a part of the file.
-    let server = format!("{}:{}", config.sftp.host, config.sftp.port).parse().unwrap();
-    config.sftp.port = short_cable(server, 9 << 20).await;
-    let error = failing(&config).await;
-    assert!(error.starts_with("polling failed after 0 files were announced (failures: 1): copying"), "{error}");
-    assert!(error.contains("the connection to the SFTP server was lost"), "{error}");
-    assert!(fixture.lake.head(&lake::names::landing(name)).await.unwrap().is_none());
-    assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
+    for fixture in Fixture::on_each().await {
+        let name = "cdr_data_20240101_000000.csv";
+        let content: Vec<u8> = (0..12_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        fixture.deliver(name, &content, HOUR);
+        let line = fixture.line(Line::default()).await;
+        let deps = Deps::connect(&fixture.over(&line)).await.unwrap();
+        // Enough for the folder's listing and a part of the file.
+        line.cut_after(10 << 20);
+        let error = format!("{:#}", handle(&deps, Event::Poll, Deadline::NONE).await.unwrap_err());
+        assert!(error.starts_with("polling failed after 0 files were announced (failures: 1): copying"), "{error}");
+        assert!(error.contains("the connection to the SFTP server was lost"), "{error}");
+        assert!(fixture.lake.head(&names::landing(name)).await.unwrap().is_none());
+        // The same process, over the same line, a minute later.
+        let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
+        assert_eq!(report, Report { landed: 1, announced: 1, ..Report::default() });
+        assert_eq!(fixture.objects().await[&names::landing(name)], Digest::of(&content).to_string());
+        assert_eq!(fixture.announced().await, [name]);
+    }
 }
 
-/// A way to the server that breaks after so many bytes from there.
-async fn short_cable(server: SocketAddr, bytes: u64) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        use tokio::io::AsyncReadExt;
-        let (mut near, _) = listener.accept().await.unwrap();
-        let mut far = TcpStream::connect(server).await.unwrap();
-        let ((mut near_in, mut near_out), (far_in, mut far_out)) = (near.split(), far.split());
-        let mut back = far_in.take(bytes);
-        tokio::select! {
-            ended = tokio::io::copy(&mut back, &mut near_out) => drop(ended),
-            ended = tokio::io::copy(&mut near_in, &mut far_out) => drop(ended),
-        }
-    });
-    port
+#[tokio::test]
+async fn the_server_falls_silent_in_the_middle_of_a_file() {
+    for fixture in Fixture::on_each().await {
+        let name = "cdr_data_20240101_000000.csv";
+        fixture.deliver(name, &vec![b'x'; 6 << 20], HOUR);
+        // A second and a half for the file, at the least.
+        let line = fixture.line(Line { bytes_per_second: Some(4 << 20), ..Line::default() }).await;
+        let deps = Deps::connect(&fixture.over(&line)).await.unwrap();
+        let falling_silent = async || {
+            let note = names::unannounced(name);
+            eventually(PATIENCE, async || fixture.lake.head(&note).await.unwrap().is_some()).await;
+            line.stall();
+            // From here on, this test's clock goes to the next moment that somebody waits for.
+            tokio::time::pause();
+            future::pending::<()>().await;
+        };
+        let silent = async |deadline| {
+            let result = tokio::select! {
+                result = handle(&deps, Event::Poll, deadline) => result,
+                () = falling_silent() => unreachable!("it pends"),
+            };
+            tokio::time::resume();
+            line.resume();
+            result
+        };
+        let error = format!("{:#}", silent(Deadline::NONE).await.unwrap_err());
+        assert!(error.contains("the connection to the SFTP server was lost while"), "{error}");
+        // It is not waited for until the invocation is killed: the copy is given up for the next one.
+        fixture.lake.delete(&names::unannounced(name)).await.unwrap();
+        let report = silent(Deadline::after(Duration::from_secs(40))).await.unwrap();
+        assert_eq!(report, Report { deferred: 1, ..Report::default() });
+        assert!(fixture.lake.head(&names::landing(name)).await.unwrap().is_none());
+        // The server speaks again.
+        let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
+        assert_eq!(report, Report { landed: 1, announced: 1, ..Report::default() });
+        assert_eq!(fixture.announced().await, [name]);
+    }
 }
 
 #[tokio::test]
@@ -85,7 +114,7 @@ async fn kafka_does_not_answer_in_time() {
     let config = Config { kafka: kafka_sink::Config::plaintext("127.0.0.1:1"), ..fixture.config.clone() };
     let deps = Deps::connect(&config).await.unwrap();
     // Just enough time to begin a copy.
-    let deadline = Deadline::after(std::time::Duration::from_secs(11));
+    let deadline = Deadline::after(Duration::from_secs(11));
     let error = handle(&deps, Event::Poll, deadline).await.unwrap_err();
     expect!["polling failed after 0 files were announced (failures: 1): landed files could not be announced: 1 records were not acknowledged by Kafka in time"].assert_eq(&format!("{error:#}"));
     // It has landed, and is announced when Kafka is back, though the server has it no more.

@@ -6,6 +6,7 @@ use expect_test::expect;
 use futures::future;
 use lake::{Announcement, Digest};
 use lambda_boot::{Deadline, Invocation, Vars};
+use sftp::Credentials;
 use sftp_poll::{Event, Report, boot, handle};
 use telecom::FileName;
 
@@ -13,51 +14,52 @@ use crate::{Fixture, HOUR};
 
 #[tokio::test]
 async fn files_land_once_and_are_announced_in_chronological_order() {
-    let fixture = Fixture::start().await;
-    fixture.deliver("cdr_voice_20240101_000000.csv", b"voice", HOUR);
-    fixture.deliver("cdr_data_20240102_000000.csv.gz", b"second", HOUR);
-    fixture.deliver("cdr_data_20240101_000000.csv", b"first", HOUR);
-    // Not ready, not finished, not ours.
-    fixture.deliver("cdr_data_20240103_000000.csv", b"fresh", Duration::ZERO);
-    fixture.deliver("cdr_data_20240104_000000.csv.tmp", b"half", HOUR);
-    fixture.deliver(".cdr_data_20240104_000000.csv.part", b"half", HOUR);
-    fixture.deliver("notes.txt", b"?", HOUR);
-    fs::create_dir(fixture.path("cdr_data_20240105_000000.csv")).unwrap();
+    for fixture in Fixture::on_each().await {
+        fixture.deliver("cdr_voice_20240101_000000.csv", b"voice", HOUR);
+        fixture.deliver("cdr_data_20240102_000000.csv.gz", b"second", HOUR);
+        fixture.deliver("cdr_data_20240101_000000.csv", b"first", HOUR);
+        // Not ready, not finished, not ours.
+        fixture.deliver("cdr_data_20240103_000000.csv", b"fresh", Duration::ZERO);
+        fixture.deliver("cdr_data_20240104_000000.csv.tmp", b"half", HOUR);
+        fixture.deliver(".cdr_data_20240104_000000.csv.part", b"half", HOUR);
+        fixture.deliver("notes.txt", b"?", HOUR);
+        fs::create_dir(fixture.path("cdr_data_20240105_000000.csv")).unwrap();
 
-    let deps = fixture.deps().await;
-    let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
-    let expected = Report { landed: 3, announced: 3, settling: 1, unmatched: 1, ..Report::default() };
-    assert_eq!(report, expected);
-    let announcement = |name, content: &[u8]| {
-        Announcement::new(FileName::parse(name).unwrap(), Digest::of(content), content.len() as u64)
-    };
-    let expected = [
-        announcement("cdr_data_20240101_000000.csv", b"first"),
-        announcement("cdr_voice_20240101_000000.csv", b"voice"),
-        announcement("cdr_data_20240102_000000.csv.gz", b"second"),
-    ];
-    assert_eq!(fixture.announcements().await, expected);
-    let objects = fixture.objects().await;
-    let names: Vec<_> = objects.keys().map(String::as_str).collect();
-    expect![[r#"
-        [
-            "announced/cdr_data_20240101_000000.csv.json",
-            "announced/cdr_data_20240102_000000.csv.gz.json",
-            "announced/cdr_voice_20240101_000000.csv.json",
-            "landing/cdr_data_20240101_000000.csv",
-            "landing/cdr_data_20240102_000000.csv.gz",
-            "landing/cdr_voice_20240101_000000.csv",
-        ]"#]]
-    .assert_eq(&format!("{names:#?}"));
-    assert_eq!(objects["landing/cdr_data_20240101_000000.csv"], "first");
+        let deps = fixture.deps().await;
+        let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
+        let expected = Report { landed: 3, announced: 3, settling: 1, unmatched: 1, ..Report::default() };
+        assert_eq!(report, expected);
+        let announcement = |name, content: &[u8]| {
+            Announcement::new(FileName::parse(name).unwrap(), Digest::of(content), content.len() as u64)
+        };
+        let expected = [
+            announcement("cdr_data_20240101_000000.csv", b"first"),
+            announcement("cdr_voice_20240101_000000.csv", b"voice"),
+            announcement("cdr_data_20240102_000000.csv.gz", b"second"),
+        ];
+        assert_eq!(fixture.announcements().await, expected);
+        let objects = fixture.objects().await;
+        let names: Vec<_> = objects.keys().map(String::as_str).collect();
+        expect![[r#"
+            [
+                "announced/cdr_data_20240101_000000.csv.json",
+                "announced/cdr_data_20240102_000000.csv.gz.json",
+                "announced/cdr_voice_20240101_000000.csv.json",
+                "landing/cdr_data_20240101_000000.csv",
+                "landing/cdr_data_20240102_000000.csv.gz",
+                "landing/cdr_voice_20240101_000000.csv",
+            ]"#]]
+        .assert_eq(&format!("{names:#?}"));
+        assert_eq!(objects["landing/cdr_data_20240101_000000.csv"], "first");
 
-    // Once more, in the same process and in a new one.
-    for deps in [&deps, &fixture.deps().await] {
-        let report = handle(deps, Event::Poll, Deadline::NONE).await.unwrap();
-        assert_eq!(report, Report { settling: 1, unmatched: 1, ..Report::default() });
+        // Once more, in the same process and in a new one.
+        for deps in [&deps, &fixture.deps().await] {
+            let report = handle(deps, Event::Poll, Deadline::NONE).await.unwrap();
+            assert_eq!(report, Report { settling: 1, unmatched: 1, ..Report::default() });
+        }
+        assert_eq!(fixture.objects().await, objects);
+        assert_eq!(fixture.announced().await.len(), 3);
     }
-    assert_eq!(fixture.objects().await, objects);
-    assert_eq!(fixture.announced().await.len(), 3);
 }
 
 #[tokio::test]
@@ -76,14 +78,15 @@ async fn a_fresh_file_is_taken_when_nobody_has_written_to_it_for_long_enough() {
 
 #[tokio::test]
 async fn an_empty_file_and_a_large_one() {
-    let fixture = Fixture::start().await;
-    let large: Vec<u8> = (0..20_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    fixture.deliver("cdr_data_20240101_000000.csv", b"", HOUR);
-    fixture.deliver("cdr_data_20240101_000100.csv.zst", &large, HOUR);
-    assert_eq!(fixture.poll().await, Report { landed: 2, announced: 2, ..Report::default() });
-    let sizes: Vec<_> = fixture.announcements().await.iter().map(|a| (a.bytes, a.sha256)).collect();
-    assert_eq!(sizes, [(0, Digest::of(b"")), (large.len() as u64, Digest::of(&large))]);
-    assert_eq!(fixture.objects().await["landing/cdr_data_20240101_000100.csv.zst"], Digest::of(&large).to_string());
+    for fixture in Fixture::on_each().await {
+        let large: Vec<u8> = (0..20_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        fixture.deliver("cdr_data_20240101_000000.csv", b"", HOUR);
+        fixture.deliver("cdr_data_20240101_000100.csv.zst", &large, HOUR);
+        assert_eq!(fixture.poll().await, Report { landed: 2, announced: 2, ..Report::default() });
+        let sizes: Vec<_> = fixture.announcements().await.iter().map(|a| (a.bytes, a.sha256)).collect();
+        assert_eq!(sizes, [(0, Digest::of(b"")), (large.len() as u64, Digest::of(&large))]);
+        assert_eq!(fixture.objects().await["landing/cdr_data_20240101_000100.csv.zst"], Digest::of(&large).to_string());
+    }
 }
 
 #[tokio::test]
@@ -127,40 +130,43 @@ async fn copies_do_not_begin_when_the_time_is_nearly_up() {
 
 #[tokio::test]
 async fn the_function_as_the_service_calls_it() {
-    let fixture = Fixture::start().await;
-    fixture.deliver("cdr_data_20240101_120000.csv", b"x", HOUR);
-    let sftp = &fixture.config.sftp;
-    let lake = &fixture.config.lake;
-    let vars: Vars = [
-        ("SFTP_HOST", sftp.host.as_str()),
-        ("SFTP_PORT", &sftp.port.to_string()),
-        ("SFTP_USER", &sftp.user),
-        ("SFTP_PASSWORD", fixture.server.password.expose()),
-        ("SFTP_HOST_KEY", &fixture.server.host_key),
-        ("LAKE_BUCKET", &lake.bucket),
-        ("AWS_ENDPOINT_URL_S3", lake.endpoint.as_deref().unwrap()),
-        ("AWS_REGION", &lake.region),
-        ("AWS_ACCESS_KEY_ID", &lake.access_key_id),
-        ("AWS_SECRET_ACCESS_KEY", &lake.secret_access_key),
-        ("KAFKA_BROKERS", fixture.config.kafka.brokers()),
-        ("LANDED_FILES_TOPIC", &fixture.config.settings.landed_files),
-    ]
-    .into_iter()
-    .collect();
-    let handler = boot(vars).await.unwrap();
-    let invoke = async |payload: &'static str| {
-        let invocation =
-            Invocation { payload: payload.into(), deadline: Deadline::NONE, request_id: "request".to_owned() };
-        String::from_utf8(Arc::clone(&handler)(invocation).await.unwrap().to_vec()).unwrap()
-    };
-    let schedule = include_str!("../../../../events/sftp-poll/schedule.json");
-    let reprocess = include_str!("../../../../events/sftp-poll/reprocess.json");
-    expect![[r#"{"landed":1,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
-        .assert_eq(&invoke(schedule).await);
-    expect![[r#"{"landed":0,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
-        .assert_eq(&invoke(reprocess).await);
-    let again = invoke(schedule).await;
-    expect![[r#"{"landed":0,"recovered":0,"announced":0,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
-        .assert_eq(&again);
-    assert_eq!(fixture.announced().await, ["cdr_data_20240101_120000.csv"; 2]);
+    for fixture in Fixture::on_each().await {
+        fixture.deliver("cdr_data_20240101_120000.csv", b"x", HOUR);
+        let sftp = &fixture.config.sftp;
+        let Credentials::Password(password) = &sftp.credentials else { unreachable!("as the fixture makes it") };
+        let lake = &fixture.config.lake;
+        let vars: Vars = [
+            ("SFTP_HOST", sftp.host.as_str()),
+            ("SFTP_PORT", &sftp.port.to_string()),
+            ("SFTP_USER", &sftp.user),
+            ("SFTP_PASSWORD", password),
+            ("SFTP_HOST_KEY", &sftp.host_key.to_string()),
+            ("SFTP_REMOTE_PATH", &sftp.remote_path),
+            ("LAKE_BUCKET", &lake.bucket),
+            ("AWS_ENDPOINT_URL_S3", lake.endpoint.as_deref().unwrap()),
+            ("AWS_REGION", &lake.region),
+            ("AWS_ACCESS_KEY_ID", &lake.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", &lake.secret_access_key),
+            ("KAFKA_BROKERS", fixture.config.kafka.brokers()),
+            ("LANDED_FILES_TOPIC", &fixture.config.settings.landed_files),
+        ]
+        .into_iter()
+        .collect();
+        let handler = boot(vars).await.unwrap();
+        let invoke = async |payload: &'static str| {
+            let invocation =
+                Invocation { payload: payload.into(), deadline: Deadline::NONE, request_id: "request".to_owned() };
+            String::from_utf8(Arc::clone(&handler)(invocation).await.unwrap().to_vec()).unwrap()
+        };
+        let schedule = include_str!("../../../../events/sftp-poll/schedule.json");
+        let reprocess = include_str!("../../../../events/sftp-poll/reprocess.json");
+        expect![[r#"{"landed":1,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+            .assert_eq(&invoke(schedule).await);
+        expect![[r#"{"landed":0,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+            .assert_eq(&invoke(reprocess).await);
+        let again = invoke(schedule).await;
+        expect![[r#"{"landed":0,"recovered":0,"announced":0,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+            .assert_eq(&again);
+        assert_eq!(fixture.announced().await, ["cdr_data_20240101_120000.csv"; 2]);
+    }
 }

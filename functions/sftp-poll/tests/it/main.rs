@@ -6,10 +6,12 @@ mod crashes;
 mod failures;
 mod files;
 mod reprocess;
+mod sshd;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use embedded::SftpServer;
@@ -20,19 +22,34 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, Settings, handle};
+use test_support::{Line, Proxy, Sshd};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder, a bucket and a topic of a test's own.
 struct Fixture {
-    server: SftpServer,
+    server: Server,
     config: Config,
     lake: Lake,
 }
 
+/// The in-process server, which starts in no time, or OpenSSH's.
+enum Server {
+    Ours(Arc<SftpServer>),
+    OpenSsh(Arc<Sshd>),
+}
+
 impl Fixture {
     async fn start() -> Self {
-        let server = test_support::sftp_server().await;
+        Self::on(Server::Ours(Arc::new(test_support::sftp_server().await))).await
+    }
+
+    /// One on each of the servers: what must be the same on both.
+    async fn on_each() -> [Self; 2] {
+        [Self::start().await, Self::on(Server::OpenSsh(Arc::new(test_support::sshd().await))).await]
+    }
+
+    async fn on(server: Server) -> Self {
         let store = test_support::object_store().await;
         let lake = lake::Config {
             bucket: store.bucket,
@@ -42,14 +59,7 @@ impl Fixture {
             secret_access_key: store.secret_access_key.expose().to_owned(),
             session_token: None,
         };
-        let sftp = sftp::Config {
-            host: server.host.clone(),
-            port: server.port,
-            user: server.user.clone(),
-            credentials: Credentials::Password(server.password.expose().to_owned()),
-            host_key: HostKey::try_from(server.host_key.clone()).unwrap(),
-            remote_path: server.remote_path.to_owned(),
-        };
+        let sftp = server.config();
         let kafka = kafka_sink::Config::plaintext(test_support::broker().await);
         let landed_files = test_support::topic("landed-files");
         kafka_sink::admin::create_topics(&kafka, &[(&landed_files, 1)]).await.unwrap();
@@ -58,7 +68,21 @@ impl Fixture {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.server.root().join("upload").join(name)
+        match &self.server {
+            Server::Ours(server) => server.root().join("upload").join(name),
+            Server::OpenSsh(sshd) => sshd.upload().join(name),
+        }
+    }
+
+    /// The same over a bad line.
+    fn over(&self, line: &Proxy) -> Config {
+        let sftp = sftp::Config { port: line.port, ..self.config.sftp.clone() };
+        Config { sftp, ..self.config.clone() }
+    }
+
+    /// A line to the server.
+    async fn line(&self, line: Line) -> Proxy {
+        test_support::proxy(format!("{}:{}", self.config.sftp.host, self.config.sftp.port), line).await
     }
 
     /// Delivers a file that has not changed for `age`.
@@ -127,6 +151,23 @@ impl Fixture {
     /// The names of all announcements, in order.
     async fn announced(&self) -> Vec<String> {
         self.announcements().await.iter().map(|announcement| announcement.name.to_string()).collect()
+    }
+}
+
+impl Server {
+    fn config(&self) -> sftp::Config {
+        let (host, port, user, password, host_key, remote_path) = match self {
+            Self::Ours(s) => (&s.host, s.port, &s.user, &s.password, &s.host_key, s.remote_path),
+            Self::OpenSsh(s) => (&s.host, s.port, &s.user, &s.password, &s.host_keys[0], s.remote_path.as_str()),
+        };
+        sftp::Config {
+            host: host.clone(),
+            port,
+            user: user.clone(),
+            credentials: Credentials::Password(password.expose().to_owned()),
+            host_key: HostKey::try_from(host_key.clone()).unwrap(),
+            remote_path: remote_path.to_owned(),
+        }
     }
 }
 
