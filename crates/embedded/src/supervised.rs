@@ -4,8 +4,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The user and group that a child process runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +24,24 @@ pub struct Owner {
 pub struct Supervised {
     shell: Child,
     control: ChildStdin,
+    /// A line for each signal that was sent.
+    sent: ChildStdout,
 }
 
-/// `$1` is the signal for the pipe's end; the rest is the program and its arguments. The program gets neither the pipe
-/// nor our standard input; the shell ends with its status.
+/// `$1` is the signal for the pipe's end; the rest is the program and its arguments. The program gets neither the pipes
+/// nor our standard input; the shell ends with its status. A signal is confirmed by a line, which nobody may be left to read.
 const SUPERVISE: &str = r#"
 last=$1; shift
 exec 3<&0 </dev/null
-"$@" 3<&- &
+"$@" 3<&- >&2 &
 program=$!
-{ while read -r signal; do kill -s "$signal" "$program"; done; kill -s "$last" "$program"; } <&3 2>/dev/null &
+{
+    trap '' PIPE
+    while read -r signal; do kill -s "$signal" "$program"; echo; done
+    kill -s "$last" "$program"
+} <&3 2>/dev/null &
 relay=$!
-exec 3<&-
+exec 3<&- >&2
 wait "$program"; status=$?
 kill "$relay" 2>/dev/null
 exit "$status"
@@ -55,7 +61,6 @@ impl Supervised {
         signal_at_end: &str,
     ) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
-        let errors = output.try_clone().context("can't duplicate a file handle")?;
         let mut command = Command::new("sh");
         command
             .args(["-c", SUPERVISE, "sh", signal_at_end])
@@ -65,8 +70,8 @@ impl Supervised {
             // Messages that we look for must not be translated.
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
-            .stdout(output)
-            .stderr(errors)
+            .stdout(Stdio::piped())
+            .stderr(output)
             // Ctrl-C goes to the terminal's process group; the program is to end when we say so, after its clients.
             .process_group(0);
         if let Some(Owner { uid, gid }) = owner {
@@ -74,7 +79,8 @@ impl Supervised {
         }
         let mut shell = command.spawn().context("can't start `sh`, which supervises the program")?;
         let control = shell.stdin.take().context("the supervising `sh` has no standard input")?;
-        Ok(Self { shell, control })
+        let sent = shell.stdout.take().context("the supervising `sh` has no standard output")?;
+        Ok(Self { shell, control, sent })
     }
 
     /// Waits for the program's end. Cancel safe.
@@ -94,12 +100,14 @@ impl Supervised {
         self.shell.try_wait().context("can't ask for the supervising `sh`")
     }
 
-    /// Sends the program the signal of this name, such as `STOP`.
+    /// Sends the program the signal of this name, such as `STOP`. Returns when the system has it.
     ///
     /// # Errors
     /// When the program has ended.
     pub async fn signal(&mut self, name: &str) -> anyhow::Result<()> {
-        self.control.write_all(format!("{name}\n").as_bytes()).await.context("the program has ended")
+        self.control.write_all(format!("{name}\n").as_bytes()).await.context("the program has ended")?;
+        self.sent.read_u8().await.context("the program has ended")?;
+        Ok(())
     }
 
     /// Sends each signal in turn until the program ends within the time that goes with it.

@@ -1,46 +1,43 @@
-//! Starts the real services, prints how long each took and where it is, and ends them at the end of standard input (Ctrl-D).
-//! For trying Trunkline by hand on what its users have; README.md says more.
-#![expect(clippy::print_stdout, reason = "it is a program for people")]
-
-use std::time::Instant;
-
-use test_support::Cassandra;
-use tokio::io::AsyncReadExt as _;
-
-/// Prints how long it took.
-async fn timed<T>(name: &str, start: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let service = start.await;
-    println!("{name}: ready after {:.1} s", began.elapsed().as_secs_f64());
-    service
-}
+//! The services of the tests, on 127.0.0.1 until Ctrl-C: Kafka, OpenSSH's server, Cassandra, PostgreSQL and S3, and the
+//! parameters for `trunkline` that name them. For following `docs/own-services.md` without services of one's own.
+//!
+//! `cargo run --ignore-rust-version -p test-support --example services > services.parameters`
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints text for people")]
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let kafka = timed("kafka", test_support::kafka()).await;
-    println!("  PLAINTEXT  {}", kafka.bootstrap_servers);
-    println!("  SASL_SSL   {}", kafka.sasl_bootstrap_servers);
-    println!("             SCRAM-SHA-512 {} {}", kafka.user, kafka.password.expose());
-    println!("             CA {}", kafka.ca_pem.display());
-
-    let cassandra = timed("cassandra", test_support::cassandra_with_password()).await;
-    println!("  scylla://{}:{}@{}/KEYSPACE", Cassandra::USER, Cassandra::PASSWORD, cassandra.address);
-
-    let url = timed("postgresql", test_support::postgres_logical_database()).await;
-    println!("  {url}");
-
-    let sshd = timed("sshd", test_support::sshd()).await;
-    println!("  {}@{}:{} {}", sshd.user, sshd.host, sshd.port, sshd.password.expose());
-    println!("  folder {}\n  key {}", sshd.remote_path, sshd.private_key.display());
-    for key in &sshd.host_keys {
-        println!("  {key}");
+    let (kafka, sshd, cassandra, bucket, database) = tokio::join!(
+        test_support::kafka(),
+        test_support::sshd(),
+        test_support::cassandra(),
+        test_support::object_store(),
+        test_support::postgres_database(),
+    );
+    for (name, value) in [
+        ("KafkaBrokers", kafka.sasl_bootstrap_servers.as_str()),
+        ("KafkaSaslMechanism", "SCRAM-SHA-512"),
+        ("KafkaSaslUsername", &kafka.user),
+        ("KafkaSaslPassword", kafka.password.expose()),
+        ("KafkaTlsCa", &kafka.ca_pem.display().to_string()),
+        ("SftpHost", &sshd.host),
+        ("SftpPort", &sshd.port.to_string()),
+        ("SftpUser", &sshd.user),
+        ("SftpPassword", sshd.password.expose()),
+        ("SftpHostKey", &sshd.host_keys[0]),
+        ("SftpRemotePath", &sshd.remote_path),
+        ("LakeBucket", &bucket.bucket),
+        ("LakeEndpoint", &bucket.endpoint),
+        ("UsageStore", &format!("scylla://{}/usage", cassandra.address)),
+        ("DatabaseUrl", &database),
+        ("AWS_REGION", &bucket.region),
+        ("AWS_ACCESS_KEY_ID", &bucket.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", bucket.secret_access_key.expose()),
+    ] {
+        println!("{name}={value}");
     }
-
-    let store = timed("s3", test_support::object_store()).await;
-    println!("  {} {} bucket {}", store.endpoint, store.region, store.bucket);
-    println!("  {} {}", store.access_key_id, store.secret_access_key.expose());
-
-    println!("Ctrl-D ends them.");
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    eprintln!("Kafka without encryption: {}", kafka.bootstrap_servers);
+    eprintln!("The SFTP user's key: {}", sshd.private_key.display());
+    eprintln!("Serving. Ctrl-C ends everything.");
+    tokio::signal::ctrl_c().await?;
     Ok(())
 }

@@ -24,9 +24,12 @@ if [ ! -d "$home" ]; then
         # A copy of the pom, because Maven makes a folder beside it.
         mkdir "$home".new
         cp "$pom" "$home".new/pom.xml
-        mvn --batch-mode --quiet -Dstyle.color=never --file "$home".new/pom.xml \
+        mvn --batch-mode --quiet --file "$home".new/pom.xml \
             org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-            -DincludeScope=runtime -DoutputDirectory="$home".new >&2
+            -DincludeScope=runtime -DoutputDirectory="$home".new &>"$home".new/log || {
+            cat "$home".new/log >&2
+            exit 1
+        }
         mv "$home".new "$home"
     fi
 fi

@@ -77,6 +77,8 @@ async fn records_go_over_tls_with_a_login() {
     produce(&sasl(kafka), &topic, "over TLS").await;
     produce(&plain(kafka), &topic, "without").await;
     assert_eq!(consume(&sasl(kafka), &topic, 2).await, ["over TLS", "without"]);
+    let printed = test_support::kcat(&["-b", &kafka.bootstrap_servers, "-C", "-t", &topic, "-e", "-q"]).await;
+    assert_eq!(printed, "over TLS\nwithout\n");
 }
 
 #[tokio::test]

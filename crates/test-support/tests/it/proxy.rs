@@ -41,14 +41,14 @@ async fn there_and_back(mut stream: TcpStream, bytes: usize) -> usize {
 
 #[tokio::test]
 async fn a_delay_is_kept_and_takes_no_bandwidth() {
-    let delay = Duration::from_millis(50);
+    let delay = Duration::from_millis(500);
     let proxy = echo(Line { delay, ..Line::default() }).await;
     let began = Instant::now();
     let bytes = 16 << 20;
-    assert_eq!(there_and_back(connect(&proxy).await.unwrap(), bytes).await, bytes);
-    // Over 128 chunks one after another it would be 128 delays.
-    let took = began.elapsed();
-    assert!(took >= 2 * delay && took < 64 * delay, "{took:?}");
+    // One after another, its 128 chunks would take 64 seconds each way.
+    let returned = timeout(Duration::from_secs(30), there_and_back(connect(&proxy).await.unwrap(), bytes)).await;
+    assert_eq!(returned, Ok(bytes));
+    assert!(began.elapsed() >= 2 * delay);
 }
 
 #[tokio::test]
