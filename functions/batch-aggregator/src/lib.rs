@@ -18,6 +18,7 @@ use usage_store::{Counted, Store};
 pub use crate::config::{Config, StoreConfig, Stream};
 use crate::lanes::Lanes;
 use crate::read::{Reading, read};
+use crate::towers::Towers;
 
 /// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
 const FAILURE_MARGIN: Duration = Duration::from_millis(500);
@@ -29,6 +30,7 @@ pub struct Deps {
     sink: Sink,
     stream: Stream,
     lanes: Lanes,
+    towers: Towers,
 }
 
 impl Deps {
@@ -42,6 +44,7 @@ impl Deps {
             sink: Sink::new(&config.kafka)?,
             stream: config.stream.clone(),
             lanes: Lanes::default(),
+            towers: Towers::default(),
         })
     }
 }
@@ -114,7 +117,7 @@ async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
     let counts = join_all(readings.iter().map(|reading| count(deps, reading))).await;
     let newly_counted =
         readings.iter().zip(&counts).filter_map(|(reading, count)| Some((reading, count.as_ref().ok()?)));
-    let add_to_towers = towers::add(&deps.store, newly_counted, deadline);
+    let add_to_towers = deps.towers.add(&deps.store, newly_counted, deadline);
     let (tower_misses, counted) = match all_or_failures(&counts) {
         // Rejected only now, so that a store that is down does not fill the topic `rejected` with every attempt.
         Ok(counted) => {

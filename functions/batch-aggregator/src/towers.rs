@@ -1,7 +1,8 @@
 //! The live counters of the towers: what a batch adds to them.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lambda_boot::Deadline;
 use telecom::Totals;
@@ -10,35 +11,63 @@ use usage_store::{Counted, Store, TowerHour};
 use crate::FAILURE_MARGIN;
 use crate::read::Reading;
 
-/// The longest that a batch waits for the towers' counters. They take milliseconds; when they don't, billing goes on
-/// without them.
+/// The longest that a batch waits for the towers' counters, which take milliseconds.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Adds what each lane has newly counted, folded over all of them, and says how many records the counters may be missing.
+/// How long the counters are left alone after a batch has waited for them in vain: so that a store that is slow with
+/// them takes a sixteenth of billing's time, and not two seconds of every batch.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Adds to the towers' counters, unless they are being left alone.
 ///
 /// They are approximate and billing is not: whatever becomes of this, the batch is counted. It is never tried again, since
 /// nobody knows what a failed attempt has added.
-pub(crate) async fn add<'a>(
-    store: &Store,
-    counted: impl IntoIterator<Item = (&'a Reading, &'a Counted)>,
-    deadline: Deadline,
-) -> u64 {
-    let activity = fold(counted);
-    // What is left for rejecting and answering is not theirs.
-    let left = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(2 * FAILURE_MARGIN));
-    let error = match tokio::time::timeout(left.min(MAX_WAIT), store.add_tower_activity(&activity)).await {
-        Ok(Ok(())) => return 0,
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => "no answer in time".to_owned(),
-    };
-    let records = activity.iter().map(|(_, totals)| totals.events).sum();
-    tracing::warn!(
-        records,
-        tower_hours = activity.len(),
-        error,
-        "the live tower counters may be missing these records"
-    );
-    records
+#[derive(Debug, Default)]
+pub(crate) struct Towers {
+    paused_until: Mutex<Option<Instant>>,
+}
+
+impl Towers {
+    /// Adds what each lane has newly counted, folded over all of them, and says how many records the counters may be
+    /// missing.
+    pub(crate) async fn add<'a>(
+        &self,
+        store: &Store,
+        counted: impl IntoIterator<Item = (&'a Reading, &'a Counted)>,
+        deadline: Deadline,
+    ) -> u64 {
+        let activity = fold(counted);
+        let records = activity.iter().map(|(_, totals)| totals.events).sum();
+        if activity.is_empty() || self.is_paused() {
+            return records;
+        }
+        // What is left for rejecting and answering is not theirs.
+        let left = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(2 * FAILURE_MARGIN));
+        let error = match tokio::time::timeout(left.min(MAX_WAIT), store.add_tower_activity(&activity)).await {
+            Ok(Ok(())) => return 0,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => {
+                self.pause();
+                format!("no answer in time: the counters are left alone for {PAUSE:?}")
+            }
+        };
+        tracing::warn!(
+            records,
+            tower_hours = activity.len(),
+            error,
+            "the live tower counters may be missing these records"
+        );
+        records
+    }
+
+    fn is_paused(&self) -> bool {
+        let paused_until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        paused_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn pause(&self) {
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
+    }
 }
 
 /// What the newly counted records come to, by tower and hour, ascending.

@@ -96,7 +96,7 @@ impl Connection {
 
     /// The same, with counters: sent once, as nobody knows whether an addition that was not answered has been made.
     pub(super) async fn add_once(&self, cql: &'static str, values: &[impl SerializeRow + Sync]) -> anyhow::Result<()> {
-        self.try_batch(BatchType::Counter, cql, values).await.map_err(failed)
+        Box::pin(self.try_batch(BatchType::Counter, cql, values)).await.map_err(failed)
     }
 
     /// A statement without values that is not prepared: one that changes the schema.
@@ -197,7 +197,8 @@ impl Connection {
 async fn retried<T, F: Future<Output = Result<T, Failure>>>(mut send: impl FnMut() -> F) -> anyhow::Result<T> {
     let mut attempt = 1;
     loop {
-        match send().await {
+        // The driver's futures are large, and would be so in every caller's.
+        match Box::pin(send()).await {
             Ok(answer) => return Ok(answer),
             Err(failure) if attempt < ATTEMPTS && failure.is_passing() => {
                 tracing::warn!(error = %failure, "the usage store did not answer; trying again");
