@@ -18,7 +18,7 @@ pub struct Config {
 /// The usage store's address.
 #[derive(Clone, Deserialize)]
 pub struct StoreConfig {
-    /// `postgres://user:password@host/database`
+    /// `scylla://user:password@host:9042/keyspace` or `postgres://user:password@host/database`.
     #[serde(rename = "USAGE_STORE")]
     pub url: String,
 }
