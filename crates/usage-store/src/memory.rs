@@ -31,11 +31,14 @@ impl LaneMemory {
         *self = Self::default();
     }
 
-    /// Keeps the memory bounded: where there is too much, only what the last batch touched is kept. Any part may be
-    /// forgotten, as what is missing is read again.
+    /// Keeps the memory bounded: where there is too much, what was touched longest ago is forgotten, but nothing that the
+    /// last batch touched. Any part may be forgotten, as what is missing is read again.
     pub(crate) fn trim(&mut self, end: i64) {
-        if self.rows.len() > MAX_REMEMBERED_ROWS {
-            self.rows.retain(|_, row| row.upto == end);
+        if let Some(excess @ 1..) = self.rows.len().checked_sub(MAX_REMEMBERED_ROWS) {
+            let mut uptos: Vec<_> = self.rows.values().map(|row| row.upto).collect();
+            let (_, newest_of_excess, _) = uptos.select_nth_unstable(excess - 1);
+            let forgotten = (*newest_of_excess).min(end - 1);
+            self.rows.retain(|_, row| row.upto > forgotten);
             self.rows.shrink_to(MAX_REMEMBERED_ROWS);
         }
         if self.sources.len() > MAX_REMEMBERED_SOURCES {
