@@ -22,6 +22,7 @@ need openjdk-17-jre-headless has_java_17
 need maven command -v mvn
 need openssl command -v openssl
 need kcat command -v kcat
+need curl command -v curl
 need openssh-client command -v sftp
 need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.
@@ -30,6 +31,8 @@ need python3-venv python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_
 # For building OpenSSL, which the functions' Kafka client is linked with.
 need perl perl -MFindBin -MIPC::Cmd -e 1
 need make command -v make
+# For looking at what the zips' programs need.
+need binutils command -v objdump
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
