@@ -86,7 +86,7 @@ impl Watch {
         // Free a moment ago; whoever takes it in between makes the test fail.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         let mut watch = cargo_lambda();
-        watch.args(["watch", "--ignore-changes", "--ignore-rust-version", "--manifest-path"]);
+        watch.args(["watch", "--ignore-changes", "--manifest-path"]);
         watch.arg(Path::new(ROOT).join("Cargo.toml"));
         watch.args(["--env-file", "env", "--invoke-address", "127.0.0.1", "--invoke-port", &port.to_string()]);
         let mut program = Program::run(scratch.path(), &mut watch);
