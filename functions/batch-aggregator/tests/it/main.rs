@@ -34,7 +34,12 @@ fn event(name: &str) -> Bytes {
 }
 
 async fn scene() -> Scene {
-    let (url, brokers, rejected_topic) = (postgres_database().await, broker().await, topic("rejected"));
+    scene_on(postgres_database().await).await
+}
+
+/// With this store.
+async fn scene_on(url: String) -> Scene {
+    let (brokers, rejected_topic) = (broker().await, topic("rejected"));
     let store = Store::connect(&url).unwrap();
     store.init().await.unwrap();
     for topic in ["cdr-data", "cdr-voice"] {

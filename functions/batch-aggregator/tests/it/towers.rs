@@ -7,9 +7,10 @@ use bytes::Bytes;
 use expect_test::expect;
 use lambda_boot::Deadline;
 use telecom::Day;
+use test_support::cassandra;
 use tokio_postgres::NoTls;
 
-use crate::{Scene, check_outcome, event, scene};
+use crate::{Scene, check_outcome, event, scene, scene_on};
 
 /// Those of the events.
 const TOWERS: [u32; 7] = [119, 149, 309, 664, 749, 1098, 1334];
@@ -22,8 +23,9 @@ fn patience() -> Deadline {
 impl Scene {
     async fn tower_activity(&self) -> String {
         let mut shown = String::new();
+        let [first, last] = [1, 2].map(|day| Day::from_civil(2024, 1, day).unwrap());
         for tower in TOWERS {
-            for (at, totals) in self.store.tower_activity(tower, (Day::MIN, 0), (Day::MAX, 23)).await.unwrap() {
+            for (at, totals) in self.store.tower_activity(tower, (first, 0), (last, 23)).await.unwrap() {
                 let (up, down, events) = (totals.up_bytes, totals.down_bytes, totals.events);
                 shown += &format!("{tower} {} {:02}h: {up} up, {down} down, {events} events\n", at.day, at.hour);
             }
@@ -45,7 +47,16 @@ impl Scene {
 
 #[tokio::test]
 async fn towers_get_what_is_newly_counted() {
-    let scene = scene().await;
+    towers_of(scene().await).await;
+}
+
+#[tokio::test]
+async fn towers_get_what_is_newly_counted_in_cassandra() {
+    let keyspace = test_support::topic("towers").replace('-', "_");
+    towers_of(scene_on(format!("scylla://{}/{keyspace}", cassandra().await.address)).await).await;
+}
+
+async fn towers_of(scene: Scene) {
     // Twice each; the second event has the first one's end and its file under another name, and one record that is new.
     for (name, expect) in [
         (
