@@ -30,6 +30,19 @@ fn a_folder_gets_the_seeds_files_and_a_second_run_adds_none() {
     }
 }
 
+#[tokio::test]
+async fn a_crm_is_filled_and_changed_and_a_second_run_goes_on() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let url = test_support::postgres_database().await;
+    for (changes, before) in [("20", 0), ("20", 20), ("30", 20)] {
+        let args = ["generate", "crm", "--accounts", "100", "--changes", changes, "--database-url", &url];
+        let mut program = Program::start(scratch.path(), &args);
+        assert!(program.ends().success(), "{}", program.printed());
+        let line = format!("Completed CRM generation. accounts [100], changes [{changes}], made before [{before}]");
+        assert!(program.printed().contains(&line), "{}", program.printed());
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_the_flag_to_change() {
     let scratch = tempfile::tempdir().expect("a folder");
