@@ -73,6 +73,9 @@ async fn create_missing(
         match result {
             // Somebody else was faster.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {
+                bail!("Kafka does not let this user create topic {topic}: allow it, or create the topic")
+            }
             Err((topic, code)) => bail!("Kafka did not create topic {topic}: {code}"),
         }
     }

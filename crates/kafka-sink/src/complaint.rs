@@ -37,7 +37,7 @@ impl Complaint {
                  hosts of KAFKA_BROKERS: ",
             ),
             Some(Code::SSL) => (Kind::HangUp, NO_TLS_THERE),
-            Some(Code::BrokerTransportFailure) if reason.contains("SSL handshake") => (Kind::HangUp, NO_TLS_THERE),
+            Some(Code::BrokerTransportFailure) if reason.contains("SSL_HANDSHAKE") => (Kind::HangUp, NO_TLS_THERE),
             // The first thing that a client asks; one with TLS has been through its handshake by then.
             Some(Code::BrokerTransportFailure) if reason.contains("APIVERSION_QUERY") && !reason.contains("ssl://") => {
                 (

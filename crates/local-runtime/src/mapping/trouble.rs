@@ -14,7 +14,7 @@ pub(super) fn describe(error: &KafkaError, complaint: &str, brokers: &str, topic
         Code::Authentication => {
             format!("the Kafka brokers at {brokers} refuse the user or the password: check both; trying again")
         }
-        _ if code == Code::SSL || is_down && complaint.contains("SSL handshake") => format!(
+        _ if code == Code::SSL || is_down && complaint.contains("SSL_HANDSHAKE") => format!(
             "no TLS connection to the Kafka brokers at {brokers}: check the certificate authority, the hosts' names and \
              that this is the TLS port; trying again"
         ),

@@ -149,19 +149,11 @@ impl World {
         }
     }
 
-    /// Every record of a topic: key and value.
+    /// Every record of a topic: key and value. Without encryption: librdkafka before 2.6.1, which many a kcat has, can't log in by
+    /// SCRAM at brokers of today.
     async fn records(&self, topic: &str) -> Vec<(String, Value)> {
-        let Kafka { sasl_bootstrap_servers, user, password, ca_pem, .. } = &self.kafka;
-        let login = [
-            "security.protocol=SASL_SSL".to_owned(),
-            "sasl.mechanism=SCRAM-SHA-512".to_owned(),
-            format!("sasl.username={user}"),
-            format!("sasl.password={}", password.expose()),
-            format!("ssl.ca.location={}", ca_pem.display()),
-        ];
-        let mut args = vec!["-C", "-q", "-e", "-o", "beginning", "-b", sasl_bootstrap_servers, "-t", topic];
-        args.extend(["-f", "%k %s\n"]);
-        args.extend(login.iter().flat_map(|property| ["-X", property]));
+        let brokers = &self.kafka.bootstrap_servers;
+        let args = ["-C", "-q", "-e", "-o", "beginning", "-b", brokers, "-t", topic, "-f", "%k %s\n"];
         let printed = test_support::kcat(&args).await;
         let record = |line: &str| {
             let (key, value) = line.split_once(' ').expect("a key and a value");
