@@ -11,12 +11,13 @@ use usage_store::{Counted, Store, TowerHour};
 use crate::FAILURE_MARGIN;
 use crate::read::Reading;
 
-/// The longest that a batch waits for the towers' counters, which take milliseconds.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+/// The longest that a batch waits for the towers' counters. Those of some thousand towers take tens of milliseconds in
+/// PostgreSQL, and up to seconds in a ScyllaDB or Cassandra that is busy, to which each tower is a write of its own.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the counters are left alone after a batch has waited for them in vain: so that a store that is slow with
-/// them takes a sixteenth of billing's time, and not two seconds of every batch.
-const PAUSE: Duration = Duration::from_secs(30);
+/// them takes a thirteenth of billing's time, and not five seconds of every batch.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Adds to the towers' counters, unless they are being left alone.
 ///
