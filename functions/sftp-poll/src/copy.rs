@@ -140,31 +140,35 @@ impl Copier {
         Ok(room)
     }
 
-    /// Waits for something, but not so long that a copy could not be given up in an orderly way.
-    async fn in_time<T>(&self, something: impl Future<Output = T>) -> Result<T, Miss> {
-        if self.deadline.is_within(ABORT_MARGIN) {
-            return Err(Miss::Deferred);
-        }
-        match self.deadline.remaining() {
-            None => Ok(something.await),
-            Some(left) => {
-                let patience = left.saturating_sub(ABORT_MARGIN);
-                tokio::time::timeout(patience, something).await.map_err(|_| Miss::Deferred)
-            }
-        }
+    /// Waits for something of a copy, but not so long that the copy could not be given up in an orderly way.
+    async fn in_time<T>(&self, name: FileName, something: impl Future<Output = T>) -> Result<T, Miss> {
+        let Some(left) = self.deadline.remaining() else { return Ok(something.await) };
+        // Something that is always ready would never meet a timeout.
+        let done = match left.checked_sub(ABORT_MARGIN) {
+            Some(patience) => tokio::time::timeout(patience, something).await.ok(),
+            None => None,
+        };
+        done.ok_or_else(|| {
+            tracing::warn!(
+                file.name = name.as_str(),
+                "the time was up before the file was copied: the next poll begins anew; where that is so again and again, the \
+                 function needs a longer Timeout, or more MemorySize, which is more CPU"
+            );
+            Miss::Deferred
+        })
     }
 
     /// A file's bytes; they end well only if the file is still what it was when it was listed.
     pub(crate) async fn whole(&self, file: &Delivered) -> Result<BoxStream<'_, Result<Bytes, Miss>>, Miss> {
         let path = format!("{}/{}", self.folder, file.name);
-        let listed = file.stat;
-        let bytes = self.in_time(self.client.read(&path)).await??.map_err(Miss::from);
+        let Delivered { name, stat: listed } = *file;
+        let bytes = self.in_time(file.name, self.client.read(&path)).await??.map_err(Miss::from);
         let bytes = stream::try_unfold(bytes, move |mut bytes| async move {
-            let chunk = self.in_time(bytes.next()).await?;
+            let chunk = self.in_time(name, bytes.next()).await?;
             Ok(chunk.transpose()?.map(|chunk| (chunk, bytes)))
         });
         let unchanged = stream::once(async move {
-            match self.in_time(self.client.stat(&path)).await?? {
+            match self.in_time(name, self.client.stat(&path)).await?? {
                 Some(now) if now == listed => Ok(Bytes::new()),
                 _ => Err(Miss::Unsettled),
             }
