@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -6,10 +7,12 @@ use lambda_boot::Vars;
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
-use russh::server::{Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId};
-use sftp::{Client, Config};
+use russh::server::{Auth, ChannelOpenHandle, Msg, Response, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, MethodKind, MethodSet};
+use sftp::{Client, Config, Credentials, HostKey};
 use tokio::net::TcpListener;
+
+use crate::connecting;
 
 /// Lets one key in, and then offers nothing.
 struct Gate {
@@ -106,6 +109,75 @@ async fn a_private_key_opens_the_gate() {
     check("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n".to_owned(), expect!["SFTP_PRIVATE_KEY can't be used (SshKey: length invalid): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
     let locked = right.encrypt(&mut safe_rng(), "passphrase").unwrap();
     check(pem(&locked), expect!["SFTP_PRIVATE_KEY can't be used (it is protected by a passphrase): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
+}
+
+/// Takes the password only as the answer to a question, and has another question for `careful`.
+struct Asks {
+    is_known: bool,
+}
+
+impl russh::server::Handler for Asks {
+    type Error = russh::Error;
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        answers: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let question = |text| Auth::Partial {
+            name: "".into(),
+            instructions: "".into(),
+            prompts: vec![(Cow::Borrowed(text), false)].into(),
+        };
+        let Some(mut answers) = answers else { return Ok(question("Password: ")) };
+        let is_right = answers.next().is_some_and(|answer| *answer == *b"right");
+        Ok(match (is_right, user) {
+            (true, "careful") if !std::mem::replace(&mut self.is_known, true) => question("Code: "),
+            (true, "careful") => panic!("the password was given as the code"),
+            (true, _) => Auth::Accept,
+            (false, _) => Auth::reject(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_the_password() {
+    let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host_key = HostKey::try_from(key.public_key().to_openssh().unwrap()).unwrap();
+    let config = Arc::new(russh::server::Config {
+        methods: MethodSet::from([MethodKind::KeyboardInteractive].as_slice()),
+        keys: vec![key],
+        auth_rejection_time: std::time::Duration::ZERO,
+        ..russh::server::Config::default()
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(russh::server::run_stream(Arc::clone(&config), stream, Asks { is_known: false }));
+        }
+    });
+    let check = async |user: &str, password: &str, expect: Expect| {
+        let config = Config {
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: user.to_owned(),
+            credentials: Credentials::Password(password.to_owned()),
+            host_key: host_key.clone(),
+            remote_path: "/".to_owned(),
+        };
+        expect.assert_eq(&connecting(&config).await.to_string());
+    };
+    // Let in, and then there is nothing.
+    check("operator", "right", expect!["the SFTP server refuses the file protocol to the user operator: it opens no session for them (AdministrativelyProhibited)"]).await;
+    check("operator", "wrong", expect!["the SFTP server refuses the user operator: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY (it would take: keyboard-interactive)"]).await;
+    check(
+        "careful",
+        "right",
+        expect!["the SFTP server refuses the user careful: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY"],
+    )
+    .await;
 }
 
 #[test]
