@@ -1,18 +1,26 @@
-//! The services of the tests, on 127.0.0.1 until Ctrl-C: Kafka, OpenSSH's server, Cassandra, PostgreSQL and S3, and the
-//! parameters for `trunkline` that name them. For following `docs/own-services.md` without services of one's own.
+//! Starts the real services, prints the parameters of `trunkline` that name them (and, on standard error, how long each took),
+//! and ends them at Ctrl-C. For trying Trunkline by hand on what its users have, as `docs/own-services.md` does.
 //!
 //! `cargo run --ignore-rust-version -p test-support --example services > services.parameters`
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints text for people")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
+
+use std::time::Instant;
+
+/// Says how long it took.
+async fn timed<T>(name: &str, start: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let service = start.await;
+    eprintln!("{name}: ready after {:.1} s", began.elapsed().as_secs_f64());
+    service
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (kafka, sshd, cassandra, bucket, database) = tokio::join!(
-        test_support::kafka(),
-        test_support::sshd(),
-        test_support::cassandra(),
-        test_support::object_store(),
-        test_support::postgres_database(),
-    );
+    let kafka = timed("kafka", test_support::kafka()).await;
+    let cassandra = timed("cassandra", test_support::cassandra()).await;
+    let database = timed("postgresql", test_support::postgres_logical_database()).await;
+    let sshd = timed("sshd", test_support::sshd()).await;
+    let bucket = timed("s3", test_support::object_store()).await;
     for (name, value) in [
         ("KafkaBrokers", kafka.sasl_bootstrap_servers.as_str()),
         ("KafkaSaslMechanism", "SCRAM-SHA-512"),
@@ -35,9 +43,9 @@ async fn main() -> anyhow::Result<()> {
     ] {
         println!("{name}={value}");
     }
-    eprintln!("Kafka without encryption: {}", kafka.bootstrap_servers);
-    eprintln!("The SFTP user's key: {}", sshd.private_key.display());
-    eprintln!("Serving. Ctrl-C ends everything.");
+    eprintln!("kafka, without encryption and login: {}", kafka.bootstrap_servers);
+    eprintln!("sshd, the user's key: {}", sshd.private_key.display());
+    eprintln!("Ctrl-C ends them.");
     tokio::signal::ctrl_c().await?;
     Ok(())
 }

@@ -128,7 +128,7 @@ impl World {
             let changed = std::fs::metadata(self.sshd.upload().join(name)).and_then(|file| file.modified());
             changed.expect("a delivered file").elapsed().is_ok_and(|age| age > 2 * SETTLE)
         };
-        eventually(PATIENCE, async || files.iter().all(|name| is_settled(name))).await;
+        eventually(PATIENCE, async || files.iter().all(is_settled)).await;
     }
 
     /// Waits until the API's answers for every subscriber are those that a second count of these files gives, and each of their
@@ -143,7 +143,7 @@ impl World {
         loop {
             let mut verify = self.trunkline(&args);
             if verify.ends().success() {
-                return println!("{}", verify.printed());
+                return;
             }
             assert!(began.elapsed() < PATIENCE, "{}", verify.printed());
         }
