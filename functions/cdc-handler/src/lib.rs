@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use kafka_batch::{BatchResponse, PartitionBatch, Record};
 use kafka_sink::{KafkaPosition, Rejected, Sink};
-use lambda_boot::{Deadline, Handler, Vars};
+use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use postgres_pool::{Names, Pool};
 
 use crate::apply::Changes;
@@ -85,7 +85,7 @@ pub async fn init(database_url: &str) -> anyhow::Result<()> {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?).await?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        handle(&deps, kafka_batch::parse(&invocation.payload)?, invocation.deadline).await?;
+        handle(&deps, kafka_batch::parse(&invocation.payload).map_err(InvalidEvent::new)?, invocation.deadline).await?;
         Ok(BatchResponse::success().to_json().into())
     }))
 }

@@ -30,9 +30,22 @@ fn template() -> String {
 }
 
 #[test]
-fn a_template_that_would_make_holes_in_the_totals_is_refused() {
-    let marker = "            ConsumerGroupId: trunkline-batch-aggregator-cdr-data\n";
-    assert!(template().contains(marker));
+fn a_template_that_would_lose_records_is_refused() {
+    let group = "            ConsumerGroupId: ";
+    for (function, mapping, group) in [
+        ("batch-aggregator", "BatchAggregator.Events.CdrData", format!("{group}trunkline-batch-aggregator-cdr-data\n")),
+        (
+            "cdc-handler",
+            "CdcHandler.Events.Accounts",
+            format!("{group}!Sub \"trunkline-cdc-handler-${{CrmTopicPrefix}}.accounts\"\n"),
+        ),
+    ] {
+        refuses_what_loses_records(function, mapping, &group);
+    }
+}
+
+fn refuses_what_loses_records(function: &str, mapping: &str, group: &str) {
+    assert!(template().contains(group), "{group}");
     for (property, word) in [
         (
             "            DestinationConfig: {OnFailure: {Type: Kafka, Destination: \"kafka://lost\"}}\n",
@@ -41,9 +54,9 @@ fn a_template_that_would_make_holes_in_the_totals_is_refused() {
         ("            ConsumptionMode: Queue\n", "ConsumptionMode"),
         ("            BisectBatchOnFunctionError: true\n", "remove BisectBatchOnFunctionError"),
     ] {
-        let changed = template().replace(marker, &format!("{marker}{property}"));
+        let changed = template().replace(group, &format!("{group}{property}"));
         let (is_run, printed) = replay(&changed, &format!("{ROOT}/events/usage-http/health.json"));
-        assert!(!is_run && printed.contains("BatchAggregator.Events.CdrData"), "{word}: {printed}");
+        assert!(!is_run && printed.contains(mapping) && printed.contains(function), "{word}: {printed}");
         assert!(printed.contains(word), "{word}: {printed}");
     }
 }
