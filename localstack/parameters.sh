@@ -1,6 +1,7 @@
 #!/bin/sh
 # parameters.sh host|network: the parameters of template.yaml for the services of docker-compose.yml, as they are reached
-# from the host or from its network. Passwords come from the environment, or from .env; the API's user is API_USER (demo).
+# from the host or from its network. Passwords come from the environment, or from .env; the API's user is API_USER (demo);
+# the program that hashes its password is TRUNKLINE (the one in PATH, or the one that was built).
 #
 #   localstack/parameters.sh host > local.parameters
 #   TRUNKLINE_PARAMETERS=local.parameters trunkline up
@@ -35,8 +36,8 @@ if [ -z "${SFTP_HOST_KEY:-}" ]; then
     [ -n "$SFTP_HOST_KEY" ] || { echo "parameters.sh: no SSH server answers at $sftp_host:$sftp_port: start the services first" >&2; exit 1; }
 fi
 
-trunkline=$(command -v trunkline || echo "${CARGO_TARGET_DIR:-target}/cli/trunkline")
-hash=$(printf %s "$API_PASSWORD" | "$trunkline" hash-password)
+: "${TRUNKLINE:=$(command -v trunkline || echo "${CARGO_TARGET_DIR:-target}/cli/trunkline")}"
+hash=$(printf %s "$API_PASSWORD" | "$TRUNKLINE" hash-password)
 
 cat <<END
 KafkaBrokers=$brokers

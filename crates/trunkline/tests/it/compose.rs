@@ -137,14 +137,12 @@ fn the_scripts_give_the_template_exactly_the_parameters_that_it_has() {
         .collect();
     assert_eq!(passwords.keys().copied().collect::<Vec<_>>(), PASSWORDS);
 
-    let bin = Path::new(env!("CARGO_BIN_EXE_trunkline")).parent().expect("a folder");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAabbbTHiO3uE9MNPL1KWoUZ6sdVPwsQTRSQfnSqMzLT";
     for place in ["host", "network"] {
         let output = Command::new(format!("{ROOT}/localstack/parameters.sh"))
             .arg(place)
             .envs(&passwords)
-            .env("PATH", &path)
+            .env("TRUNKLINE", env!("CARGO_BIN_EXE_trunkline"))
             .env("SFTP_HOST_KEY", key)
             .output()
             .expect("parameters.sh runs");
