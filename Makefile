@@ -48,7 +48,7 @@ bench: package
 ## linker's optimization), and sam-build, which goes one by one, would compile them again.
 package:
 	for name in $(FUNCTIONS); do $(TOOLS) cargo-lambda build --locked --release --x86-64 --output-format zip --bin $$name || exit; done
-	@! objdump -T $(FUNCTIONS:%=$(PACKED)/%) | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
+	@symbols=$$(objdump -T $(FUNCTIONS:%=$(PACKED)/%)) && ! printf '%s\n' "$$symbols" | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
 	@wc -c $(FUNCTIONS:%=$(TARGET)/lambda/%/bootstrap.zip)
 
 ## template.yaml as `sam deploy` takes it, in .aws-sam/. What `make package` has compiled is not compiled again.
