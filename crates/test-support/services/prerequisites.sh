@@ -33,6 +33,11 @@ need perl perl -MFindBin -MIPC::Cmd -e 1
 need make command -v make
 # For looking at what the zips' programs need.
 need binutils command -v objdump
+# What checks docker-compose.yml. Debian has none that is new enough.
+docker compose version >/dev/null 2>&1 || command -v go >/dev/null || {
+    echo "prerequisites.sh: make test needs Docker Compose 2, or Go 1.24 to build it: install Docker's compose plugin, or Go" >&2
+    exit 1
+}
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
