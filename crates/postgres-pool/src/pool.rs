@@ -27,7 +27,8 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A few kept connections. All that is sent over them must be idempotent: what is not answered is just sent again.
+/// A few kept connections. What is sent over them must be idempotent, as what is not answered is just sent again; but for
+/// [`query_once`](Self::query_once).
 #[derive(Clone)]
 pub struct Pool {
     connections: deadpool_postgres::Pool,
@@ -81,6 +82,14 @@ impl Pool {
                 Ok(rows) => return Ok(rows),
             }
         }
+    }
+
+    /// One statement, sent once: for what must not be done twice, and may as well not be done at all.
+    ///
+    /// # Errors
+    /// When the database can't be reached, refuses or does not answer; what it has done then is not known.
+    pub async fn query_once(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
+        self.try_query(sql, params).await.map_err(|error| explain(error, self.names))
     }
 
     /// Several statements without parameters, in one transaction.

@@ -9,8 +9,8 @@ use crate::TowerHour;
 use crate::figures::signed;
 
 impl Postgres {
-    /// Adds exactly what it is told in one transaction; but the connection sends a statement again whose answer was lost,
-    /// and it may then be added twice. That is as approximate as the counters of ScyllaDB are.
+    /// All of it or nothing. Where the answer is lost, nobody knows which: that is as approximate as the counters of
+    /// ScyllaDB are.
     pub(crate) async fn add_tower_activity(&self, activity: &[(TowerHour, Totals)]) -> anyhow::Result<()> {
         let column = |figure: fn(&Totals) -> u64| {
             activity.iter().map(|(_, totals)| signed(figure(totals))).collect::<anyhow::Result<Vec<i64>>>()
@@ -19,7 +19,7 @@ impl Postgres {
         let days: Vec<_> = activity.iter().map(|(hour, _)| hour.day.epoch_days()).collect();
         let hours: Vec<_> = activity.iter().map(|(hour, _)| i16::from(hour.hour)).collect();
         self.connection
-            .query(
+            .query_once(
                 include_str!("add_tower_activity.sql"),
                 &[
                     &towers,
