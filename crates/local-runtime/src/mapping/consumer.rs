@@ -151,7 +151,9 @@ impl ConsumerContext for Context {
             consumer.assign(partitions).map(|()| self.push(Change::Assigned(statuses)))
         } else {
             self.push(Change::Revoked(partitions.elements().iter().map(|element| element.partition()).collect()));
-            consumer.unassign()
+            // A pause outlives the assignment: a partition that came back would stand still for ever.
+            let resumed = consumer.resume(partitions);
+            consumer.unassign().and(resumed)
         };
         if let Err(error) = outcome {
             tracing::warn!(kafka.topic = %self.topic, %error, "a rebalance failed; the group tries again");

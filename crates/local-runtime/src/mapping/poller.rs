@@ -359,7 +359,7 @@ impl EventSource {
 
     fn assign(&mut self, partitions: Vec<PartitionStatus>) {
         self.assignments += 1;
-        // New partitions are never paused.
+        // What was paused was resumed when it was revoked.
         self.is_paused = false;
         for found in &partitions {
             let assigned = Assigned { assignment: self.assignments, next_offset: None };

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -249,6 +249,27 @@ async fn two_runtimes_share_the_partitions_and_lose_nothing() {
         offsets.dedup();
         assert_eq!(offsets, (0..450).collect::<Vec<_>>(), "partition {partition}");
     }
+}
+
+/// With its function failing and the next batch full, a mapping pauses its partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_paused_goes_on_after_a_rebalance() {
+    let topic = topic(2).await;
+    produce(&topic, 2, 200, 10).await;
+    let template = mapping_template(&topic, &format!("{EVERYTHING}, BatchSize: 20, MaximumBatchingWindowInSeconds: 0"));
+    let (recorder, is_well) = (Recorder::default(), Arc::new(AtomicBool::new(false)));
+    let answers = {
+        let is_well = Arc::clone(&is_well);
+        recorder.invoker(move |_| is_well.load(Ordering::SeqCst))
+    };
+    let first = start(&template, Arc::clone(&answers)).await;
+    eventually(PATIENCE, async || status(&first).failures >= 3).await;
+    let second = start(&template, answers).await;
+    eventually(PATIENCE, async || status(&first).partitions.len() == 1 && status(&second).partitions.len() == 1).await;
+    is_well.store(true, Ordering::SeqCst);
+    eventually(PATIENCE, async || committed(&topic, 2).await == [Some(200); 2]).await;
+    first.shutdown().await;
+    second.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
