@@ -1,6 +1,6 @@
 //! Changes become rows: one transaction for an event, a few statements for a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::change::Change;
-use crate::history::{Version, complete};
+use crate::history::{Ends, Version, Versions, complete};
 use crate::moment::{Moment, Position};
 use crate::sql;
 use crate::table::Table;
@@ -18,7 +18,7 @@ use crate::table::Table;
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) table: &'static Table,
-    rows: BTreeMap<i64, BTreeMap<Position, Version>>,
+    rows: Versions,
     /// By key and place.
     deletions: BTreeMap<(i64, Position), Timestamp>,
     truncations: BTreeMap<Position, Timestamp>,
@@ -31,7 +31,7 @@ pub(crate) struct Changes {
 pub(crate) struct Written {
     /// Versions that are new, or have another end or value than before.
     pub(crate) versions: u64,
-    /// Versions with a value that was not told, by the change or any before it.
+    /// Versions with a value that was not told, of a row that is not known from before.
     pub(crate) incomplete: u64,
 }
 
@@ -42,8 +42,8 @@ impl Changes {
 
     pub(crate) fn add(&mut self, change: Change) {
         let moment = match change {
-            Change::Row { key, op, moment, cells } => {
-                let version = Version::new(moment, op.letter(), cells);
+            Change::Row { key, base_key, op, moment, cells } => {
+                let version = Version::new(moment, op, base_key, cells);
                 self.rows.entry(key).or_default().insert(moment.position, version);
                 moment
             }
@@ -60,16 +60,10 @@ impl Changes {
         self.reach = Some((stream_lsn.max(moment.position.stream_lsn), at.max(moment.at)));
     }
 
-    /// Of each row that is touched, the oldest change: what is before it stays as it is.
-    fn since(&self) -> BTreeMap<i64, Position> {
-        let versions = self.rows.iter().filter_map(|(key, versions)| Some((*key, *versions.keys().next()?)));
-        let deletions = self.deletions.keys().copied();
-        let mut since = BTreeMap::new();
-        for (key, position) in versions.chain(deletions) {
-            let oldest = since.entry(key).or_insert(position);
-            *oldest = position.min(*oldest);
-        }
-        since
+    /// Where something happened to which rows.
+    fn places(&self) -> Vec<(i64, Position)> {
+        let versions = self.rows.iter().flat_map(|(key, row)| row.keys().map(|place| (*key, *place)));
+        versions.chain(self.deletions.keys().copied()).collect()
     }
 }
 
@@ -98,47 +92,72 @@ async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> any
     // Events of one table take turns: each sees all of what the ones before it wrote.
     let locked = execute(transaction, sql::LOCK, &[&table.name, &stream_lsn, &at]).await?;
     ensure!(locked == 1, "crm_data.progress has no row of {}: run `trunkline init`", table.name);
-    truncate(transaction, changes).await?;
-    let keys = changes.since();
-    if keys.is_empty() {
+    let mut places = truncate(transaction, changes).await?;
+    places.extend(changes.places());
+    if places.is_empty() {
         return Ok(Written::default());
     }
     delete(transaction, changes).await?;
 
-    let mut stored = read_versions(transaction, table, &keys).await?;
-    let (truncations, mut deletions) = read_ends(transaction, table, &keys).await?;
-    let mut rows = BTreeMap::new();
-    let mut written = Written::default();
-    for (key, since) in &keys {
-        let mut versions = stored.remove(key).unwrap_or_default();
-        let is_first_settled = versions.first_key_value().is_some_and(|(position, _)| position < since);
-        versions.extend(changes.rows.get(key).into_iter().flatten().map(|(at, version)| (*at, version.clone())));
-        let mut versions: Vec<_> = versions.into_values().collect();
-        let mut ends = deletions.remove(key).unwrap_or_default();
-        ends.extend(&truncations);
-        complete(&mut versions, is_first_settled, &ends);
-        let is_incomplete = |first: &Version| !is_first_settled && first.unchanged.contains(&true);
-        written.incomplete += u64::from(versions.first().is_some_and(is_incomplete));
-        rows.insert(*key, versions);
+    let since: BTreeMap<_, _> =
+        read_places(transaction, &sql::touched(table), &oldest(places)).await?.into_iter().collect();
+    let touched: Vec<_> = since.iter().map(|(key, place)| (*key, *place)).collect();
+    let mut rows = read_versions(transaction, table, &touched, true).await?;
+    for key in since.keys() {
+        let new = changes.rows.get(key).into_iter().flatten().map(|(place, version)| (*place, version.clone()));
+        rows.entry(*key).or_default().extend(new);
     }
-    written.versions = write_versions(transaction, table, &rows).await?;
+    let bases = bases(&rows, &since);
+    let others =
+        if bases.is_empty() { Versions::new() } else { read_versions(transaction, table, &bases, false).await? };
+    let keys: BTreeSet<_> = since.keys().copied().chain(bases.iter().map(|(key, _)| *key)).collect();
+    let ends = read_ends(transaction, table, &keys).await?;
+    let incomplete = complete(&mut rows, &since, &others, &ends);
+    let versions = write_versions(transaction, table, &rows).await?;
     write_current(transaction, table, &rows).await?;
-    Ok(written)
+    Ok(Written { versions, incomplete })
 }
 
-async fn truncate(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<()> {
+/// Of each row the oldest place: what is before it stays as it is.
+fn oldest(places: Vec<(i64, Position)>) -> Vec<(i64, Position)> {
+    let mut since = BTreeMap::new();
+    for (key, place) in places {
+        let oldest = since.entry(key).or_insert(place);
+        *oldest = place.min(*oldest);
+    }
+    since.into_iter().collect()
+}
+
+/// Which other rows versions take something from that have to be completed, and before which place.
+fn bases(rows: &Versions, since: &BTreeMap<i64, Position>) -> Vec<(i64, Position)> {
+    let versions = since.iter().filter_map(|(key, place)| Some(rows.get(key)?.range(*place..)));
+    let versions = versions.flatten().map(|(_, version)| version).filter(|version| version.unchanged.contains(&true));
+    let bases = versions.filter_map(|version| Some((version.base_key?, version.position())));
+    bases.filter(|(key, place)| since.get(key).is_none_or(|since| since > place)).collect()
+}
+
+/// Ends rows, and says which versions that are there already have to be completed again.
+async fn truncate(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<Vec<(i64, Position)>> {
+    let mut places = Vec::new();
     if changes.truncations.is_empty() {
-        return Ok(());
+        return Ok(places);
     }
     let (stream, source): (Vec<_>, Vec<_>) =
         changes.truncations.keys().map(|place| (place.stream_lsn, place.source_lsn)).unzip();
     let times: Vec<_> = changes.truncations.values().copied().collect();
-    execute(transaction, sql::ADD_TRUNCATIONS, &[&changes.table.name, &stream, &source, &times]).await?;
+    let new = execute(transaction, sql::ADD_TRUNCATIONS, &[&changes.table.name, &stream, &source, &times]).await?;
+    if new == 0 {
+        return Ok(places);
+    }
     for (place, at) in &changes.truncations {
         execute(transaction, &sql::close(changes.table), &[&place.stream_lsn, &place.source_lsn, at]).await?;
+        let cut = transaction.prepare_cached(&sql::cut(changes.table)).await?;
+        for row in transaction.query(&cut, &[&place.stream_lsn, &place.source_lsn]).await? {
+            places.push(place_of(&row)?);
+        }
     }
     execute(transaction, &sql::remove_closed(changes.table), &[]).await?;
-    Ok(())
+    Ok(places)
 }
 
 async fn delete(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<()> {
@@ -153,19 +172,39 @@ async fn delete(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Res
     Ok(())
 }
 
-type Versions = BTreeMap<i64, BTreeMap<Position, Version>>;
+/// Places as columns of arrays.
+type Columns = (Vec<i64>, (Vec<i64>, (Vec<bool>, Vec<i64>)));
 
+fn columns(places: &[(i64, Position)]) -> Columns {
+    places.iter().map(|(key, place)| (*key, (place.stream_lsn, (place.is_streamed, place.source_lsn)))).unzip()
+}
+
+fn place_of(row: &Row) -> anyhow::Result<(i64, Position)> {
+    let (stream_lsn, is_streamed, source_lsn) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok((row.try_get(0)?, Position { stream_lsn, is_streamed, source_lsn }))
+}
+
+async fn read_places(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    places: &[(i64, Position)],
+) -> anyhow::Result<Vec<(i64, Position)>> {
+    let (keys, (stream, (streamed, source))) = columns(places);
+    let statement = transaction.prepare_cached(sql).await?;
+    let rows = transaction.query(&statement, &[&keys, &stream, &streamed, &source]).await?;
+    rows.iter().map(place_of).collect()
+}
+
+/// Of each row the newest version before a place and, `and_after`, all from there on.
 async fn read_versions(
     transaction: &Transaction<'_>,
     table: &Table,
-    since: &BTreeMap<i64, Position>,
+    places: &[(i64, Position)],
+    and_after: bool,
 ) -> anyhow::Result<Versions> {
-    let keys: Vec<_> = since.keys().copied().collect();
-    let stream: Vec<_> = since.values().map(|place| place.stream_lsn).collect();
-    let streamed: Vec<_> = since.values().map(|place| place.is_streamed).collect();
-    let source: Vec<_> = since.values().map(|place| place.source_lsn).collect();
+    let (keys, (stream, (streamed, source))) = columns(places);
     let statement = transaction.prepare_cached(&sql::read(table)).await?;
-    let rows = transaction.query(&statement, &[&keys, &stream, &streamed, &source]).await?;
+    let rows = transaction.query(&statement, &[&keys, &stream, &streamed, &source, &and_after]).await?;
     let mut versions = Versions::new();
     for row in &rows {
         let version = version(table, row)?;
@@ -175,45 +214,38 @@ async fn read_versions(
 }
 
 fn version(table: &Table, row: &Row) -> anyhow::Result<Version> {
-    let position = Position { stream_lsn: row.try_get(1)?, is_streamed: row.try_get(2)?, source_lsn: row.try_get(3)? };
+    let (_, position) = place_of(row)?;
     let unchanged: Vec<&str> = row.try_get(7)?;
     Ok(Version {
         moment: Moment { position, at: row.try_get(5)? },
         op: row.try_get(4)?,
-        values: row.try_get(8)?,
+        values: row.try_get(9)?,
         unchanged: table.columns.iter().map(|column| unchanged.contains(&column.name)).collect(),
+        base_key: row.try_get(8)?,
         valid_from: row.try_get(6)?,
         valid_to: None,
     })
 }
 
-/// The truncations, and the deletions by key.
-async fn read_ends(
-    transaction: &Transaction<'_>,
-    table: &Table,
-    keys: &BTreeMap<i64, Position>,
-) -> anyhow::Result<(Vec<Moment>, BTreeMap<i64, Vec<Moment>>)> {
-    let keys: Vec<_> = keys.keys().copied().collect();
+/// The truncations, and the deletions of these keys.
+async fn read_ends(transaction: &Transaction<'_>, table: &Table, keys: &BTreeSet<i64>) -> anyhow::Result<Ends> {
+    let keys: Vec<_> = keys.iter().copied().collect();
     let statement = transaction.prepare_cached(sql::ENDS).await?;
-    let (mut truncations, mut deletions) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+    let mut ends = Ends::default();
     for row in transaction.query(&statement, &[&table.name, &keys]).await? {
         let position = Position { stream_lsn: row.try_get(1)?, is_streamed: true, source_lsn: row.try_get(2)? };
         let moment = Moment { position, at: row.try_get(3)? };
         match row.try_get(0)? {
-            None => truncations.push(moment),
-            Some(key) => deletions.entry(key).or_default().push(moment),
+            None => ends.truncations.push(moment),
+            Some(key) => ends.deletions.entry(key).or_default().push(moment),
         }
     }
-    Ok((truncations, deletions))
+    Ok(ends)
 }
 
-async fn write_versions(
-    transaction: &Transaction<'_>,
-    table: &Table,
-    rows: &BTreeMap<i64, Vec<Version>>,
-) -> anyhow::Result<u64> {
+async fn write_versions(transaction: &Transaction<'_>, table: &Table, rows: &Versions) -> anyhow::Result<u64> {
     // By key and place, so that the old version of a row has ended when the new one comes.
-    let all = || rows.iter().flat_map(|(key, versions)| versions.iter().map(move |version| (*key, version)));
+    let all = || rows.iter().flat_map(|(key, versions)| versions.values().map(move |version| (*key, version)));
     let keys: Vec<_> = all().map(|(key, _)| key).collect();
     let stream: Vec<_> = all().map(|(_, version)| version.position().stream_lsn).collect();
     let streamed: Vec<_> = all().map(|(_, version)| version.position().is_streamed).collect();
@@ -223,21 +255,18 @@ async fn write_versions(
     let from: Vec<_> = all().map(|(_, version)| version.valid_from).collect();
     let to: Vec<_> = all().map(|(_, version)| version.valid_to).collect();
     let unchanged: Vec<_> = all().map(|(_, version)| unchanged_names(table, version)).collect();
+    let bases: Vec<_> = all().map(|(_, version)| version.base_key).collect();
     let values = by_column(table, all().map(|(_, version)| version));
     let mut params: Vec<&(dyn ToSql + Sync)> =
-        vec![&keys, &stream, &streamed, &source, &ops, &changed, &from, &to, &unchanged];
+        vec![&keys, &stream, &streamed, &source, &ops, &changed, &from, &to, &unchanged, &bases];
     params.extend(values.iter().map(|column| column as &(dyn ToSql + Sync)));
     execute(transaction, &sql::write_versions(table), &params).await
 }
 
-async fn write_current(
-    transaction: &Transaction<'_>,
-    table: &Table,
-    rows: &BTreeMap<i64, Vec<Version>>,
-) -> anyhow::Result<()> {
+async fn write_current(transaction: &Transaction<'_>, table: &Table, rows: &Versions) -> anyhow::Result<()> {
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for (key, versions) in rows {
-        match versions.last().filter(|version| version.valid_to.is_none()) {
+        match versions.values().next_back().filter(|version| version.valid_to.is_none()) {
             Some(version) => there.push((*key, version)),
             None => gone.push(*key),
         }

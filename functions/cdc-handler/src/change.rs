@@ -3,6 +3,7 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
+use kafka_batch::Record;
 use serde_json::{Map, Value};
 
 use crate::envelope::{self, Message, Op};
@@ -13,9 +14,21 @@ use crate::table::{Column, Kind, Table};
 /// What happened to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Row { key: i64, op: Op, moment: Moment, cells: Vec<Cell> },
-    Deleted { key: i64, moment: Moment },
-    Truncated { moment: Moment },
+    Row {
+        key: i64,
+        /// The key that the row had before, if the change gave it another.
+        base_key: Option<i64>,
+        op: Op,
+        moment: Moment,
+        cells: Vec<Cell>,
+    },
+    Deleted {
+        key: i64,
+        moment: Moment,
+    },
+    Truncated {
+        moment: Moment,
+    },
 }
 
 /// A column's value in a change.
@@ -23,16 +36,20 @@ pub(crate) enum Change {
 pub(crate) enum Cell {
     /// As PostgreSQL reads it; `None` is NULL.
     Value(Option<String>),
-    /// Not told: the value is that of the version before.
+    /// Not told: the value is that of the row before the change.
     Unchanged,
 }
 
 /// What Debezium writes for a large value (TOAST) that an update did not touch.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
+/// Where Debezium tells the old key of a row that comes under a new one.
+const OLD_KEY: &str = "__debezium.oldkey";
+
 /// Reads a message of a table's topic; `None` if it says nothing about rows.
-pub(crate) fn read(table: &Table, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Change>, Reason> {
-    let message = envelope::parse(value)?;
+pub(crate) fn read(table: &Table, record: &Record) -> Result<Option<Change>, Reason> {
+    let key = record.key.as_deref();
+    let message = envelope::parse(record.value.as_deref())?;
     let (Message::Row { table: name, .. }
     | Message::Deleted { table: name, .. }
     | Message::Truncated { table: name, .. }) = &message
@@ -48,7 +65,8 @@ pub(crate) fn read(table: &Table, key: Option<&[u8]>, value: Option<&[u8]>) -> R
         Message::Deleted { moment, .. } => Change::Deleted { key: read_key(table, key)?, moment },
         Message::Row { op, moment, row, .. } => {
             let cells = table.columns.iter().map(|column| cell(column, &row)).collect::<Result<_, _>>()?;
-            Change::Row { key: read_key(table, key)?, op, moment, cells }
+            let base_key = if op == Op::Created { old_key(table, record) } else { None };
+            Change::Row { key: read_key(table, key)?, base_key, op, moment, cells }
         }
     }))
 }
@@ -59,6 +77,13 @@ fn read_key(table: &Table, key: Option<&[u8]>) -> Result<i64, Reason> {
     let json = serde_json::from_slice(key.ok_or(missing)?).map_err(|_| missing)?;
     let value = envelope::unwrap(json).get_mut(table.key).map(Value::take).ok_or(missing)?;
     integer(&value).ok_or(Reason::BadKey(table.key))
+}
+
+/// The row's key before a change that gave it another. One that can't be read is not known, which the rest of the row
+/// does not have to suffer for.
+fn old_key(table: &Table, record: &Record) -> Option<i64> {
+    let header = record.headers.iter().find(|header| header.name == OLD_KEY)?;
+    read_key(table, header.value.as_deref()).ok()
 }
 
 fn cell(column: &Column, row: &Map<String, Value>) -> Result<Cell, Reason> {
@@ -131,6 +156,7 @@ fn time(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use kafka_batch::Header;
     use serde_json::json;
 
     use super::*;
@@ -158,10 +184,16 @@ mod tests {
         }
     }
 
+    fn record(key: Option<&str>, value: &Value) -> Record {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let value = Some(bytes(&value.to_string()));
+        Record { offset: 0, timestamp_ms: 0, key: key.map(bytes), value, headers: Vec::new() }
+    }
+
     fn check(key: &str, op: &str, after: Value, expect: Expect) {
         let source = json!({"table": "devices", "lsn": 7, "ts_ms": 0});
-        let value = json!({"op": op, "source": source, "after": after}).to_string();
-        expect.assert_eq(&match read(&TABLES[2], Some(key.as_bytes()), Some(value.as_bytes())) {
+        let value = json!({"op": op, "source": source, "after": after});
+        expect.assert_eq(&match read(&TABLES[2], &record(Some(key), &value)) {
             Ok(Some(Change::Row { key, cells, .. })) => format!("{key}: {cells:?}"),
             Ok(Some(Change::Deleted { key, .. })) => format!("{key} deleted"),
             Ok(other) => format!("{other:?}"),
@@ -205,7 +237,27 @@ mod tests {
         let bad = expect!["bad_key: the message's key has a device_id that is not a whole number"];
         check(r#"{"device_id":null}"#, "d", Value::Null, bad);
         let source = json!({"table": "orders", "lsn": 7, "ts_ms": 0});
-        let value = json!({"op": "t", "source": source}).to_string();
-        assert_eq!(read(&TABLES[0], None, Some(value.as_bytes())), Err(Reason::WrongTable));
+        let value = json!({"op": "t", "source": source});
+        assert_eq!(read(&TABLES[0], &record(None, &value)), Err(Reason::WrongTable));
+    }
+
+    #[test]
+    fn a_header_tells_the_key_that_a_row_had_before() {
+        let base_key = |op: &str, header: Option<&str>| {
+            let source = json!({"table": "devices", "lsn": 7, "ts_ms": 0});
+            let mut record = record(Some(r#"{"device_id":3}"#), &json!({"op": op, "source": source, "after": {}}));
+            let value = header.map(|text| text.as_bytes().to_vec());
+            record.headers = vec![Header { name: "__debezium.oldkey".to_owned(), value }];
+            match read(&TABLES[2], &record) {
+                Ok(Some(Change::Row { base_key, .. })) => base_key,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(base_key("c", Some(r#"{"device_id":2}"#)), Some(2));
+        assert_eq!(base_key("c", Some(r#"{"schema":{"type":"struct"},"payload":{"device_id":2}}"#)), Some(2));
+        assert_eq!(base_key("u", Some(r#"{"device_id":2}"#)), None);
+        for unreadable in [None, Some(""), Some("Struct{device_id=2}"), Some(r#"{"account_id":2}"#)] {
+            assert_eq!(base_key("c", unreadable), None);
+        }
     }
 }

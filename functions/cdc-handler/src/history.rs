@@ -1,8 +1,11 @@
 //! How the versions of a row follow from its changes, in whatever order these came. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::change::Cell;
+use crate::envelope::Op;
 use crate::moment::{Moment, Position};
 
 /// One version of a row.
@@ -15,16 +18,24 @@ pub(crate) struct Version {
     pub(crate) values: Vec<Option<String>>,
     /// Which of them the change did not tell.
     pub(crate) unchanged: Vec<bool>,
+    /// The key that the row had before, if the change gave it another.
+    pub(crate) base_key: Option<i64>,
     pub(crate) valid_from: Timestamp,
     pub(crate) valid_to: Option<Timestamp>,
 }
 
 impl Version {
     /// A version as its change tells it; what depends on others is not known yet.
-    pub(crate) fn new(moment: Moment, op: &str, cells: Vec<Cell>) -> Self {
+    pub(crate) fn new(moment: Moment, op: Op, base_key: Option<i64>, cells: Vec<Cell>) -> Self {
         let unchanged = cells.iter().map(|cell| *cell == Cell::Unchanged).collect();
         let values = cells.into_iter().map(|cell| if let Cell::Value(value) = cell { value } else { None }).collect();
-        Self { moment, op: op.to_owned(), values, unchanged, valid_from: moment.at, valid_to: None }
+        let op = op.letter().to_owned();
+        Self { moment, op, values, unchanged, base_key, valid_from: moment.at, valid_to: None }
+    }
+
+    /// Under which key the row was before the change, if it was there: what is created was not, but for a changed key.
+    pub(crate) fn base(&self, key: i64) -> Option<i64> {
+        if self.op == Op::Created.letter() { self.base_key } else { Some(key) }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -32,38 +43,84 @@ impl Version {
     }
 }
 
-/// Completes the versions of one row, which ascend and have no gaps, by what is before and after each:
+/// Versions by key and place.
+pub(crate) type Versions = BTreeMap<i64, BTreeMap<Position, Version>>;
+
+/// What ends rows.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    /// All rows.
+    pub(crate) truncations: Vec<Moment>,
+    /// The row of a key.
+    pub(crate) deletions: BTreeMap<i64, Vec<Moment>>,
+}
+
+impl Ends {
+    fn of(&self, key: i64) -> impl Iterator<Item = &Moment> {
+        self.truncations.iter().chain(self.deletions.get(&key).into_iter().flatten())
+    }
+}
+
+/// Completes the versions of some rows, which have no gaps from a place of each (`since`) on, by what is before and after:
 ///
-/// - what a change did not tell is the value of the version before, NULL if there is none;
+/// - what a change did not tell is the value of the row before it, under the key that it had then; NULL if there was no
+///   row, or it is not known. It may be among the `others`, that are complete and are not touched;
 /// - a version begins at its change's time, but not before the one before it began, as clocks may be set back;
 /// - it ends where the next one begins, or where an end (a deletion or truncation) between the two says, but not before
 ///   it began.
 ///
-/// If the first one is `settled`, it has all of that but its end: what was before it is already in it. Of the ends those
-/// before the first version don't matter.
-pub(crate) fn complete(versions: &mut [Version], is_first_settled: bool, ends: &[Moment]) {
-    for index in 0..versions.len() {
-        let (before, rest) = versions.split_at_mut(index);
-        let version = &mut rest[0];
-        if index == 0 && is_first_settled {
-            continue;
+/// A version before its row's place has all of that but its end. Says how many took something from a row that is not known.
+pub(crate) fn complete(rows: &mut Versions, since: &BTreeMap<i64, Position>, others: &Versions, ends: &Ends) -> u64 {
+    let places = since.iter().filter_map(|(key, place)| Some((*key, rows.get(key)?.range(*place..))));
+    let mut places: Vec<_> = places.flat_map(|(key, row)| row.map(move |(place, _)| (*place, key))).collect();
+    // What a version takes over is older, and complete before it.
+    places.sort_unstable();
+    let mut incomplete = 0;
+    for (place, key) in places {
+        let Some(mut version) = rows.get_mut(&key).and_then(|row| row.remove(&place)) else { continue };
+        let began = newest_before(rows, key, place).map(|before| before.valid_from);
+        version.valid_from = began.map_or(version.moment.at, |began| began.max(version.moment.at));
+        if version.unchanged.contains(&true) {
+            let base = version.base(key).and_then(|base| row_before(rows, others, ends, base, place));
+            incomplete += u64::from(base.is_none());
+            for column in (0..version.values.len()).filter(|column| version.unchanged[*column]) {
+                version.values[column] = base.and_then(|base| base.values[column].clone());
+            }
         }
-        let before = before.last();
-        version.valid_from = before.map_or(version.moment.at, |before| before.valid_from.max(version.moment.at));
-        for column in (0..version.values.len()).filter(|column| version.unchanged[*column]) {
-            version.values[column] = before.and_then(|before| before.values[column].clone());
+        rows.entry(key).or_default().insert(place, version);
+    }
+    for (key, row) in rows {
+        let mut next = None;
+        for version in row.values_mut().rev() {
+            let is_between = |end: &&Moment| {
+                end.position > version.position() && next.is_none_or(|(position, _)| end.position < position)
+            };
+            let ended = ends.of(*key).filter(is_between).map(|end| end.at.max(version.valid_from)).min();
+            let replaced = next.map(|(_, valid_from)| valid_from);
+            version.valid_to = ended.into_iter().chain(replaced).min();
+            next = Some((version.position(), version.valid_from));
         }
     }
-    for index in 0..versions.len() {
-        let next = versions.get(index + 1).map(|next| (next.position(), next.valid_from));
-        let version = &mut versions[index];
-        let is_between = |end: &&Moment| {
-            end.position > version.position() && next.is_none_or(|(position, _)| end.position < position)
-        };
-        let ended = ends.iter().filter(is_between).map(|end| end.at.max(version.valid_from)).min();
-        let replaced = next.map(|(_, valid_from)| valid_from);
-        version.valid_to = ended.into_iter().chain(replaced).min();
-    }
+    incomplete
+}
+
+/// The row of a key as it was just before a place; `None` if it was not there, or is not known.
+fn row_before<'a>(
+    rows: &'a Versions,
+    others: &'a Versions,
+    ends: &Ends,
+    key: i64,
+    place: Position,
+) -> Option<&'a Version> {
+    // Of the same version, the one among the rows is the one that has just been completed: the last counts.
+    let known = [newest_before(others, key, place), newest_before(rows, key, place)];
+    let newest = known.into_iter().flatten().max_by_key(|version| version.position())?;
+    let is_gone = ends.of(key).any(|end| newest.position() < end.position && end.position < place);
+    (!is_gone).then_some(newest)
+}
+
+fn newest_before(versions: &Versions, key: i64, place: Position) -> Option<&Version> {
+    versions.get(&key)?.range(..place).next_back().map(|(_, version)| version)
 }
 
 #[cfg(test)]
@@ -78,28 +135,57 @@ mod tests {
         Moment { position, at: Timestamp::from_second(second).unwrap() }
     }
 
-    fn version(lsn: i64, second: i64, value: Option<&str>) -> Version {
-        let cell = value.map_or(Cell::Unchanged, |value| Cell::Value(Some(value.to_owned())));
-        Version::new(moment(lsn, second), "u", vec![cell])
+    fn told(value: Option<&str>) -> Vec<Cell> {
+        vec![value.map_or(Cell::Unchanged, |value| Cell::Value(Some(value.to_owned())))]
     }
 
-    fn check(mut versions: Vec<Version>, ends: &[Moment], expect: Expect) {
-        complete(&mut versions, false, ends);
-        let shown: Vec<_> = versions
-            .iter()
-            .map(|version| {
-                let to = version.valid_to.map_or("…".to_owned(), |to| to.as_second().to_string());
-                let value = version.values[0].as_deref().unwrap_or("NULL");
-                format!("{}–{to} {value}", version.valid_from.as_second())
-            })
-            .collect();
-        expect.assert_eq(&shown.join(", "));
-        // Going on from a settled version is the same as beginning anew.
-        for from in 1..versions.len() {
-            let mut again = versions[from..].to_vec();
-            complete(&mut again, true, ends);
-            assert_eq!(again, versions[from..]);
+    fn version(lsn: i64, second: i64, value: Option<&str>) -> Version {
+        Version::new(moment(lsn, second), Op::Updated, None, told(value))
+    }
+
+    /// A row that comes under this key.
+    fn created(lsn: i64, base_key: Option<i64>, value: Option<&str>) -> Version {
+        Version::new(moment(lsn, lsn * 10), Op::Created, base_key, told(value))
+    }
+
+    fn show(rows: &Versions) -> String {
+        let show_version = |version: &Version| {
+            let to = version.valid_to.map_or("…".to_owned(), |to| to.as_second().to_string());
+            let value = version.values[0].as_deref().unwrap_or("NULL");
+            format!("{}–{to} {value}", version.valid_from.as_second())
+        };
+        let rows = rows.values().map(|row| row.values().map(show_version).collect::<Vec<_>>().join(", "));
+        rows.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Completes the versions of the rows 0, 1, … with the truncations and the deletions of these keys.
+    fn check_rows(rows: Vec<Vec<Version>>, truncations: &[Moment], deletions: &[(i64, Moment)], expect: Expect) {
+        let of_row = |row: Vec<Version>| row.into_iter().map(|version| (version.position(), version)).collect();
+        let mut rows: Versions = (0..).zip(rows.into_iter().map(of_row)).collect();
+        let mut ends = Ends { truncations: truncations.to_vec(), ..Ends::default() };
+        for (key, end) in deletions {
+            ends.deletions.entry(*key).or_default().push(*end);
         }
+        let beginning = moment(i64::MIN, 0).position;
+        let since = rows.keys().map(|key| (*key, beginning)).collect();
+        let incomplete = complete(&mut rows, &since, &Versions::new(), &ends);
+        let note = if incomplete == 0 { String::new() } else { format!(" ({incomplete} incomplete)") };
+        expect.assert_eq(&(show(&rows) + &note));
+        // Going on from a settled version, with the other rows as they are, is the same as beginning anew.
+        for (key, row) in &rows {
+            let places: Vec<_> = row.keys().copied().collect();
+            for places in places.windows(2) {
+                let from_before = row.range(places[0]..).map(|(place, version)| (*place, version.clone())).collect();
+                let mut again = Versions::from([(*key, from_before)]);
+                let expected = again.clone();
+                complete(&mut again, &BTreeMap::from([(*key, places[1])]), &rows, &ends);
+                assert_eq!(again, expected);
+            }
+        }
+    }
+
+    fn check(versions: Vec<Version>, ends: &[Moment], expect: Expect) {
+        check_rows(vec![versions], ends, &[], expect);
     }
 
     #[test]
@@ -121,11 +207,65 @@ mod tests {
 
     #[test]
     fn what_is_not_told_is_as_before() {
-        check(vec![version(1, 10, None)], &[], expect!["10–… NULL"]);
+        check(vec![version(1, 10, None)], &[], expect!["10–… NULL (1 incomplete)"]);
         check(
             vec![version(1, 10, Some("a")), version(2, 20, None), version(3, 30, None), version(4, 40, Some("b"))],
             &[],
             expect!["10–20 a, 20–30 a, 30–40 a, 40–… b"],
+        );
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_row_that_is_gone() {
+        let versions = || vec![version(1, 10, Some("a")), version(5, 50, None)];
+        check(versions(), &[moment(3, 30)], expect!["10–30 a, 50–… NULL (1 incomplete)"]);
+        check_rows(vec![versions()], &[], &[(0, moment(3, 30))], expect!["10–30 a, 50–… NULL (1 incomplete)"]);
+        check_rows(vec![versions()], &[], &[(1, moment(3, 30))], expect!["10–50 a, 50–… a"]);
+        // What is created is another row, also where the end of the one before has not come yet.
+        check(
+            vec![version(1, 10, Some("a")), created(2, None, None)],
+            &[],
+            expect!["10–20 a, 20–… NULL (1 incomplete)"],
+        );
+    }
+
+    #[test]
+    fn a_changed_key_takes_along_what_is_not_told() {
+        let renumbered = || vec![created(1, None, Some("other")), created(5, Some(0), None), version(6, 60, None)];
+        let row = || vec![version(2, 20, Some("a")), version(4, 40, None), version(7, 70, Some("later"))];
+        let ends = [(1, moment(3, 30)), (0, moment(5, 50))];
+        check_rows(
+            vec![row(), renumbered()],
+            &[],
+            &ends,
+            expect!["20–40 a, 40–50 a, 70–… later; 10–30 other, 50–60 a, 60–… a"],
+        );
+        check_rows(
+            vec![vec![], renumbered()],
+            &[],
+            &ends,
+            expect!["; 10–30 other, 50–60 NULL, 60–… NULL (1 incomplete)"],
+        );
+        check_rows(
+            vec![vec![version(1, 10, Some("a"))], vec![created(5, Some(0), None)]],
+            &[moment(3, 30)],
+            &ends,
+            expect!["10–30 a; 50–… NULL (1 incomplete)"],
+        );
+    }
+
+    #[test]
+    fn rows_may_swap_their_keys() {
+        // 0 → 2, 1 → 0, 2 → 1.
+        check_rows(
+            vec![
+                vec![version(1, 10, Some("a")), created(4, Some(1), None)],
+                vec![version(2, 20, Some("b")), created(5, Some(2), None)],
+                vec![created(3, Some(0), None)],
+            ],
+            &[],
+            &[(0, moment(3, 30)), (1, moment(4, 40)), (2, moment(5, 50))],
+            expect!["10–30 a, 40–… b; 20–40 b, 50–… a; 30–50 a"],
         );
     }
 

@@ -65,7 +65,8 @@ pub struct Outcome {
     pub rejected: u64,
     /// Versions in the history that are new, or have another end or value than before.
     pub versions: u64,
-    /// Rows with a value that neither the change told nor any before it: it is NULL until an older change comes.
+    /// Versions with a value that the change did not tell, of a row that is not known from before it: it is NULL until an
+    /// older change comes.
     pub incomplete: u64,
 }
 
@@ -132,7 +133,7 @@ async fn handle_all(deps: &Deps, event: &[PartitionBatch]) -> anyhow::Result<Out
             // Thousands of messages are read in one go, on a runtime that other functions may share.
             tokio::task::coop::consume_budget().await;
             outcome.records += 1;
-            match change::read(&TABLES[index], record.key.as_deref(), record.value.as_deref()) {
+            match change::read(&TABLES[index], record) {
                 Ok(Some(change)) => {
                     changes[index].add(change);
                     outcome.changes += 1;

@@ -64,9 +64,11 @@ CREATE TABLE IF NOT EXISTS crm_data.accounts_history (
     is_streamed boolean NOT NULL,
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
+    base_key bigint,
     PRIMARY KEY (account_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS accounts_history_open ON crm_data.accounts_history (account_id) WHERE valid_to IS NULL;
+CREATE INDEX IF NOT EXISTS accounts_history_based ON crm_data.accounts_history (base_key) WHERE base_key IS NOT NULL AND unchanged <> '{}';
 COMMENT ON TABLE crm_data.accounts IS 'An account of the CRM, as it is now.';
 COMMENT ON TABLE crm_data.accounts_history IS 'Every version of a row of accounts, valid from valid_from until just before valid_to. Versions of a row never overlap; a row that was deleted and created again has a gap.';
 COMMENT ON COLUMN crm_data.accounts.account_id IS 'The account.';
@@ -88,7 +90,8 @@ COMMENT ON COLUMN crm_data.accounts_history.changed_at IS 'The change''s time as
 COMMENT ON COLUMN crm_data.accounts_history.stream_lsn IS 'Orders all changes: the lsn, or the end of the commit before the transaction''s where that is higher.';
 COMMENT ON COLUMN crm_data.accounts_history.is_streamed IS 'False for a row that a snapshot read: it is older than a change at the same place.';
 COMMENT ON COLUMN crm_data.accounts_history.source_lsn IS 'The change''s own place in the source''s write-ahead log.';
-COMMENT ON COLUMN crm_data.accounts_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the version before.';
+COMMENT ON COLUMN crm_data.accounts_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the row before the change.';
+COMMENT ON COLUMN crm_data.accounts_history.base_key IS 'The key that the row had before, if the change gave it this one: what the change did not tell is that row''s.';
 
 CREATE TABLE IF NOT EXISTS crm_data.addresses (
     account_id bigint PRIMARY KEY,
@@ -117,9 +120,11 @@ CREATE TABLE IF NOT EXISTS crm_data.addresses_history (
     is_streamed boolean NOT NULL,
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
+    base_key bigint,
     PRIMARY KEY (account_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS addresses_history_open ON crm_data.addresses_history (account_id) WHERE valid_to IS NULL;
+CREATE INDEX IF NOT EXISTS addresses_history_based ON crm_data.addresses_history (base_key) WHERE base_key IS NOT NULL AND unchanged <> '{}';
 COMMENT ON TABLE crm_data.addresses IS 'An account''s address in the CRM, as it is now.';
 COMMENT ON TABLE crm_data.addresses_history IS 'Every version of a row of addresses, valid from valid_from until just before valid_to. Versions of a row never overlap; a row that was deleted and created again has a gap.';
 COMMENT ON COLUMN crm_data.addresses.account_id IS 'The account that lives there; it has one address.';
@@ -145,7 +150,8 @@ COMMENT ON COLUMN crm_data.addresses_history.changed_at IS 'The change''s time a
 COMMENT ON COLUMN crm_data.addresses_history.stream_lsn IS 'Orders all changes: the lsn, or the end of the commit before the transaction''s where that is higher.';
 COMMENT ON COLUMN crm_data.addresses_history.is_streamed IS 'False for a row that a snapshot read: it is older than a change at the same place.';
 COMMENT ON COLUMN crm_data.addresses_history.source_lsn IS 'The change''s own place in the source''s write-ahead log.';
-COMMENT ON COLUMN crm_data.addresses_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the version before.';
+COMMENT ON COLUMN crm_data.addresses_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the row before the change.';
+COMMENT ON COLUMN crm_data.addresses_history.base_key IS 'The key that the row had before, if the change gave it this one: what the change did not tell is that row''s.';
 
 CREATE TABLE IF NOT EXISTS crm_data.devices (
     device_id bigint PRIMARY KEY,
@@ -172,9 +178,11 @@ CREATE TABLE IF NOT EXISTS crm_data.devices_history (
     is_streamed boolean NOT NULL,
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
+    base_key bigint,
     PRIMARY KEY (device_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS devices_history_open ON crm_data.devices_history (device_id) WHERE valid_to IS NULL;
+CREATE INDEX IF NOT EXISTS devices_history_based ON crm_data.devices_history (base_key) WHERE base_key IS NOT NULL AND unchanged <> '{}';
 COMMENT ON TABLE crm_data.devices IS 'A device of an account of the CRM, as it is now.';
 COMMENT ON TABLE crm_data.devices_history IS 'Every version of a row of devices, valid from valid_from until just before valid_to. Versions of a row never overlap; a row that was deleted and created again has a gap.';
 COMMENT ON COLUMN crm_data.devices.device_id IS 'The device.';
@@ -198,6 +206,7 @@ COMMENT ON COLUMN crm_data.devices_history.changed_at IS 'The change''s time as 
 COMMENT ON COLUMN crm_data.devices_history.stream_lsn IS 'Orders all changes: the lsn, or the end of the commit before the transaction''s where that is higher.';
 COMMENT ON COLUMN crm_data.devices_history.is_streamed IS 'False for a row that a snapshot read: it is older than a change at the same place.';
 COMMENT ON COLUMN crm_data.devices_history.source_lsn IS 'The change''s own place in the source''s write-ahead log.';
-COMMENT ON COLUMN crm_data.devices_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the version before.';
+COMMENT ON COLUMN crm_data.devices_history.unchanged IS 'Columns whose value the change did not tell (large and untouched): it is that of the row before the change.';
+COMMENT ON COLUMN crm_data.devices_history.base_key IS 'The key that the row had before, if the change gave it this one: what the change did not tell is that row''s.';
 
 INSERT INTO crm_data.progress (table_name) VALUES ('accounts'), ('addresses'), ('devices') ON CONFLICT DO NOTHING;

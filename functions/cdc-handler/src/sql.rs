@@ -2,6 +2,10 @@
 
 use crate::table::Table;
 
+/// What a place is made of, in its order.
+const COLUMNS: &str = "stream_lsn, is_streamed, source_lsn";
+const PLACE: &str = "(stream_lsn, is_streamed, source_lsn)";
+
 /// Takes the table for this transaction, and notes how far it has come.
 pub(crate) const LOCK: &str = "UPDATE crm_data.progress \
      SET stream_lsn = greatest(stream_lsn, $2), changed_at = greatest(changed_at, $3) WHERE table_name = $1";
@@ -39,7 +43,36 @@ pub(crate) fn remove_closed(table: &Table) -> String {
     )
 }
 
-/// Of each row ($1) the versions from a place on ($2, $3, $4), and the one before.
+/// Of each row the first version after a truncation ($1, $2) that has not told everything, which it may have taken from
+/// before; and those that may have taken it from under another key.
+pub(crate) fn cut(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    let after = format!("FROM crm_data.{name}_history WHERE {PLACE} > ($1::bigint, true, $2::bigint)");
+    format!(
+        "SELECT {key}, {COLUMNS} FROM (SELECT DISTINCT ON ({key}) {key}, {COLUMNS}, unchanged {after} \
+            ORDER BY {key}, {COLUMNS}) AS first WHERE unchanged <> '{{}}' \
+         UNION SELECT {key}, {COLUMNS} {after} AND base_key IS NOT NULL AND unchanged <> '{{}}'"
+    )
+}
+
+/// From which place on the versions of which rows have to be completed again, when something happened to these rows ($1)
+/// at these places ($2, $3, $4): theirs, and of the rows that one of them became, by a change of its key, those from there on.
+/// `OFFSET 0` makes it look up each row in the index, which is small, also where the planner knows nothing of the table yet.
+pub(crate) fn touched(table: &Table) -> String {
+    let Table { name, key, .. } = table;
+    format!(
+        "WITH RECURSIVE touched AS ( \
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[]) AS given (key, {COLUMNS}) \
+            UNION SELECT h.* FROM touched CROSS JOIN LATERAL ( \
+               SELECT {key}, {COLUMNS} FROM crm_data.{name}_history h \
+               WHERE h.base_key = touched.key AND h.unchanged <> '{{}}' \
+                  AND (h.stream_lsn, h.is_streamed, h.source_lsn) > (touched.stream_lsn, touched.is_streamed, touched.source_lsn) OFFSET 0 \
+            ) h \
+         ) SELECT DISTINCT ON (key) key, {COLUMNS} FROM touched ORDER BY key, {COLUMNS}"
+    )
+}
+
+/// Of each row ($1) the newest version before a place ($2, $3, $4) and, if $5, all from there on.
 pub(crate) fn read(table: &Table) -> String {
     let Table { name, key, .. } = table;
     let place = "(h.stream_lsn, h.is_streamed, h.source_lsn)";
@@ -47,39 +80,42 @@ pub(crate) fn read(table: &Table) -> String {
     let history = format!("SELECT * FROM crm_data.{name}_history h WHERE h.{key} = since.key");
     let values: Vec<_> = table.columns.iter().map(|column| format!("v.{}::text", column.name)).collect();
     format!(
-        "SELECT v.{key}, v.stream_lsn, v.is_streamed, v.source_lsn, v.op, v.changed_at, v.valid_from, v.unchanged, ARRAY[{}] \
+        "SELECT v.{key}, v.stream_lsn, v.is_streamed, v.source_lsn, v.op, v.changed_at, v.valid_from, v.unchanged, v.base_key, \
+            ARRAY[{}] \
          FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[]) \
             AS since (key, stream_lsn, is_streamed, source_lsn) \
          CROSS JOIN LATERAL ( \
             ({history} AND {place} < {since} \
              ORDER BY h.stream_lsn DESC, h.is_streamed DESC, h.source_lsn DESC LIMIT 1) \
-            UNION ALL ({history} AND {place} >= {since}) \
+            UNION ALL ({history} AND {place} >= {since} AND $5) \
          ) v",
         values.join(", ")
     )
 }
 
-/// Writes versions: a column of values after another, after the key, the place ($2, $3, $4), op, times, and the names
-/// of what is unchanged, joined by commas.
+/// Writes versions: a column of values after another, after the key, the place ($2, $3, $4), op, times, the names of what
+/// is unchanged, joined by commas, and the key before.
 pub(crate) fn write_versions(table: &Table) -> String {
     let Table { name, key, .. } = table;
     let names = columns(table, |column| column.to_owned());
     let new = columns(table, |column| format!("excluded.{column}"));
     format!(
         "INSERT INTO crm_data.{name}_history AS h \
-         ({key}, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, {names}) \
+         ({key}, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, base_key, {names}) \
          SELECT key, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, \
-            string_to_array(unchanged, ','), {casts} \
+            string_to_array(unchanged, ','), base_key, {casts} \
          FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], $5::text[], $6::timestamptz[], \
-            $7::timestamptz[], $8::timestamptz[], $9::text[], {arrays}) \
-            AS new (key, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, {names}) \
+            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bigint[], {arrays}) \
+            AS new (key, stream_lsn, is_streamed, source_lsn, op, changed_at, valid_from, valid_to, unchanged, base_key, {names}) \
          ON CONFLICT ({key}, stream_lsn, is_streamed, source_lsn) DO UPDATE \
          SET op = excluded.op, changed_at = excluded.changed_at, valid_from = excluded.valid_from, \
-            valid_to = excluded.valid_to, unchanged = excluded.unchanged, ({names}) = ROW({new}) \
-         WHERE (h.op, h.changed_at, h.valid_from, h.valid_to, h.unchanged, {old}) IS DISTINCT FROM \
-            (excluded.op, excluded.changed_at, excluded.valid_from, excluded.valid_to, excluded.unchanged, {new})",
+            valid_to = excluded.valid_to, unchanged = excluded.unchanged, base_key = excluded.base_key, \
+            ({names}) = ROW({new}) \
+         WHERE (h.op, h.changed_at, h.valid_from, h.valid_to, h.unchanged, h.base_key, {old}) IS DISTINCT FROM \
+            (excluded.op, excluded.changed_at, excluded.valid_from, excluded.valid_to, excluded.unchanged, \
+             excluded.base_key, {new})",
         casts = casts(table),
-        arrays = arrays(table, 10),
+        arrays = arrays(table, 11),
         old = columns(table, |column| format!("h.{column}")),
     )
 }

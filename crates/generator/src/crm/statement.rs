@@ -208,33 +208,19 @@ pub(super) fn renumber_device(from: i32, to: i32) -> Statement {
     }
 }
 
-/// An account gets another key, if that is free, and takes along what belongs to it: its address as a copy, its devices
-/// where they are.
-pub(super) fn renumber_account(from: i32, to: i32) -> [Statement; 4] {
-    let both = || vec![Value::Number(from), Value::Number(to)];
-    let change = |sql| Statement { sql, values: both() };
+/// An account gets another key, if that is free, and takes along what belongs to it: its address changes its key and nothing
+/// else, so that a long street is captured under neither; its devices stay where they are.
+pub(super) fn renumber_account(from: i32, to: i32) -> [Statement; 3] {
     [
-        change(
-            "UPDATE crm_system.accounts SET account_id = $2, modified_ts = now() WHERE account_id = $1 \
-             AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $2)",
-        ),
-        change(
-            "INSERT INTO crm_system.addresses \
-                (account_id, street_address, city, state, postal_code, country, modified_ts) \
-             SELECT $2, street_address, city, state, postal_code, country, now() \
-             FROM crm_system.addresses WHERE account_id = $1 \
-             AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $1) ON CONFLICT DO NOTHING",
-        ),
-        Statement {
-            sql: "DELETE FROM crm_system.addresses WHERE account_id = $1 \
-                  AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $1)",
-            values: vec![Value::Number(from)],
-        },
-        change(
-            "UPDATE crm_system.devices SET account_id = $2, modified_ts = now() WHERE account_id = $1 \
-             AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $1)",
-        ),
+        "UPDATE crm_system.accounts SET account_id = $2, modified_ts = now() WHERE account_id = $1 \
+         AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $2)",
+        "UPDATE crm_system.addresses SET account_id = $2, modified_ts = now() WHERE account_id = $1 \
+         AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $1) \
+         AND NOT EXISTS (SELECT FROM crm_system.addresses WHERE account_id = $2)",
+        "UPDATE crm_system.devices SET account_id = $2, modified_ts = now() WHERE account_id = $1 \
+         AND NOT EXISTS (SELECT FROM crm_system.accounts WHERE account_id = $1)",
     ]
+    .map(|sql| Statement { sql, values: vec![Value::Number(from), Value::Number(to)] })
 }
 
 pub(super) fn truncate_devices() -> Statement {

@@ -150,6 +150,19 @@ async fn a_key_that_changes_is_another_row() {
 }
 
 #[tokio::test]
+async fn a_large_value_goes_along_with_a_changed_key() {
+    check(&["key-change-large-value"], &[expect!["9 records: 7 changes, 2 ignored, 0 rejected; 5 versions, 1 incomplete"]], expect![[r#"
+        addresses 7: Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:20:40
+        addresses 8: NULL, Cape Town, Western Cape, 7915, ZA, 10:20:50
+          6 10:20:10–10:20:30 c Unit 7, The Old Bisc, Cape Town, Western Cape, 7925, ZA, 10:20:10
+          7 10:20:00–10:20:20 c Unit 1, The Old Bisc, Cape Town, Western Cape, 7925, ZA, 10:20:00
+          7 10:20:30–10:20:40 c Unit 7, The Old Bisc, Cape Town, Western Cape, 7925, ZA, 10:20:10; not told: street_address
+          7 10:20:40–… u Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:20:40; not told: street_address
+          8 10:20:50–… c NULL, Cape Town, Western Cape, 7915, ZA, 10:20:50; not told: street_address
+    "#]]).await;
+}
+
+#[tokio::test]
 async fn what_cant_be_used_is_rejected_with_its_bytes() {
     let scene = Scene::new().await;
     let event = kafka_batch::parse(&event("bad-messages")).unwrap();

@@ -110,6 +110,27 @@ impl Source {
         }
     }
 
+    /// Addresses with streets so long that PostgreSQL stores them outside the row get other keys, and that alone: they swap them
+    /// by way of a third, which other rows had before, within a transaction and in several.
+    async fn renumber_large(&self) {
+        let write = "INSERT INTO crm_system.addresses (account_id, street_address) \
+            SELECT key, (SELECT string_agg(md5(key::text || n), '') FROM generate_series(1, 200) AS n) \
+            FROM generate_series(1900000000, 1900000039) AS key";
+        let swap = "UPDATE crm_system.addresses SET account_id = 1900000100 WHERE account_id = $1; \
+            UPDATE crm_system.addresses SET account_id = $1 WHERE account_id = $1 + 20; \
+            UPDATE crm_system.addresses SET account_id = $1 + 20 WHERE account_id = 1900000100; \
+            UPDATE crm_system.addresses SET city = 'swapped' WHERE account_id = $1;";
+        self.client.batch_execute(write).await.unwrap();
+        for key in 1_900_000_000..1_900_000_020 {
+            let swap = swap.replace("$1", &key.to_string());
+            // Statements that are sent together are one transaction.
+            let transactions = if key % 2 == 0 { vec![swap.as_str()] } else { swap.split_inclusive(';').collect() };
+            for transaction in transactions {
+                self.client.batch_execute(transaction).await.unwrap();
+            }
+        }
+    }
+
     /// The connector, on the way it has in operation: the project's file, and variables.
     async fn connector(&self, kafka: &Kafka) -> Debezium {
         let place: Config = self.url.parse().unwrap();
@@ -239,7 +260,7 @@ impl Target {
 }
 
 /// Columns of the history that are not the source's.
-const META: &str = "valid_from, valid_to, op, changed_at, stream_lsn, is_streamed, source_lsn, unchanged";
+const META: &str = "valid_from, valid_to, op, changed_at, stream_lsn, is_streamed, source_lsn, unchanged, base_key";
 
 /// The function behind its mappings.
 async fn follow(kafka: &Kafka, database_url: &str, group: &str) -> Runtime {
@@ -319,8 +340,12 @@ async fn the_tables_follow_a_real_source() {
     // A snapshot of what is there, then what changes.
     let connector = source.connector(kafka).await;
     source.change(1_500, 0).await;
+    source.renumber_large().await;
     source.mark().await;
     check(&source, &target).await;
+    let renumbered = "FROM crm_data.addresses_history WHERE base_key >= 1900000000 AND unchanged = '{street_address}'";
+    assert_eq!(count(&target.client, &format!("{renumbered} AND length(street_address) > 2000")).await, 60);
+    assert_eq!(count(&target.client, renumbered).await, 60);
 
     // Killed and started again, stopped and started again, while the source goes on.
     let streaming = Instant::now();

@@ -1,11 +1,11 @@
 //! Whatever the order, the batches and the repetitions in which a set of changes comes, also side by side: the tables are
-//! the same, and the current rows are those of a model that knows nothing but the rules.
+//! the same, and all rows are those of a model that knows nothing but the rules.
 
 use std::collections::BTreeMap;
 
 use cdc_handler::Outcome;
 use futures::future::join_all;
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::{Header, PartitionBatch, Record};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +24,8 @@ const UNAVAILABLE: &str = "__debezium_unavailable_value";
 struct Change {
     /// `None`: all of them.
     key: Option<i64>,
+    /// The key that it had before, if it is another now.
+    old_key: Option<i64>,
     op: char,
     lsn: i64,
     commit_before: Option<i64>,
@@ -39,7 +41,7 @@ impl Change {
 
     fn record(&self, offset: i64) -> Record {
         let after = matches!(self.op, 'r' | 'c' | 'u').then(
-            || json!({"account_id": self.key, "owner_name": self.name, "email": self.email, "phone_number": null}),
+            || json!({"account_id": self.key, "owner_name": self.name, "email": self.email, "phone_number": null, "modified_ts": null}),
         );
         let sequence = json!([self.commit_before.map(|lsn| lsn.to_string()), self.lsn.to_string()]);
         let source = json!({"table": "accounts", "lsn": self.lsn, "sequence": sequence.to_string(),
@@ -51,9 +53,14 @@ impl Change {
             timestamp_ms: 0,
             key: self.key.and_then(|key| bytes(json!({"account_id": key}))),
             value: bytes(value),
-            headers: Vec::new(),
+            headers: self.old_key.map(old_key_header).into_iter().collect(),
         }
     }
+}
+
+fn old_key_header(key: i64) -> Header {
+    let value = Some(json!({"account_id": key}).to_string().into_bytes());
+    Header { name: "__debezium.oldkey".to_owned(), value }
 }
 
 fn changes(random: &mut ChaCha8Rng) -> Vec<Change> {
@@ -67,47 +74,77 @@ fn changes(random: &mut ChaCha8Rng) -> Vec<Change> {
         second += random.random_range(-2..10);
         let (key, op) = match random.random_range(0..20) {
             0 => (None, 't'),
-            number => (Some(random.random_range(1..=KEYS)), ['r', 'r', 'c', 'u', 'u', 'd'][number % 6]),
+            number => (Some(random.random_range(1..=KEYS)), ['r', 'c', 'k', 'k', 'u', 'u', 'd'][number % 7]),
         };
         let commit_before = random.random_bool(0.7).then(|| lsn + random.random_range(-5..3) * 10);
         let name = ["Thandi", "Pieter", "Zoë", UNAVAILABLE].choose(random).unwrap();
         let email = ["a@example.com", "b@example.com", UNAVAILABLE].choose(random).unwrap();
-        let change = Change { key, op, lsn, commit_before, second, name, email };
-        // No log has two changes of a row, or a row's and a truncation, at the same place.
-        let is_same_place = |other: &Change| {
-            other.order() == change.order() && (other.key == change.key || other.key.is_none() || change.key.is_none())
+        let change = Change { key, old_key: None, op, lsn, commit_before, second, name, email };
+        let new = if op == 'k' {
+            // A changed key: a deletion and a creation at the same place.
+            let old_key = Some(random.random_range(1..=KEYS)).filter(|old_key| Some(*old_key) != key);
+            let deletion = old_key.map(|_| Change { key: old_key, op: 'd', ..change.clone() });
+            deletion.into_iter().chain([Change { old_key, op: 'c', ..change }]).collect()
+        } else {
+            vec![change]
         };
-        if !changes.iter().any(is_same_place) {
-            changes.push(change);
+        // No log has two changes of a row, or a row's and a truncation, at the same place.
+        let is_same_place = |(one, other): (&Change, &Change)| {
+            one.order() == other.order() && (one.key == other.key || one.key.is_none() || other.key.is_none())
+        };
+        if !changes.iter().flat_map(|known| new.iter().map(move |new| (known, new))).any(is_same_place) {
+            changes.extend(new);
         }
     }
     changes
 }
 
-/// The current rows by the rules alone: of each row the newest change decides; what it does not tell, the newest before it
-/// that does.
-fn model(changes: &[Change]) -> Vec<String> {
+/// Name and email.
+type Values = [Option<&'static str>; 2];
+
+/// What the tables hold by the rules alone.
+#[derive(Default)]
+struct Model {
+    rows: BTreeMap<i64, Values>,
+    versions: BTreeMap<(i64, (i64, bool, i64)), Values>,
+    incomplete: u64,
+}
+
+/// One place after another: what a change does not tell is the row's that was there just before, under the key it had then.
+fn model(changes: &[Change]) -> Model {
     let mut sorted = changes.to_vec();
     sorted.sort_by_key(Change::order);
-    let mut told: BTreeMap<i64, [Option<&str>; 2]> = BTreeMap::new();
-    let mut rows = BTreeMap::new();
-    for change in &sorted {
-        match (change.op, change.key) {
-            ('t', _) => rows.clear(),
-            ('d', Some(key)) => drop(rows.remove(&key)),
-            (_, Some(key)) => {
-                let told = told.entry(key).or_default();
-                for (told, new) in told.iter_mut().zip([change.name, change.email]) {
-                    if new != UNAVAILABLE {
-                        *told = Some(new);
-                    }
+    let mut model = Model::default();
+    for place in sorted.chunk_by(|one, other| one.order() == other.order()) {
+        let before = model.rows.clone();
+        for change in place {
+            match (change.op, change.key) {
+                ('t', _) => model.rows.clear(),
+                ('d', Some(key)) => drop(model.rows.remove(&key)),
+                (op, Some(key)) => {
+                    let base = if op == 'c' { change.old_key } else { Some(key) }.and_then(|base| before.get(&base));
+                    let told =
+                        [change.name, change.email].map(|value| Some(value).filter(|value| *value != UNAVAILABLE));
+                    model.incomplete += u64::from(base.is_none() && told.contains(&None));
+                    let base = base.copied().unwrap_or_default();
+                    let row = [told[0].or(base[0]), told[1].or(base[1])];
+                    model.rows.insert(key, row);
+                    model.versions.insert((key, change.order()), row);
                 }
-                rows.insert(key, format!("{key} {} {}", told[0].unwrap_or("NULL"), told[1].unwrap_or("NULL")));
+                (_, None) => unreachable!("only a truncation has no key"),
             }
-            (_, None) => unreachable!("only a truncation has no key"),
         }
     }
-    rows.into_values().collect()
+    model
+}
+
+/// Keys and values, as the database writes them.
+fn shown<K>(rows: &BTreeMap<K, Values>, key: impl Fn(&K) -> i64) -> Vec<String> {
+    let texts = rows.iter().map(|(place, values)| {
+        let [name, email] = values.map(|value| value.unwrap_or("NULL"));
+        format!("{} {name} {email}", key(place))
+    });
+    texts.collect()
 }
 
 /// An event of these changes; a key's partition is its own, a truncation's any.
@@ -138,11 +175,17 @@ async fn the_order_of_changes_does_not_matter() {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut changes = changes(&mut random);
         empty(&scene).await;
-        scene.handle(event(&changes)).await;
+        let outcome = scene.handle(event(&changes)).await;
         let expected = scene.everything().await;
-        let now = "SELECT concat_ws(' ', account_id, coalesce(owner_name, 'NULL'), coalesce(email, 'NULL')) \
-            FROM crm_data.accounts ORDER BY account_id";
-        assert_eq!(texts(&scene, now).await, model(&changes), "seed {seed}: {changes:#?}");
+        let model = model(&changes);
+        assert_eq!(outcome.incomplete, model.incomplete, "seed {seed}: {changes:#?}");
+        let values = "SELECT concat_ws(' ', account_id, coalesce(owner_name, 'NULL'), coalesce(email, 'NULL')) \
+            FROM crm_data.accounts";
+        let now = format!("{values} ORDER BY account_id");
+        assert_eq!(texts(&scene, &now).await, shown(&model.rows, |key| *key), "seed {seed}: {changes:#?}");
+        let versions = format!("{values}_history ORDER BY account_id, stream_lsn, is_streamed, source_lsn");
+        let expected_versions = shown(&model.versions, |(key, _)| *key);
+        assert_eq!(texts(&scene, &versions).await, expected_versions, "seed {seed}: {changes:#?}");
         check_history(&scene, seed, &changes).await;
 
         for is_side_by_side in [false, true] {
