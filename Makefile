@@ -36,7 +36,8 @@ lint:
 fmt:
 	cargo fmt --all
 
-## Rows a second and peak memory of the hot functions, on this machine; fails where one needs more memory than it has.
+## Rates and peak memory of every function, on this machine and its real services; fails where one needs more memory than
+## the template gives it.
 bench: package
 	cargo build $(CARGO_FLAGS) --profile cli $(WORKSPACE) --examples
 	$(TARGET)/cli/examples/parse_rate

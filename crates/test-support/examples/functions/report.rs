@@ -1,19 +1,20 @@
 use std::fs::read_to_string;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio_postgres::NoTls;
 
-/// The functions' memory, `MemorySize` in the template; in the service its MB are larger by a twentieth.
-const MEMORY_LIMIT_BYTES: u64 = 128_000_000;
+const TEMPLATE: &str = include_str!("../../../../template.yaml");
 
 /// What was measured.
 pub(crate) struct Line {
     pub(crate) function: &'static str,
-    /// What it was given.
+    /// What it was given, and by which services where that differs.
     pub(crate) input: String,
-    pub(crate) rows: u64,
-    /// Of the file, or of the events.
+    /// How many of what.
+    pub(crate) items: u64,
+    pub(crate) unit: &'static str,
+    /// Of the files, or of the events.
     pub(crate) bytes: u64,
     pub(crate) seconds: f64,
     /// The most memory that its process has had until then.
@@ -23,17 +24,18 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn print_titles() {
         println!(
-            "{:<17} {:<44} {:>9} {:>8} {:>9} {:>6} {:>8}",
-            "function", "input", "rows", "seconds", "rows/s", "MB/s", "peak MB"
+            "{:<17} {:<52} {:>18} {:>8} {:>10} {:>7} {:>8}",
+            "function", "input", "items", "seconds", "items/s", "MB/s", "peak MB"
         );
     }
 
     pub(crate) fn print(&self) {
-        let Self { function, input, rows, bytes, seconds, peak_bytes } = self;
+        let Self { function, input, items, unit, bytes, seconds, peak_bytes } = self;
+        let rate = *items as f64 / seconds;
+        let rate = if rate < 100.0 { format!("{rate:.1}") } else { grouped(rate as u64) };
         println!(
-            "{function:<17} {input:<44} {:>9} {seconds:>8.2} {:>9} {:>6.1} {:>8.1}",
-            grouped(*rows),
-            grouped((*rows as f64 / seconds) as u64),
+            "{function:<17} {input:<52} {:>18} {seconds:>8.2} {rate:>10} {:>7.1} {:>8.1}",
+            format!("{} {unit}", grouped(*items)),
             megabytes(*bytes) / seconds,
             megabytes(*peak_bytes)
         );
@@ -41,15 +43,24 @@ impl Line {
 }
 
 /// Fails where a function needed more memory than it has. How fast they are decides nothing.
-pub(crate) fn verdict(lines: &[Line]) -> ExitCode {
+pub(crate) fn verdict(lines: &[Line]) -> anyhow::Result<ExitCode> {
+    let limit = memory_limit_bytes()?;
+    println!("\nThe template gives each function {:.0} MB.", megabytes(limit));
     let mut verdict = ExitCode::SUCCESS;
     for Line { function, input, peak_bytes, .. } in lines {
-        if *peak_bytes >= MEMORY_LIMIT_BYTES {
-            println!("{function} ({input}) needs more than its {} MB", megabytes(MEMORY_LIMIT_BYTES));
+        if *peak_bytes >= limit {
+            println!("{function} ({input}) needs more");
             verdict = ExitCode::FAILURE;
         }
     }
-    verdict
+    Ok(verdict)
+}
+
+/// The template's `MemorySize`; in the service its MB are larger by a twentieth.
+fn memory_limit_bytes() -> anyhow::Result<u64> {
+    let sizes: Vec<_> = TEMPLATE.lines().filter_map(|line| line.trim().strip_prefix("MemorySize:")).collect();
+    let [megabytes] = sizes[..] else { bail!("the template has more than one MemorySize, or none") };
+    Ok(1_000_000 * megabytes.trim().parse::<u64>().context("MemorySize in the template")?)
 }
 
 /// What the figures were measured on.
@@ -62,10 +73,11 @@ pub(crate) async fn machine() -> anyhow::Result<String> {
     connection.await??;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Ok(format!(
-        "{} × {}; Linux {}; trunkline {}, PostgreSQL {postgres}, librdkafka {}",
+        "{} × {}; Linux {}; load of the last minute {}; trunkline {}, PostgreSQL {postgres}, librdkafka {}",
         std::thread::available_parallelism()?,
         model.map_or("unknown processor", |(_, model)| model),
         read_to_string("/proc/sys/kernel/osrelease")?.trim(),
+        read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
         env!("CARGO_PKG_VERSION"),
         rdkafka::util::get_rdkafka_version().1,
     ))
