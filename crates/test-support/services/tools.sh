@@ -62,22 +62,22 @@ docker_compose() {
         printf 'docker compose\n'
         return
     fi
-    if [ ! -x "$home/docker-compose" ]; then
-        command -v go >/dev/null || {
-            echo "tools.sh: docker-compose.yml is checked with Docker Compose: install its plugin, or Go 1.24 to build it" >&2
-            exit 1
-        }
-        rm -rf "$home"
-        mkdir -p "$home"
-        local source
-        source=$(cd "$home" && go mod download -json "github.com/docker/compose/v2@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-        cp -r "$source" "$home/source"
-        chmod -R u+w "$home/source"
-        (cd "$home/source" && go build -tags fsnotify -o ../docker-compose.new ./cmd) >&2
-        mv "$home/docker-compose.new" "$home/docker-compose"
-        rm -rf "$home/source"
-    fi
+    fetched "$home" compose_from_source "$home" "$version"
     printf '%s\n' "$home/docker-compose"
+}
+
+compose_from_source() {
+    command -v go >/dev/null || {
+        echo "tools.sh: docker-compose.yml is checked with Docker Compose: install its plugin, or Go 1.24 to build it" >&2
+        exit 1
+    }
+    mkdir -p "$1"
+    local source
+    source=$(cd "$1" && go mod download -json "github.com/docker/compose/v2@$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    cp -r "$source" "$1/source"
+    chmod -R u+w "$1/source"
+    (cd "$1/source" && go build -tags fsnotify -o ../docker-compose ./cmd)
+    rm -rf "$1/source"
 }
 
 name=${1:?usage: tools.sh NAME ARGS…}
