@@ -52,6 +52,30 @@ impl Deadline {
     /// No limit.
     pub const NONE: Self = Self(None);
 
+    /// With less than this left, an invocation fails with a message of its own rather than being stopped without one.
+    pub const FAILURE_MARGIN: Duration = Duration::from_millis(500);
+
+    /// Does the work, and gives it up shortly before the service would.
+    ///
+    /// # Errors
+    /// Those of the work; or that the time is up while `silent`, what the work waits for, has not answered.
+    pub fn limit<T>(
+        self,
+        silent: &str,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> impl Future<Output = anyhow::Result<T>> {
+        // A whole invocation: too large to be moved about.
+        let work = Box::pin(work);
+        async move {
+            match self.remaining() {
+                None => work.await,
+                Some(left) => tokio::time::timeout(left.saturating_sub(Self::FAILURE_MARGIN), work)
+                    .await
+                    .map_err(|_| anyhow::anyhow!("the time is up and {silent} still has not answered"))?,
+            }
+        }
+    }
+
     /// A deadline at `moment`; one that has already passed means that there is none (`cargo lambda watch` sends a
     /// moment in 1970).
     #[must_use]

@@ -6,7 +6,7 @@ mod read;
 mod towers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use futures::future::{join, join_all, try_join_all};
@@ -19,9 +19,6 @@ pub use crate::config::{Config, StoreConfig, Stream};
 use crate::lanes::Lanes;
 use crate::read::{Reading, read};
 use crate::towers::Towers;
-
-/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
-const FAILURE_MARGIN: Duration = Duration::from_millis(500);
 
 /// What the function keeps from one invocation to the next.
 #[derive(Debug)]
@@ -89,13 +86,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// often.
 pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let work = handle_all(deps, event, deadline);
-    let outcome = match deadline.remaining() {
-        None => work.await?,
-        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
-            .await
-            .map_err(|_| anyhow!("the time is up and the usage store or Kafka still has not answered"))??,
-    };
+    let outcome = deadline.limit("the usage store or Kafka", handle_all(deps, event, deadline)).await?;
     tracing::info!(
         records = outcome.records,
         counted = outcome.counted,

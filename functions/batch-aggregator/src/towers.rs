@@ -8,7 +8,6 @@ use lambda_boot::Deadline;
 use telecom::Totals;
 use usage_store::{Counted, Store, TowerHour};
 
-use crate::FAILURE_MARGIN;
 use crate::read::Reading;
 
 /// The longest that a batch waits for the towers' counters. Those of some thousand towers take tens of milliseconds in
@@ -43,7 +42,7 @@ impl Towers {
             return records;
         }
         // What is left for rejecting and answering is not theirs.
-        let left = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(2 * FAILURE_MARGIN));
+        let left = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(2 * Deadline::FAILURE_MARGIN));
         let error = match tokio::time::timeout(left.min(MAX_WAIT), store.add_tower_activity(&activity)).await {
             Ok(Ok(())) => return 0,
             Ok(Err(error)) => format!("{error:#}"),

@@ -11,9 +11,9 @@ mod sql;
 mod table;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use kafka_batch::{BatchResponse, PartitionBatch, Record};
 use kafka_sink::{KafkaPosition, Rejected, Sink};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
@@ -23,9 +23,6 @@ use crate::apply::Changes;
 pub use crate::config::{Config, DatabaseConfig, Topics};
 use crate::reason::Reason;
 use crate::table::TABLES;
-
-/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
-const FAILURE_MARGIN: Duration = Duration::from_millis(500);
 
 /// What messages call the database.
 const NAMES: Names = Names { variable: "DATABASE_URL", service: "the database" };
@@ -97,13 +94,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// When the database or Kafka fail, or the time is up: the event is then to be delivered again.
 pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let work = handle_all(deps, &event);
-    let outcome = match deadline.remaining() {
-        None => work.await?,
-        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
-            .await
-            .map_err(|_| anyhow!("the time is up and the database or Kafka still has not answered"))??,
-    };
+    let outcome = deadline.limit("the database or Kafka", handle_all(deps, &event)).await?;
     tracing::info!(
         records = outcome.records,
         changes = outcome.changes,

@@ -9,7 +9,7 @@ mod unusable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Session, Sink};
 use lake::{FileResult, Lake};
@@ -23,9 +23,6 @@ use crate::unusable::Unusable;
 /// With less than this left, a file's rest is announced instead of read: time enough to have a full queue acknowledged,
 /// and some. The function's timeout must be longer.
 pub const HAND_OVER_MARGIN: Duration = Duration::from_secs(10);
-
-/// With less than this left, the invocation fails with a message of its own rather than being stopped without one.
-const FAILURE_MARGIN: Duration = Duration::from_millis(500);
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -113,13 +110,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// When Kafka or the lake fail, or the time is up: the event is then to be delivered again. What can't be used does not
 /// fail; it goes to the topic `rejected`.
 pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
-    let work = handle_all(deps, event, deadline);
-    match deadline.remaining() {
-        None => work.await,
-        Some(left) => tokio::time::timeout(left.saturating_sub(FAILURE_MARGIN), work)
-            .await
-            .map_err(|_| anyhow!("the time is up and Kafka or the lake still has not answered"))?,
-    }
+    deadline.limit("Kafka or the lake", handle_all(deps, event, deadline)).await
 }
 
 async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
