@@ -56,6 +56,10 @@ impl Context {
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn has_complaint(&self) -> bool {
+        !self.complaint.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(super) fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }

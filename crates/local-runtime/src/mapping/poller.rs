@@ -309,7 +309,12 @@ impl EventSource {
                 Some(Err(error)) => self.note(&error),
                 None => {
                     let changes = consumer.context().take_changes();
+                    let is_hung_up = self.assignments == 0 && consumer.context().has_complaint();
                     self.apply(changes);
+                    // While connecting, a broker that hangs up is logged and no error of `poll`, unless all did it at once.
+                    if is_hung_up && self.trouble.is_none() {
+                        self.note(&KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure));
+                    }
                     break;
                 }
             }
