@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 /// Connecting to PostgreSQL: what several adapters and functions stand on.
 const FOUNDATION: [&str; 2] = ["postgres-pool", "telecom"];
-const ADAPTERS: [&str; 7] = ["http-api", "kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "usage-store"];
+const ADAPTERS: [&str; 8] =
+    ["http-api", "kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "sql-models", "usage-store"];
 
 /// The workspace's own crates a crate may use, by the folder it lives in and its name.
 fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<String> {
