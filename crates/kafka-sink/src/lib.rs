@@ -4,9 +4,10 @@ pub mod admin;
 mod complaint;
 mod config;
 mod deliveries;
-mod rejected;
+mod lag;
 mod sink;
 
 pub use config::Config;
-pub use rejected::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
+pub use lag::{GroupLag, lag};
 pub use sink::{Session, Sink, SinkError};
+pub use telecom::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};

@@ -3,9 +3,9 @@
 
 mod admin;
 mod down;
+mod lag;
 mod lost_brokers;
 mod order;
-mod rejected;
 // Needs OpenSSL; `make test` builds with it.
 #[cfg(feature = "tls")]
 mod secure;

@@ -1,0 +1,78 @@
+//! How far groups are behind, on the embedded broker and on Kafka.
+
+use std::time::Instant;
+
+use kafka_sink::{Config, GroupLag, Sink};
+use rdkafka::consumer::CommitMode;
+use uuid::Uuid;
+
+use super::*;
+
+async fn check(config: Config) {
+    let prefix = format!("p{}-", Uuid::new_v4().simple());
+    let (calls, messages) = (test_support::topic("calls"), test_support::topic("messages"));
+    // A topic whose name ends as the other's does.
+    let all_messages = format!("all-{messages}");
+    kafka_sink::admin::create_topics(&config, &[(&calls, 3), (&messages, 1), (&all_messages, 2)]).await.unwrap();
+    let sink = Sink::new(&config).unwrap();
+    let mut session = sink.session().unwrap();
+    for n in 0..30 {
+        session.send(&calls, format!("{n}").as_bytes(), b"call").await.unwrap();
+    }
+    for n in 0..7 {
+        session.send(&messages, b"room", format!("{n}").as_bytes()).await.unwrap();
+    }
+    session.flush(None).await.unwrap();
+    for (group, topic, offsets) in [
+        // Of the other two partitions nothing is committed: all that they hold is missing.
+        (format!("{prefix}count-{calls}"), &calls, [Some(2), None, None]),
+        (format!("{prefix}keep-{messages}"), &messages, [Some(7), None, None]),
+        (format!("{prefix}keep-{all_messages}"), &all_messages, [Some(0), None, None]),
+        (format!("{prefix}of-no-topic"), &calls, [Some(1), None, None]),
+    ] {
+        let client = config.client();
+        let topic = topic.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = { client }.set("group.id", &group).create().unwrap();
+            let mut list = TopicPartitionList::new();
+            for (partition, offset) in (0..).zip(offsets) {
+                if let Some(offset) = offset {
+                    list.add_partition_offset(&topic, partition, Offset::Offset(offset)).unwrap();
+                }
+            }
+            consumer.commit(&list, CommitMode::Sync).unwrap();
+        })
+        .await
+        .unwrap();
+    }
+    let began = Instant::now();
+    let lags = kafka_sink::lag(&config, &prefix, PATIENCE).await.unwrap();
+    println!("{} groups in {:?}", lags.len(), began.elapsed());
+    let lag = |name: &str, topic: &str, records| GroupLag {
+        group: format!("{prefix}{name}-{topic}"),
+        topic: topic.to_owned(),
+        members: 0,
+        records,
+    };
+    let mut expected = vec![lag("count", &calls, 28), lag("keep", &messages, 0), lag("keep", &all_messages, 0)];
+    expected.sort_unstable_by(|a, b| a.group.cmp(&b.group));
+    assert_eq!(lags, expected);
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_counted() {
+    check(config().await).await;
+}
+
+#[tokio::test]
+async fn on_kafka_too() {
+    check(Config::plaintext(&test_support::kafka().await.bootstrap_servers)).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_down_is_said() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = Config::plaintext(format!("127.0.0.1:{port}"));
+    let error = kafka_sink::lag(&config, "trunkline-", Duration::from_millis(200)).await.unwrap_err();
+    assert!(format!("{error:#}").starts_with("Kafka does not answer: "), "{error:#}");
+}
