@@ -1,6 +1,7 @@
 //! Messages of the topics `cdr-data` and `cdr-voice`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,7 +12,7 @@ use crate::kind::RecordType;
 use crate::reason::Reason;
 use crate::record::{MAX_FIELDS, has_control_character, judge};
 use crate::source::Source;
-use crate::time::{EventTime, Zone};
+use crate::time::{EventTime, Zone, utc_microseconds};
 use crate::usage::UsageEvent;
 
 /// A message that can be counted.
@@ -27,11 +28,45 @@ pub struct TopicRecord {
     pub source: Option<Source>,
 }
 
+/// A message that can be counted, with what it says beside that. Borrows from the message.
+#[derive(Clone)]
+pub struct FullRecord<'a> {
+    /// What is counted, and by which identity.
+    pub record: TopicRecord,
+    /// The file that it came from, also where the message has no [`Source`]; without one where its name has not the files' form.
+    pub file: Option<FileName>,
+    /// When the file was read, in microseconds since 1970 (UTC), where the message tells a time.
+    pub ingested_at_us: Option<i64>,
+    record_type: RecordType,
+    /// In the order of [`RecordType::columns`].
+    texts: [Cow<'a, str>; MAX_FIELDS],
+}
+
+impl FullRecord<'_> {
+    /// The text of a column, unescaped. None where the message lacks it, or it is empty, or not of this record type.
+    pub fn text(&self, column: Column) -> Option<&str> {
+        let index = self.record_type.columns().iter().position(|&candidate| candidate == column)?;
+        Some(self.texts[index].as_ref()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Without the texts, which would show the subscriber.
+impl fmt::Debug for FullRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FullRecord").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
 /// Reads and judges a message's value.
 ///
 /// Numbers may be numbers or text, fields that are not known are ignored, and `null` is as good as absent. The columns that say
 /// nothing about usage (`ip_address`, `website_url`, `dest_nr`) may be absent.
 pub fn parse(value: &[u8], record_type: RecordType, zone: &Zone) -> Result<TopicRecord, Reason> {
+    parse_full(value, record_type, zone).map(|full| full.record)
+}
+
+/// Reads and judges a message's value as [`parse`] does, and keeps all of it.
+pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> Result<FullRecord<'a>, Reason> {
     let text = str::from_utf8(value).map_err(|_| Reason::InvalidUtf8)?;
     // The reader would also take the values as an array.
     if !text.trim_ascii_start().starts_with('{') {
@@ -55,7 +90,12 @@ pub fn parse(value: &[u8], record_type: RecordType, zone: &Zone) -> Result<Topic
     }
     let fields = texts.each_ref().map(|text| text.as_ref());
     let record = judge(record_type, &fields, zone)?;
-    Ok(TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source })
+    let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source };
+    // Both are for people: what has another form takes nothing from the record.
+    let told = |raw: Option<&'a RawValue>| raw.and_then(|raw| scalar(raw).ok());
+    let file = told(message._source_file).and_then(|name| FileName::parse(&name).ok());
+    let ingested_at_us = told(message._ingestion_timestamp).and_then(|text| utc_microseconds(&text));
+    Ok(FullRecord { record, file, ingested_at_us, record_type, texts })
 }
 
 /// The known fields, not yet read: a value may be text or a number.
@@ -75,6 +115,7 @@ struct Message<'a> {
     call_duration_sec: Option<&'a RawValue>,
     start_time: Option<&'a RawValue>,
     _record_type: Option<&'a RawValue>,
+    _ingestion_timestamp: Option<&'a RawValue>,
     _source_file: Option<&'a RawValue>,
     _source_id: Option<&'a RawValue>,
     _source_line: Option<&'a RawValue>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -48,6 +49,7 @@ pub enum InvalidTime {
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
+const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 
 impl Zone {
     /// The zone with this IANA name.
@@ -68,29 +70,76 @@ impl EventTime {
     /// Without an offset it already is civil time in the operator's zone; with one (`Z`, `+02`, `+0200`, `+02:00`) it
     /// is converted.
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
-        let (&date, rest) = text.as_bytes().split_first_chunk().ok_or(InvalidTime::Malformed)?;
-        let (&time, rest) = rest.split_first_chunk().ok_or(InvalidTime::Malformed)?;
-        let days = days(&date).ok_or(InvalidTime::Malformed)?;
-        let (hour, minute, second) = time_of_day(&time).ok_or(InvalidTime::Malformed)?;
-        let (microsecond, offset) = fraction(rest).ok_or(InvalidTime::Malformed)?;
-
-        let mut seconds = i64::from(days) * SECONDS_PER_DAY + i64::from(hour * 3_600 + minute * 60 + second);
-        if !offset.is_empty() {
-            let offset = offset_seconds(offset).ok_or(InvalidTime::Malformed)?;
-            seconds -= i64::from(offset);
-            // Years have four digits, so a time that `Timestamp` cannot hold is far out of range.
-            let instant = Timestamp::from_second(seconds).map_err(|_| InvalidTime::OutOfRange)?;
-            seconds += i64::from(zone.0.to_offset(instant).seconds());
+        let written = Written::parse(text).ok_or(InvalidTime::Malformed)?;
+        match written.offset_seconds {
+            None => Self::from_civil(written.seconds, written.microsecond),
+            Some(offset) => {
+                // Years have four digits, so a time that `Timestamp` cannot hold is far out of range.
+                let instant = Timestamp::from_second(written.seconds - i64::from(offset));
+                Self::at(instant.map_err(|_| InvalidTime::OutOfRange)?, written.microsecond, zone)
+            }
         }
-        let day = seconds.div_euclid(SECONDS_PER_DAY) as i32;
+    }
+
+    /// What the operator's clocks show at a moment.
+    pub fn of(moment: SystemTime, zone: &Zone) -> Result<Self, InvalidTime> {
+        let instant = Timestamp::try_from(moment).map_err(|_| InvalidTime::OutOfRange)?;
+        // `as_second` rounds towards 1970; before it no day can be counted anyway.
+        Self::at(instant, instant.subsec_microsecond().unsigned_abs(), zone)
+    }
+
+    /// Microseconds from 1970-01-01 00:00:00 to this time on the same clocks: the number by which stores keep civil time.
+    pub const fn civil_microseconds(self) -> i64 {
+        let seconds = self.day.epoch_days() as i64 * SECONDS_PER_DAY
+            + self.hour as i64 * 3_600
+            + self.minute as i64 * 60
+            + self.second as i64;
+        seconds * MICROSECONDS_PER_SECOND + self.microsecond as i64
+    }
+
+    fn at(instant: Timestamp, microsecond: u32, zone: &Zone) -> Result<Self, InvalidTime> {
+        Self::from_civil(instant.as_second() + i64::from(zone.0.to_offset(instant).seconds()), microsecond)
+    }
+
+    fn from_civil(seconds: i64, microsecond: u32) -> Result<Self, InvalidTime> {
+        let day = i32::try_from(seconds.div_euclid(SECONDS_PER_DAY)).ok().and_then(Day::from_epoch_days);
         let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
         Ok(Self {
-            day: Day::from_epoch_days(day).ok_or(InvalidTime::OutOfRange)?,
+            day: day.ok_or(InvalidTime::OutOfRange)?,
             hour: (second_of_day / 3_600) as u8,
             minute: (second_of_day / 60 % 60) as u8,
             second: (second_of_day % 60) as u8,
             microsecond,
         })
+    }
+}
+
+/// Reads a moment as our own messages write it, `2024-12-07T15:23:45.123456`: UTC where it has no offset. Microseconds
+/// since 1970.
+pub(crate) fn utc_microseconds(text: &str) -> Option<i64> {
+    let Written { seconds, microsecond, offset_seconds } = Written::parse(text)?;
+    Some((seconds - i64::from(offset_seconds.unwrap_or(0))) * MICROSECONDS_PER_SECOND + i64::from(microsecond))
+}
+
+/// A time as it is written, checked against the calendar only.
+struct Written {
+    /// From 1970-01-01 00:00:00 on the clocks that it was read from.
+    seconds: i64,
+    microsecond: u32,
+    /// East of UTC, where it is told.
+    offset_seconds: Option<i32>,
+}
+
+impl Written {
+    fn parse(text: &str) -> Option<Self> {
+        let (&date, rest) = text.as_bytes().split_first_chunk()?;
+        let (&time, rest) = rest.split_first_chunk()?;
+        let days = days(&date)?;
+        let (hour, minute, second) = time_of_day(&time)?;
+        let (microsecond, offset) = fraction(rest)?;
+        let offset_seconds = if offset.is_empty() { None } else { Some(offset_seconds(offset)?) };
+        let seconds = i64::from(days) * SECONDS_PER_DAY + i64::from(hour * 3_600 + minute * 60 + second);
+        Some(Self { seconds, microsecond, offset_seconds })
     }
 }
 

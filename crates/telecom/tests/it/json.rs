@@ -89,6 +89,40 @@ fn messages_that_are_written_otherwise() {
     );
 }
 
+fn check_full(record_type: RecordType, value: &str, expected: Expect) {
+    let full = json::parse_full(value.as_bytes(), record_type, &Zone::default()).unwrap();
+    assert_eq!(full.record, json::parse(value.as_bytes(), record_type, &Zone::default()).unwrap());
+    let texts: Vec<_> = [Column::IpAddress, Column::WebsiteUrl, Column::DestNr].map(|c| full.text(c)).into();
+    expected.assert_eq(&format!("{texts:?} {:?} {:?}", full.file, full.ingested_at_us));
+}
+
+#[test]
+fn all_that_a_message_says() {
+    let data = r#"{"msisdn":27821234567,"tower_id":7,"up_bytes":1,"down_bytes":2,"data_type":"text","event_datetime":"2024-01-01 10:15:30""#;
+    check_full(
+        RecordType::Data,
+        &format!(
+            r#"{data},"website_url":"","ip_address":"a\"b","dest_nr":"no column of data","_source_file":"cdr_data_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456"}}"#
+        ),
+        expect![[r#"[Some("a\"b"), None, None] Some("cdr_data_20240101_101530.csv") Some(1733585025123456)"#]],
+    );
+    // What is for people takes nothing from the record, whatever its form.
+    check_full(
+        RecordType::Data,
+        &format!(
+            r#"{data},"website_url":"https://example.com","_source_file":["a"],"_ingestion_timestamp":"yesterday"}}"#
+        ),
+        expect![[r#"[None, Some("https://example.com"), None] None None"#]],
+    );
+    check_full(
+        RecordType::Voice,
+        &call_with(
+            r#"{"_source_file":"cdr_voice_20240101_101530.csv","_source_id":"00ff00ff00ff00ff","_source_line":17,"_ingestion_timestamp":"1969-12-31T23:59:59.5+01:00"}"#,
+        ),
+        expect![[r#"[None, None, Some("112")] Some("cdr_voice_20240101_101530.csv") Some(-3600500000)"#]],
+    );
+}
+
 #[test]
 fn messages_that_cannot_be_used() {
     check_voice("", expect!["bad_json: the message is not a JSON object whose columns are text or numbers, each once"]);

@@ -5,5 +5,6 @@
 mod csv;
 mod json;
 mod properties;
+mod rejected;
 mod tariff;
 mod values;

@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime};
+
 use expect_test::{Expect, expect};
 use telecom::{Day, EventTime, FileName, Month, Msisdn, RecordType, SourceId, UsageKind, Zone};
 
@@ -108,6 +110,26 @@ fn event_times() {
         let found = EventTime::parse(bad, &Zone::default());
         assert_eq!(found, Err(telecom::InvalidTime::Malformed), "{bad:?}");
     }
+}
+
+fn check_moment(unix_microseconds: u64, zone: &str, expected: Expect) {
+    let moment = SystemTime::UNIX_EPOCH + Duration::from_micros(unix_microseconds);
+    let found = EventTime::of(moment, &Zone::named(zone).unwrap());
+    let found =
+        found.map_or_else(|error| error.to_string(), |time| format!("{time} = {} µs", time.civil_microseconds()));
+    expected.assert_eq(&found);
+}
+
+#[test]
+fn what_the_clocks_show() {
+    check_moment(0, "Africa/Johannesburg", expect!["1970-01-01 02:00:00 = 7200000000 µs"]);
+    check_moment(0, "America/New_York", expect!["the day lies outside 1970-01-01 to 2100-12-31"]);
+    check_moment(
+        1_704_104_130_123_456,
+        "Africa/Johannesburg",
+        expect!["2024-01-01 12:15:30.123456 = 1704111330123456 µs"],
+    );
+    check_moment(5_000_000_000_000_000, "UTC", expect!["the day lies outside 1970-01-01 to 2100-12-31"]);
 }
 
 #[test]
