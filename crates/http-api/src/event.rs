@@ -1,6 +1,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +18,10 @@ pub struct Request {
     pub query: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
+    /// The body as the client sent it; empty where there is none.
+    pub body: Bytes,
     /// The API's own name for this request.
     pub id: String,
 }
@@ -45,7 +52,8 @@ const DEFAULT_STAGE: &str = "$default";
 /// Reads an event.
 ///
 /// # Errors
-/// When the payload is not an HTTP API event: the function is wired to something else.
+/// When the payload is not an HTTP API event: the function is wired to something else. A body in base64 is the API's own
+/// doing, so one that is none is such an event too.
 pub fn read(payload: &[u8]) -> anyhow::Result<Request> {
     let event: Event<'_> = serde_json::from_slice(payload)
         .map_err(|error| anyhow::anyhow!("this is not an HTTP API event of payload format 2.0: {error}"))?;
@@ -59,12 +67,25 @@ pub fn read(payload: &[u8]) -> anyhow::Result<Request> {
         Some(path) if path.starts_with('/') && stage != DEFAULT_STAGE => path.to_owned(),
         _ => event.raw_path.into_owned(),
     };
-    let mut headers = event.headers.unwrap_or_default().into_iter();
+    let body = match event.body.unwrap_or_default() {
+        body if event.is_base64_encoded => {
+            STANDARD.decode(body.as_ref()).context("the event's body is not base64, although it says so")?.into()
+        }
+        body => Bytes::from(body.into_owned()),
+    };
+    let headers = event.headers.unwrap_or_default();
+    // HTTP APIs write names in lower case; other callers of the function may not.
+    let header = |wanted: &str| {
+        let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.next().map(|(_, value)| value.clone())
+    };
     Ok(Request {
         method: event.request_context.http.method.into_owned(),
         path,
         query: event.raw_query_string.unwrap_or_default().into_owned(),
-        authorization: headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value),
+        authorization: header("authorization"),
+        content_type: header("content-type"),
+        body,
         id: event.request_context.request_id.unwrap_or_default().into_owned(),
     })
 }
@@ -105,6 +126,10 @@ struct Event<'a> {
     raw_query_string: Option<Cow<'a, str>>,
     headers: Option<BTreeMap<String, String>>,
     #[serde(borrow)]
+    body: Option<Cow<'a, str>>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+    #[serde(borrow)]
     request_context: RequestContext<'a>,
 }
 
@@ -142,18 +167,44 @@ mod tests {
     fn reads_what_the_api_sends() {
         check(
             r#"{"version":"2.0","rawPath":"/health","requestContext":{"http":{"method":"GET"}}}"#,
-            expect![[r#"Request { method: "GET", path: "/health", query: "", authorization: None, id: "" }"#]],
+            expect![[
+                r#"Request { method: "GET", path: "/health", query: "", authorization: None, content_type: None, body: b"", id: "" }"#
+            ]],
         );
         check(
             r#"{"version":"2.0","rawPath":"/prod/health","rawQueryString":"a=%2B<\u00e9","headers":{"Authorization":"Basic eA=="},
                 "requestContext":{"stage":"prod","requestId":"Id=","http":{"method":"HEAD","path":"/prod/health"}}}"#,
             expect![[
-                r#"Request { method: "HEAD", path: "/health", query: "a=%2B<é", authorization: Some("Basic eA=="), id: "Id=" }"#
+                r#"Request { method: "HEAD", path: "/health", query: "a=%2B<é", authorization: Some("Basic eA=="), content_type: None, body: b"", id: "Id=" }"#
             ]],
         );
         check(
             r#"{"version":"2.0","rawPath":"/production/x","requestContext":{"stage":"prod","http":{"method":"GET"}}}"#,
-            expect![[r#"Request { method: "GET", path: "/production/x", query: "", authorization: None, id: "" }"#]],
+            expect![[
+                r#"Request { method: "GET", path: "/production/x", query: "", authorization: None, content_type: None, body: b"", id: "" }"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn reads_the_body_that_the_client_sent() {
+        check(
+            r#"{"version":"2.0","rawPath":"/x","headers":{"content-type":"application/json"},"body":"{\"é\":1}\n",
+                "isBase64Encoded":false,"requestContext":{"http":{"method":"POST"}}}"#,
+            expect![[
+                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/json"), body: b"{\"\xc3\xa9\":1}\n", id: "" }"#
+            ]],
+        );
+        check(
+            r#"{"version":"2.0","rawPath":"/x","headers":{"Content-Type":"application/x-ndjson"},"body":"e30KAP8=",
+                "isBase64Encoded":true,"requestContext":{"http":{"method":"POST"}}}"#,
+            expect![[
+                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/x-ndjson"), body: b"{}\n\0\xff", id: "" }"#
+            ]],
+        );
+        check(
+            r#"{"version":"2.0","rawPath":"/x","body":"{}","isBase64Encoded":true,"requestContext":{"http":{"method":"POST"}}}"#,
+            expect!["the event's body is not base64, although it says so: Invalid symbol 123, offset 0."],
         );
     }
 

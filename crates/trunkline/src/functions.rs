@@ -139,6 +139,6 @@ pub(crate) fn hash_password_from_stdin() -> anyhow::Result<()> {
             "the password is empty: write it to standard input, for example `printf %s \"$PASSWORD\" | trunkline hash-password`"
         );
     }
-    println!("{}", usage_http::hash_password(password)?);
+    println!("{}", http_api::auth::hash_password(password)?);
     Ok(())
 }

@@ -1,11 +1,9 @@
 use std::fmt;
-use std::sync::Arc;
 
+use http_api::auth::UsersSource;
 use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
 use telecom::Tariff;
-
-use crate::auth::{SecretSource, Users, UsersSource};
 
 /// What the environment says.
 pub struct Config {
@@ -23,14 +21,8 @@ impl Config {
     /// # Errors
     /// Names the variable that is missing or malformed, and never shows what it holds.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        let Environment { usage_store, tariff, api_users, extension_port, session_token } = vars.read()?;
-        let users = match api_users {
-            ApiUsers::Here(users) => UsersSource::Inline(users),
-            ApiUsers::InSecret(arn) => {
-                UsersSource::Secret(SecretSource { arn, port: extension_port, token: session_token })
-            }
-        };
-        Ok(Self { usage_store, tariff: tariff.0, users })
+        let Environment { usage_store, tariff } = vars.read()?;
+        Ok(Self { usage_store, tariff: tariff.0, users: vars.read()? })
     }
 }
 
@@ -46,39 +38,6 @@ struct Environment {
     usage_store: String,
     #[serde(rename = "TARIFF", default = "PricesInForce::standard")]
     tariff: PricesInForce,
-    #[serde(rename = "API_USERS")]
-    api_users: ApiUsers,
-    #[serde(rename = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", default = "extension_port")]
-    extension_port: u16,
-    #[serde(rename = "AWS_SESSION_TOKEN", default)]
-    session_token: String,
-}
-
-/// The extension's default.
-fn extension_port() -> u16 {
-    2773
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-enum ApiUsers {
-    Here(Arc<Users>),
-    InSecret(String),
-}
-
-impl TryFrom<String> for ApiUsers {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let text = text.trim();
-        if text.starts_with("arn:") {
-            if text.split(':').nth(2) != Some("secretsmanager") {
-                return Err("this ARN is not that of a secret (arn:aws:secretsmanager:…)".into());
-            }
-            return Ok(Self::InSecret(text.to_owned()));
-        }
-        Users::parse(text).map(|users| Self::Here(Arc::new(users))).map_err(|error| error.to_string())
-    }
 }
 
 /// A tariff given as JSON, or as the path of a file with it.

@@ -2,7 +2,6 @@
 
 mod answer;
 mod ask;
-pub mod auth;
 mod config;
 mod problem;
 mod query;
@@ -13,6 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_api::auth::{Authenticator, User};
 use http_api::{Request, Response};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use telecom::{Day, Msisdn, Tariff};
@@ -20,13 +20,10 @@ use usage_store::Store;
 
 pub use answer::answer;
 pub use ask::{Ask, Form};
-pub use auth::hash_password;
 pub use config::Config;
 pub use problem::Problem;
 pub use route::{Resource, Route};
 pub use towers::TowerAsk;
-
-use auth::{Authenticator, User};
 
 /// What a request needs.
 pub struct Deps {

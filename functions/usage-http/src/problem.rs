@@ -1,7 +1,4 @@
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use http_api::Response;
+use http_api::{ProblemKind, Response};
 use serde::Serialize;
 
 /// Why a request has no answer; each becomes an `application/problem+json` (RFC 9457).
@@ -42,23 +39,25 @@ impl Problem {
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.facts().0
+        self.kind().status
     }
 
     /// The last part of the type's URN, which never changes.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.facts().1
+        self.kind().name
     }
 
-    fn facts(&self) -> (u16, &'static str, &'static str) {
+    fn kind(&self) -> ProblemKind {
         match self {
-            Self::InvalidParameter { .. } => (400, "invalid-parameter", "A parameter is missing or malformed"),
-            Self::Unauthorized => (401, "unauthorized", "Credentials are missing or wrong"),
-            Self::OutOfScope | Self::TowersOutOfScope => (403, "out-of-scope", "This is outside your scope"),
-            Self::NotFound => (404, "not-found", "No such path"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "This method is not allowed here"),
-            Self::Unavailable(_) => (503, "unavailable", "Usage can't be read just now"),
+            Self::InvalidParameter { .. } => {
+                ProblemKind::new(400, "invalid-parameter", "A parameter is missing or malformed")
+            }
+            Self::Unauthorized => ProblemKind::UNAUTHORIZED,
+            Self::OutOfScope | Self::TowersOutOfScope => ProblemKind::OUT_OF_SCOPE,
+            Self::NotFound => ProblemKind::NOT_FOUND,
+            Self::MethodNotAllowed => ProblemKind::METHOD_NOT_ALLOWED,
+            Self::Unavailable(_) => ProblemKind::new(503, "unavailable", "Usage can't be read just now"),
         }
     }
 
@@ -68,39 +67,19 @@ impl Problem {
     /// Never in practice: strings and numbers always have a JSON form.
     pub fn response(&self) -> serde_json::Result<Response> {
         #[derive(Serialize)]
-        struct Body {
-            r#type: String,
-            title: &'static str,
-            status: u16,
-            detail: String,
+        struct Members {
             #[serde(skip_serializing_if = "Option::is_none")]
             parameter: Option<&'static str>,
         }
-        let (status, name, title) = self.facts();
-        let mut headers: BTreeMap<&'static str, Cow<'static, str>> =
-            [("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())].into();
-        let mut parameter = None;
-        match self {
-            Self::InvalidParameter { name, .. } => parameter = Some(*name),
-            Self::Unauthorized => {
-                headers.insert("www-authenticate", r#"Basic realm="trunkline", charset="UTF-8""#.into());
-            }
-            Self::MethodNotAllowed => {
-                headers.insert("allow", "GET, HEAD".into());
-            }
-            Self::Unavailable(_) => {
-                headers.insert("retry-after", RETRY_AFTER_SECONDS.to_string().into());
-            }
-            Self::OutOfScope | Self::TowersOutOfScope | Self::NotFound => {}
-        }
-        let body = Body {
-            r#type: format!("urn:trunkline:problem:{name}"),
-            title,
-            status,
-            detail: self.to_string(),
-            parameter,
+        let parameter = if let Self::InvalidParameter { name, .. } = self { Some(*name) } else { None };
+        let mut response = self.kind().response(&self.to_string(), &Members { parameter })?;
+        let header = match self {
+            Self::MethodNotAllowed => Some(("allow", "GET, HEAD".into())),
+            Self::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_string().into())),
+            _ => None,
         };
-        Ok(Response { status, headers, body: serde_json::to_string(&body)? })
+        response.headers.extend(header);
+        Ok(response)
     }
 }
 

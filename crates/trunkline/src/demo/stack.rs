@@ -67,8 +67,9 @@ impl Endpoints {
     pub(super) fn parameters(&self) -> anyhow::Result<Parameters> {
         let users = json!([{
             "user": API_USER,
-            "password_hash": usage_http::hash_password(self.api_password.expose())?,
+            "password_hash": http_api::auth::hash_password(self.api_password.expose())?,
             "msisdns": "*",
+            "may_post": true,
         }]);
         let mut parameters = Parameters::default();
         for (key, value) in [

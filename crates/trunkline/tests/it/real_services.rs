@@ -65,7 +65,7 @@ impl World {
     /// What an operator writes down once.
     fn parameters(&self, bucket: &Bucket, database: String) -> String {
         let Self { kafka, cassandra, sshd, line, .. } = self;
-        let hash = usage_http::hash_password(&self.password).expect("a hash");
+        let hash = http_api::auth::hash_password(&self.password).expect("a hash");
         let lines = [
             ("KafkaBrokers", kafka.sasl_bootstrap_servers.clone()),
             ("KafkaSaslMechanism", "SCRAM-SHA-512".to_owned()),

@@ -5,6 +5,7 @@
 //! - A user who doesn't exist costs a hash too, so that time doesn't tell who does.
 //! - Hashes run off the async threads, and together use at most `HASHING_MEMORY_KIB`.
 
+mod environment;
 mod password;
 mod secret;
 mod users;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -40,8 +42,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Where `API_USERS` says that the users are.
-#[derive(Clone, Debug)]
+/// Where `API_USERS` says that the users are. Read from the environment: `API_USERS`, and for a secret
+/// `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT` and `AWS_SESSION_TOKEN`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "environment::Environment")]
 pub enum UsersSource {
     /// In the variable itself.
     Inline(Arc<Users>),

@@ -16,6 +16,7 @@ pub struct User {
     name: String,
     hash: PasswordHash,
     scope: Scope,
+    may_post: bool,
     verified: Mutex<Option<Verified>>,
 }
 
@@ -49,7 +50,7 @@ struct Verified {
 }
 
 impl Users {
-    /// Reads `[{"user", "password_hash", "msisdns"}]`.
+    /// Reads `[{"user", "password_hash", "msisdns", "may_post"}]`; `may_post` may be absent, and then is false.
     ///
     /// # Errors
     /// Says which user is wrong, and how.
@@ -92,8 +93,8 @@ impl User {
             return Err("a name has at least one character, and neither ':' nor control characters".into());
         }
         let hash = PasswordHash::parse(&entry.password_hash).map_err(|why| format!("password_hash {why}"))?;
-        let scope = Scope::new(entry.msisdns)?;
-        Ok(Self { name: entry.user, hash, scope, verified: Mutex::default() })
+        let scope = Scope::new(entry.msisdns, entry.may_post)?;
+        Ok(Self { name: entry.user, hash, scope, may_post: entry.may_post, verified: Mutex::default() })
     }
 
     /// The name, for the log.
@@ -114,6 +115,12 @@ impl User {
         self.scope == Scope::All
     }
 
+    /// Whether this user may send us records. Reading everything gives no such right.
+    #[must_use]
+    pub fn may_post(&self) -> bool {
+        self.may_post
+    }
+
     pub(super) fn hash(&self) -> &PasswordHash {
         &self.hash
     }
@@ -129,11 +136,12 @@ impl User {
 }
 
 impl Scope {
-    fn new(msisdns: Msisdns) -> Result<Self, String> {
+    /// Who posts need not see anybody.
+    fn new(msisdns: Msisdns, may_see_nobody: bool) -> Result<Self, String> {
         match msisdns {
             Msisdns::All(text) if text == "*" => Ok(Self::All),
             Msisdns::All(text) => Err(format!("msisdns: write \"*\" or [{text:?}]")),
-            Msisdns::Some(patterns) if patterns.is_empty() => {
+            Msisdns::Some(patterns) if patterns.is_empty() && !may_see_nobody => {
                 Err("msisdns is empty: write \"*\", or whose usage this user may see".into())
             }
             Msisdns::Some(patterns) => {
@@ -192,6 +200,8 @@ struct Entry {
     user: String,
     password_hash: String,
     msisdns: Msisdns,
+    #[serde(default)]
+    may_post: bool,
 }
 
 #[derive(Deserialize)]
@@ -300,6 +310,15 @@ mod tests {
     }
 
     #[test]
+    fn who_posts_need_not_see_anybody() {
+        let chat = format!(r#"[{{"user":"chat","password_hash":"{HASH}","msisdns":[],"may_post":true}}]"#);
+        let users = Users::parse(&chat).unwrap();
+        let chat = users.find("chat").unwrap();
+        assert!(chat.may_post() && !chat.may_see_everybody());
+        assert!(!chat.may_see(Msisdn::parse("27821234567").unwrap()));
+    }
+
+    #[test]
     fn a_scope_includes_what_it_names() {
         let users = Users::parse(&format!(
             r#"[{{"user":"shop","password_hash":"{HASH}","msisdns":["27821234567","2784*"]}},
@@ -314,6 +333,7 @@ mod tests {
         assert_eq!(sees("ops"), [true; 4]);
         let everybody = |user: &str| users.find(user).unwrap().may_see_everybody();
         assert_eq!((everybody("shop"), everybody("ops")), (false, true));
+        assert!(!users.find("ops").unwrap().may_post(), "reading everything is no right to write");
         assert!(users.find("Shop").is_none());
     }
 }
