@@ -4,6 +4,7 @@
 
 mod csv;
 mod json;
+mod message;
 mod properties;
 mod rejected;
 mod tariff;
