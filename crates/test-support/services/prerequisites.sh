@@ -33,6 +33,8 @@ need perl perl -MFindBin -MIPC::Cmd -e 1
 need make command -v make
 # For looking at what the zips' programs need.
 need binutils command -v objdump
+# For looking at the dashboard as people see it.
+need chromium command -v chromium
 # What checks docker-compose.yml. Debian has none that is new enough.
 docker compose version >/dev/null 2>&1 || command -v go >/dev/null || {
     echo "prerequisites.sh: make test needs Docker Compose 2, or Go 1.24 to build it: install Docker's compose plugin, or Go" >&2

@@ -20,21 +20,23 @@ fetched() {
     ) 9>"$home.lock"
 }
 
-# python_tool NAME PACKAGE==VERSION: a virtual environment of its own, since the tools' own pins conflict.
+# python_tool NAME PACKAGE==VERSION…: a virtual environment of its own, since the tools' own pins conflict.
 python_tool() {
-    local home=$cache/${2//==/-}
-    fetched "$home" python_environment "$home" "$2"
-    printf '%s\n' "$home/bin/$1"
+    local home=$cache/${2//==/-} name=$1
+    shift
+    fetched "$home" python_environment "$home" "$@"
+    printf '%s\n' "$home/bin/$name"
 }
 
 python_environment() {
-    local python
+    local home=$1 python
+    shift
     python=$(command -v python3.11 || command -v python3) || {
-        echo "tools.sh: $2 needs Python 3.11 with venv (Debian: apt-get install python3-venv)" >&2
+        echo "tools.sh: $1 needs Python 3.11 with venv (Debian: apt-get install python3-venv)" >&2
         exit 1
     }
-    "$python" -m venv "$1"
-    "$1/bin/pip" install --quiet --disable-pip-version-check "$2"
+    "$python" -m venv "$home"
+    "$home/bin/pip" install --quiet --disable-pip-version-check "$@"
 }
 
 # cargo_tool NAME VERSION
@@ -95,13 +97,17 @@ sam)
     export PATH=${lambda%/*}:$PATH
     ;;
 cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
+# 1.11 is the last dbt-core that PyPI has whole: later ones fetch a part of themselves from elsewhere.
+dbt) tool=$(python_tool dbt dbt-core==1.11.16 dbt-adapters==1.24.5 dbt-postgres==1.10.2) ;;
+# tools.sh duckdb-python SCRIPT ARGS…: a Python that can `import duckdb`.
+duckdb-python) tool=$(python_tool python duckdb==2.0.0) ;;
 docker-compose)
     # Two words where it is a plugin.
     read -ra tool <<<"$(docker_compose)"
     exec "${tool[@]}" "$@"
     ;;
 *)
-    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny and docker-compose" >&2
+    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny, dbt, duckdb-python and docker-compose" >&2
     exit 1
     ;;
 esac
