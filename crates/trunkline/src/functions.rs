@@ -18,11 +18,14 @@ use crate::parameters::Parameters;
 type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
 
 /// Every function, by the name of its folder.
-const FUNCTIONS: [(&str, Boot); 5] = [
+const FUNCTIONS: [(&str, Boot); 8] = [
     ("sftp-poll", |vars| sftp_poll::boot(vars).boxed()),
     ("file-to-topic", |vars| file_to_topic::boot(vars).boxed()),
     ("batch-aggregator", |vars| batch_aggregator::boot(vars).boxed()),
     ("cdc-handler", |vars| cdc_handler::boot(vars).boxed()),
+    ("lake-writer", |vars| lake_writer::boot(vars).boxed()),
+    ("lake-loader", |vars| lake_loader::boot(vars).boxed()),
+    ("intake-http", |vars| intake_http::boot(vars).boxed()),
     ("usage-http", |vars| usage_http::boot(vars).boxed()),
 ];
 
@@ -100,9 +103,9 @@ impl Project {
     }
 }
 
-/// Functions whose records may not be sent away or passed over: there would be holes in the totals, and customers as they
-/// were long ago.
-const LOSSLESS: [&str; 2] = ["batch-aggregator", "cdc-handler"];
+/// Functions whose records may not be sent away or passed over: there would be holes in the totals and in the lake, and
+/// customers as they were long ago.
+const LOSSLESS: [&str; 3] = ["batch-aggregator", "cdc-handler", "lake-writer"];
 
 /// The template check: what the service would refuse, and what would lose records.
 fn check(template: &Template) -> anyhow::Result<()> {

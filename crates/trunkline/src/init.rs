@@ -12,7 +12,8 @@ use crate::functions::Project;
 const PARTITIONS: i32 = 3;
 
 /// The variables that name topics.
-const TOPICS: [&str; 4] = ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "REJECTED_TOPIC"];
+const TOPICS: [&str; 5] =
+    ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "CHAT_MESSAGES_TOPIC", "REJECTED_TOPIC"];
 
 pub(crate) async fn run(args: &TemplateArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();

@@ -284,7 +284,7 @@ fn router() -> BTreeMap<String, Value> {
 fn the_router_table_is_the_templates() {
     let template = template();
     let default = template.routes.iter().find(|route| route.path.is_none()).map(|route| route.function.as_str());
-    let mut methods: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
+    let mut routes: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
     for route in &template.routes {
         let method = route.method.as_ref().map_or("ANY".to_owned(), ToString::to_string);
         // A greedy variable is written `{path+}` there and `{*path}` here.
@@ -297,16 +297,17 @@ fn the_router_table_is_the_templates() {
             None => vec!["/".to_owned(), "/{*path}".to_owned()],
         };
         for path in paths {
-            methods.entry(path).or_default().insert(method.clone(), &route.function);
+            routes.entry(path).or_default().insert(method.clone(), &route.function);
         }
     }
     // Other methods of a path go to the $default route's function, so one function for all of them needs no methods.
-    let expected: BTreeMap<String, Value> = methods
+    let expected: BTreeMap<String, Value> = routes
         .into_iter()
         .map(|(path, methods)| {
             let functions: BTreeSet<&str> = methods.values().copied().chain(default).collect();
             let functions: Vec<_> = functions.into_iter().collect();
-            (path, if let [function] = functions[..] { json!(function) } else { json!(methods) })
+            let listed = || methods.iter().map(|(method, function)| json!({"method": method, "function": function}));
+            (path, if let [function] = functions[..] { json!(function) } else { listed().collect() })
         })
         .collect();
     assert_eq!(router(), expected);

@@ -34,6 +34,7 @@ fn a_template_that_would_lose_records_is_refused() {
     let group = "            ConsumerGroupId: ";
     for (function, mapping, group) in [
         ("batch-aggregator", "BatchAggregator.Events.CdrData", format!("{group}trunkline-batch-aggregator-cdr-data\n")),
+        ("lake-writer", "LakeWriter.Events.Rejected", format!("{group}trunkline-lake-writer-rejected\n")),
         (
             "cdc-handler",
             "CdcHandler.Events.Accounts",
