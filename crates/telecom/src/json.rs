@@ -15,6 +15,9 @@ use crate::source::Source;
 use crate::time::{EventTime, Zone, utc_microseconds};
 use crate::usage::UsageEvent;
 
+/// The highest line of a file that stores can keep as a signed 64-bit number.
+const MAX_SOURCE_LINE: u64 = i64::MAX as u64;
+
 /// A message that can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicRecord {
@@ -168,7 +171,7 @@ fn source(message: &Message<'_>) -> Result<Option<Source>, Reason> {
         _ => return Err(Reason::BadSource),
     };
     let id = id.parse().map_err(|_| Reason::BadSource)?;
-    let line = line.parse().ok().filter(|&line| line > 0).ok_or(Reason::BadSource)?;
+    let line = line.parse().ok().filter(|line| (1..=MAX_SOURCE_LINE).contains(line)).ok_or(Reason::BadSource)?;
     // The name is for people: one of another form takes nothing from the record's identity.
     let file = match message._source_file {
         Some(name) => FileName::parse(&scalar(name)?).ok(),

@@ -183,6 +183,10 @@ fn messages_that_cannot_be_used() {
         expect!["bad_source: _source_id and _source_line do not name a row of a file"],
     );
     check_call_with(
+        r#"{"_source_id":"00ff00ff00ff00ff","_source_line":9223372036854775808}"#,
+        expect!["bad_source: _source_id and _source_line do not name a row of a file"],
+    );
+    check_call_with(
         r#"{"_source_id":"+0ff00ff00ff00ff","_source_line":1}"#,
         expect!["bad_source: _source_id and _source_line do not name a row of a file"],
     );
