@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bronze;
 mod config;
 mod digest;
 mod error;

@@ -99,6 +99,16 @@ impl Object {
         .boxed()
     }
 
+    /// All bytes, where the object is known to be small.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn into_bytes(self) -> Result<Bytes, Error> {
+        let Self { key, body, .. } = self;
+        let body = body.collect().await.map_err(|error| Error::interrupted(format!("reading {key}"), error))?;
+        Ok(body.into_bytes())
+    }
+
     /// The bytes as a reader, for decompression.
     pub fn into_reader(self) -> impl AsyncBufRead + Send + Unpin {
         Box::pin(self.body.into_async_read())
@@ -214,8 +224,7 @@ impl Lake {
         if object.bytes > JSON_LIMIT_BYTES {
             return Err(Error::malformed(doing(), format!("{} bytes are too many for this object", object.bytes)));
         }
-        let body = object.body.collect().await.map_err(|error| Error::interrupted(doing(), error))?;
-        serde_json::from_slice(&body.into_bytes()).map(Some).map_err(|error| Error::malformed(doing(), error))
+        serde_json::from_slice(&object.into_bytes().await?).map(Some).map_err(|error| Error::malformed(doing(), error))
     }
 
     /// Begins to read an object.
