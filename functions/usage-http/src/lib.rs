@@ -3,6 +3,7 @@
 mod answer;
 mod ask;
 mod config;
+mod dashboard;
 mod problem;
 mod query;
 mod route;
@@ -20,7 +21,7 @@ use usage_store::Store;
 
 pub use answer::answer;
 pub use ask::{Ask, Form};
-pub use config::Config;
+pub use config::{Config, DashboardConfig};
 pub use problem::Problem;
 pub use route::{Resource, Route};
 pub use towers::TowerAsk;
@@ -30,6 +31,8 @@ pub struct Deps {
     store: Store,
     tariff: Tariff,
     users: Authenticator,
+    /// `None` where nobody has said where the warehouse is.
+    dashboard: Option<dashboard::Sources>,
 }
 
 /// The longest wait for the store or a hash; a request that takes longer is better asked again.
@@ -45,7 +48,7 @@ const NOBODY: Msisdn = match Msisdn::from_u64(99_999) {
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 impl Deps {
-    /// The store's clients. Users in a secret are read when the first request comes.
+    /// The store's clients, and the warehouse's. Users in a secret are read when the first request comes.
     ///
     /// # Errors
     /// When the store can't be used.
@@ -54,6 +57,7 @@ impl Deps {
             store: Store::connect(&config.usage_store)?,
             tariff: config.tariff.clone(),
             users: Authenticator::new(config.users.clone()),
+            dashboard: config.dashboard.as_ref().map(dashboard::Sources::new).transpose()?,
         })
     }
 }
@@ -78,9 +82,9 @@ pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyho
     let started = Instant::now();
     let mut seen = Seen::default();
     let result = respond(deps, request, deadline, &mut seen).await;
-    seen.log(request, result.as_ref().err(), started.elapsed());
+    seen.log(request, &result, started.elapsed());
     let mut response = match result {
-        Ok(body) => Response::json(body),
+        Ok(response) => response,
         Err(problem) => problem.response()?,
     };
     if request.method == "HEAD" {
@@ -89,14 +93,14 @@ pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyho
     Ok(response)
 }
 
-async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut Seen) -> Result<String, Problem> {
+async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut Seen) -> Result<Response, Problem> {
     let route = Route::find(&request.method, &request.path)?;
     seen.route = route.path();
     match route {
         Route::Health => {
             // The cheapest read there is: one day of one subscriber who can't have any usage then.
             in_time(deadline, "the store", deps.store.usage_of(NOBODY, Day::MIN, Day::MIN)).await?;
-            Ok(r#"{"status":"ok"}"#.into())
+            Ok(Response::json(r#"{"status":"ok"}"#.into()))
         }
         Route::Usage(resource) => {
             let user = authenticate(deps, request, deadline, seen).await?;
@@ -106,7 +110,7 @@ async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut 
                 return Err(Problem::OutOfScope);
             }
             let rows = in_time(deadline, "the store", deps.store.usage_of(ask.msisdn, ask.from, ask.to)).await?;
-            answer(&ask, &rows, &deps.tariff).map_err(|error| Problem::Unavailable(error.into()))
+            json(answer(&ask, &rows, &deps.tariff))
         }
         Route::TowerActivity { id } => {
             let user = authenticate(deps, request, deadline, seen).await?;
@@ -117,9 +121,21 @@ async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut 
             }
             let read = deps.store.tower_activity(ask.tower_id, ask.from, ask.to);
             let hours = in_time(deadline, "the store", read).await?;
-            ask.answer(&hours).map_err(|error| Problem::Unavailable(error.into()))
+            json(ask.answer(&hours))
+        }
+        Route::Dashboard => {
+            let user = authenticate(deps, request, deadline, seen).await?;
+            if !user.may_see_everybody() {
+                return Err(Problem::DashboardOutOfScope);
+            }
+            let sources = deps.dashboard.as_ref().ok_or(Problem::NoDashboard)?;
+            Ok(dashboard::answer(sources, &deps.tariff, &request.query, wait(deadline)).await)
         }
     }
+}
+
+fn json(body: serde_json::Result<String>) -> Result<Response, Problem> {
+    body.map(Response::json).map_err(|error| Problem::Unavailable(error.into()))
 }
 
 async fn authenticate(
@@ -133,13 +149,18 @@ async fn authenticate(
     seen.user.clone().ok_or(Problem::Unauthorized)
 }
 
+/// How long the request may wait for what it needs, so that time is left for the answer.
+fn wait(deadline: Deadline) -> Duration {
+    deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(ANSWER_TIME).min(MAX_WAIT))
+}
+
 /// Waits for what the request needs, but leaves time for the answer.
 async fn in_time<T, E: Into<anyhow::Error>>(
     deadline: Deadline,
     what: &str,
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Problem> {
-    let wait = deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(ANSWER_TIME).min(MAX_WAIT));
+    let wait = wait(deadline);
     let result = match tokio::time::timeout(wait, future).await {
         Ok(result) => result.map_err(|error| error.into().context(format!("{what} can't be read"))),
         Err(_) => Err(anyhow::anyhow!("{what}: no answer within {wait:?}")),
@@ -157,7 +178,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn log(&self, request: &Request, problem: Option<&Problem>, duration: Duration) {
+    fn log(&self, request: &Request, result: &Result<Response, Problem>, duration: Duration) {
         // A level is part of the macro's name, so a function could not take it.
         macro_rules! log {
             ($level:ident, $why:ident, $message:literal) => {
@@ -165,7 +186,7 @@ impl Seen {
                     http.request_id = request.id,
                     http.method = request.method,
                     http.route = self.route,
-                    http.status = problem.map_or(200, Problem::status),
+                    http.status = result.as_ref().map_or_else(Problem::status, |response| response.status),
                     user = self.user.as_ref().map(|user| user.name()),
                     msisdn = self.msisdn.map(|msisdn| msisdn.masked().to_string()),
                     tower_id = self.tower_id,
@@ -175,13 +196,13 @@ impl Seen {
                 )
             };
         }
-        match problem {
-            Some(Problem::Unavailable(error)) => {
+        match result {
+            Err(Problem::Unavailable(error)) => {
                 let error = format!("{error:#}");
                 log!(error, error, "no answer");
             }
             _ => {
-                let problem = problem.map(Problem::name);
+                let problem = result.as_ref().err().map(Problem::name);
                 log!(info, problem, "answered");
             }
         }

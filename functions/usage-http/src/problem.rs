@@ -21,6 +21,12 @@ pub enum Problem {
     /// 403: a tower's traffic is everybody's, and the user may not see everybody's.
     #[error("a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")")]
     TowersOutOfScope,
+    /// 403: the dashboard shows everybody's usage.
+    #[error("the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")")]
+    DashboardOutOfScope,
+    /// 404: nobody has said where the dashboard's figures are.
+    #[error("there is no dashboard here: it needs the warehouse, so set DATABASE_URL")]
+    NoDashboard,
     /// 404: no such path.
     #[error("there is nothing here: see docs/api.md for the paths")]
     NotFound,
@@ -54,8 +60,8 @@ impl Problem {
                 ProblemKind::new(400, "invalid-parameter", "A parameter is missing or malformed")
             }
             Self::Unauthorized => ProblemKind::UNAUTHORIZED,
-            Self::OutOfScope | Self::TowersOutOfScope => ProblemKind::OUT_OF_SCOPE,
-            Self::NotFound => ProblemKind::NOT_FOUND,
+            Self::OutOfScope | Self::TowersOutOfScope | Self::DashboardOutOfScope => ProblemKind::OUT_OF_SCOPE,
+            Self::NotFound | Self::NoDashboard => ProblemKind::NOT_FOUND,
             Self::MethodNotAllowed => ProblemKind::METHOD_NOT_ALLOWED,
             Self::Unavailable(_) => ProblemKind::new(503, "unavailable", "Usage can't be read just now"),
         }
@@ -124,6 +130,12 @@ mod tests {
             403 {}
             {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")"}"#]],
         );
+        check(&Problem::DashboardOutOfScope, expect![[r#"
+            403 {}
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")"}"#]]);
+        check(&Problem::NoDashboard, expect![[r#"
+            404 {}
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]]);
         check(
             &Problem::NotFound,
             expect![[r#"

@@ -21,6 +21,11 @@ impl Query {
         Self(pairs.collect())
     }
 
+    /// Whether a parameter is there, and not empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, value)| key == name && !value.is_empty())
+    }
+
     /// A parameter's value; `what` says what to write. Parameters that we don't know are passed over.
     pub(crate) fn required(&self, name: &'static str, what: &str) -> Result<&str, Problem> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -5,6 +5,8 @@ use crate::Problem;
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// `/dashboard`
+    Dashboard,
     /// `/health`
     Health,
     /// A form of a subscriber's usage.
@@ -35,8 +37,14 @@ pub enum Resource {
 
 impl Route {
     /// Every path there is; `template.yaml` and `docs/openapi.yaml` have the same.
-    pub const PATHS: [&str; 5] =
-        ["/data_usage", "/health", "/v1/towers/{id}/activity", "/v1/usage/{msisdn}", "/v1/usage/{msisdn}/summary"];
+    pub const PATHS: [&str; 6] = [
+        "/dashboard",
+        "/data_usage",
+        "/health",
+        "/v1/towers/{id}/activity",
+        "/v1/usage/{msisdn}",
+        "/v1/usage/{msisdn}/summary",
+    ];
 
     /// Finds the route of a request.
     ///
@@ -45,6 +53,7 @@ impl Route {
     pub fn find(method: &str, path: &str) -> Result<Self, Problem> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let route = match path.split('/').collect::<Vec<_>>()[..] {
+            ["", "dashboard"] => Self::Dashboard,
             ["", "health"] => Self::Health,
             ["", "data_usage"] => Self::Usage(Resource::DataUsage),
             ["", "v1", "towers", id, "activity"] if !id.is_empty() => Self::TowerActivity { id: decoded(id) },
@@ -63,11 +72,12 @@ impl Route {
     #[must_use]
     pub fn path(&self) -> &'static str {
         match self {
-            Self::Usage(Resource::DataUsage) => Self::PATHS[0],
-            Self::Health => Self::PATHS[1],
-            Self::TowerActivity { .. } => Self::PATHS[2],
-            Self::Usage(Resource::Days { .. }) => Self::PATHS[3],
-            Self::Usage(Resource::Summary { .. }) => Self::PATHS[4],
+            Self::Dashboard => Self::PATHS[0],
+            Self::Usage(Resource::DataUsage) => Self::PATHS[1],
+            Self::Health => Self::PATHS[2],
+            Self::TowerActivity { .. } => Self::PATHS[3],
+            Self::Usage(Resource::Days { .. }) => Self::PATHS[4],
+            Self::Usage(Resource::Summary { .. }) => Self::PATHS[5],
         }
     }
 }
@@ -88,6 +98,7 @@ mod tests {
     #[test]
     fn finds_every_path_and_nothing_else() {
         check("GET", "/health", expect![[r#"/health Health"#]]);
+        check("GET", "/dashboard", expect![[r#"/dashboard Dashboard"#]]);
         check("HEAD", "/data_usage", expect!["/data_usage Usage(DataUsage)"]);
         check("GET", "/v1/usage/2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "2782" })"#]]);
         check("GET", "/v1/usage/%2B2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "+2782" })"#]]);

@@ -1,0 +1,244 @@
+//! What is shown: text that can't become markup, and figures as people read them.
+
+use std::fmt;
+
+use telecom::{Cost, Day};
+
+/// Text from outside. It can only be written escaped, in an element or in a quoted attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Text(String);
+
+/// The most characters that are shown of a text: the rest tells a reader of a table nothing.
+const MAX_CHARS: usize = 80;
+
+impl Text {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+            text.truncate(end);
+            text.push('…');
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Also those that turn the direction of what follows around.
+                _ if character.is_control() || ('\u{202a}'..='\u{202e}').contains(&character) => {
+                    f.write_str("\u{fffd}")?
+                }
+                '\u{2066}'..='\u{2069}' => f.write_str("\u{fffd}")?,
+                _ => fmt::Write::write_char(f, character)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Bytes,
+    Seconds,
+    /// Hundredths of a rand.
+    Cents,
+    /// Whole things.
+    Things,
+}
+
+impl Unit {
+    /// As it is read at a glance: three digits and a unit.
+    pub(crate) fn short(self, value: u128) -> String {
+        match self {
+            Self::Bytes => scaled(
+                value,
+                &[
+                    (1_000_000_000_000_000, "PB"),
+                    (1_000_000_000_000, "TB"),
+                    (1_000_000_000, "GB"),
+                    (1_000_000, "MB"),
+                    (1_000, "kB"),
+                ],
+                "B",
+            ),
+            Self::Seconds => duration(value),
+            Self::Cents if value < 1_000_000 => zar(value),
+            Self::Cents => {
+                let rand = scaled(value / 100, &[(1_000_000_000, "bn"), (1_000_000, "m"), (1_000, "k")], "");
+                format!("R {}", rand.trim_end())
+            }
+            Self::Things => grouped(value),
+        }
+    }
+
+    /// Every digit of it.
+    pub(crate) fn exact(self, value: u128) -> String {
+        match self {
+            Self::Bytes | Self::Seconds | Self::Things => grouped(value),
+            Self::Cents => zar(value),
+        }
+    }
+
+    /// The unit of [`exact`](Self::exact), for a table's caption.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Seconds => "seconds",
+            Self::Cents => "rand",
+            Self::Things => "count",
+        }
+    }
+
+    /// A round number that is `value` or a little more, in so many equal steps: the top of an axis.
+    pub(crate) fn axis(self, value: u128) -> (u128, u128) {
+        /// Steps of an axis, at most.
+        const STEPS: u128 = 4;
+        let least = value.div_ceil(STEPS).max(1);
+        let step = match self {
+            Self::Seconds if least <= 86_400 => {
+                const ROUND: [u128; 18] =
+                    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400];
+                ROUND.into_iter().find(|round| least <= *round).unwrap_or(86_400)
+            }
+            Self::Seconds => round(least.div_ceil(86_400)) * 86_400,
+            Self::Cents => round(least.div_ceil(100)) * 100,
+            Self::Bytes | Self::Things => round(least),
+        };
+        (step, value.div_ceil(step).max(1))
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, not less than `least`.
+fn round(least: u128) -> u128 {
+    let mut power = 1;
+    loop {
+        for digit in [1, 2, 5] {
+            if digit * power >= least {
+                return digit * power;
+            }
+        }
+        power *= 10;
+    }
+}
+
+/// A cost in cents, for charts and sums; it is rounded by [`Cost`].
+pub(crate) fn cents(cost: Cost) -> u128 {
+    u128::try_from(cost.cents()).unwrap_or(0)
+}
+
+fn zar(cents: u128) -> String {
+    format!("R {}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// `1,234,567`
+fn grouped(value: u128) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three significant digits, rounded down, so that nothing shows more than there is.
+fn scaled(value: u128, units: &[(u128, &str)], one: &str) -> String {
+    let Some((size, unit)) = units.iter().find(|(size, _)| value >= *size) else { return format!("{value} {one}") };
+    let (whole, thousandths) = (value / size, value % size * 1_000 / size);
+    match whole {
+        0..=9 => format!("{whole}.{:02} {unit}", thousandths / 10),
+        10..=99 => format!("{whole}.{} {unit}", thousandths / 100),
+        _ => format!("{} {unit}", grouped(whole)),
+    }
+}
+
+fn duration(seconds: u128) -> String {
+    let parts = |big: u128, big_unit: &str, small: u128, small_unit: &str| match small {
+        0 => format!("{} {big_unit}", grouped(big)),
+        _ => format!("{} {big_unit} {small} {small_unit}", grouped(big)),
+    };
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3_599 => parts(seconds / 60, "min", seconds % 60, "s"),
+        3_600..=359_999 => parts(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => format!("{} h", grouped(seconds / 3_600)),
+    }
+}
+
+/// `Mon 1 Jan`, for the eye; tables have the whole day.
+pub(crate) fn short_day(day: Day) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, month, day) = day.civil();
+    let month = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
+    format!("{day} {month}")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(figures: impl IntoIterator<Item = String>, expect: Expect) {
+        expect.assert_eq(&figures.into_iter().collect::<Vec<_>>().join(" | "));
+    }
+
+    #[test]
+    fn text_from_outside_stays_text() {
+        let hostile = r#"<script>alert('1')</script>" onload="x" & &lt;"#;
+        expect!["&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot; onload=&quot;x&quot; &amp; &amp;lt;"]
+            .assert_eq(&Text::new(hostile).to_string());
+        expect!["a�b�c�é漢"].assert_eq(&Text::new("a\0b\u{202e}c\u{2066}é漢").to_string());
+        assert_eq!(Text::new("é".repeat(81)).to_string(), "é".repeat(80) + "…");
+    }
+
+    #[test]
+    fn figures_are_read_at_a_glance() {
+        let bytes = [0, 999, 1_000, 1_759_999, 12_345_678, 999_999_999_999, 1_234_567_890_123_456_789];
+        check(
+            bytes.map(|value| Unit::Bytes.short(value)),
+            expect!["0 B | 999 B | 1.00 kB | 1.75 MB | 12.3 MB | 999 GB | 1,234 PB"],
+        );
+        check(
+            [0, 59, 60, 185, 3_600, 3_725, 359_999, 360_000, 9_999_999].map(|value| Unit::Seconds.short(value)),
+            expect!["0 s | 59 s | 1 min | 3 min 5 s | 1 h | 1 h 2 min | 99 h 59 min | 100 h | 2,777 h"],
+        );
+        check(
+            [0, 5, 317, 999_999, 1_000_000, 123_456_789, 98_765_432_100].map(|value| Unit::Cents.short(value)),
+            expect!["R 0.00 | R 0.05 | R 3.17 | R 9,999.99 | R 10.0 k | R 1.23 m | R 987 m"],
+        );
+        check(
+            [0, 999, 1_000, 1_234_567].map(|value| Unit::Things.exact(value)),
+            expect!["0 | 999 | 1,000 | 1,234,567"],
+        );
+        check([Unit::Cents.exact(123_456_789), Unit::Seconds.exact(3_600)], expect!["R 1,234,567.89 | 3,600"]);
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_number() {
+        let top = |unit: Unit, value| {
+            let (step, steps) = unit.axis(value);
+            assert!(step * steps >= value && steps <= 4, "{unit:?} {value}");
+            format!("{} of {}", steps, unit.short(step))
+        };
+        check([0, 1, 7, 8, 9, 1_234].map(|value| top(Unit::Things, value)), expect!["1 of 1 | 1 of 1 | 4 of 2 | 4 of 2 | 2 of 5 | 3 of 500"]);
+        check([0, 59, 61, 7_000, 90_000, 1_000_000].map(|value| top(Unit::Seconds, value)), expect!["1 of 1 s | 4 of 15 s | 3 of 30 s | 4 of 30 min | 3 of 12 h | 3 of 120 h"]);
+        check([1_759_999, 12_345_678].map(|value| top(Unit::Bytes, value)), expect!["4 of 500 kB | 3 of 5.00 MB"]);
+        check([0, 317, 123_456].map(|value| top(Unit::Cents, value)), expect!["1 of R 1.00 | 4 of R 1.00 | 3 of R 500.00"]);
+        for value in 0..5_000 {
+            for unit in [Unit::Bytes, Unit::Seconds, Unit::Cents, Unit::Things] {
+                top(unit, value * value);
+            }
+        }
+    }
+}

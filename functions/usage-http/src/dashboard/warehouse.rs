@@ -1,0 +1,310 @@
+//! What the warehouse's marts and the loader's accounts say, as typed rows.
+
+use anyhow::Context;
+use postgres_pool::Pool;
+use telecom::{Category, Cost, Day, Msisdn, Tariff, Totals, UsageKind};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::period::Period;
+use super::text::Text;
+
+/// The channels that are told apart; the rest is summed.
+const MAX_CHANNELS: i64 = 6;
+/// The subscribers of a ranking.
+const MAX_SUBSCRIBERS: i64 = 10;
+/// The loads that are shown.
+const MAX_RUNS: i64 = 5;
+/// The reasons for which records are rejected are a few dozen.
+const MAX_REASONS: i64 = 20;
+/// The newest rejected records, which are summed up: reading all of them would take longer each month.
+pub(crate) const MAX_REJECTED: i64 = 100_000;
+
+/// One kind of usage on one day, of all subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DayUsage {
+    pub(crate) day: Day,
+    pub(crate) kind: UsageKind,
+    pub(crate) totals: Totals,
+}
+
+/// A subscriber's usage in the period. The number is kept for the order alone, and shown masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub(crate) msisdn: Msisdn,
+    pub(crate) bytes: u128,
+    pub(crate) seconds: u128,
+    pub(crate) events: u128,
+    /// Exact, so that it is rounded once, as the API does.
+    pub(crate) cost: Cost,
+}
+
+/// The two rankings.
+#[derive(Clone, Debug)]
+pub(crate) struct Top {
+    pub(crate) by_cost: Vec<Subscriber>,
+    pub(crate) by_data: Vec<Subscriber>,
+}
+
+/// Messages of one day under one heading; `None` is everything under the lesser headings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DayMessages {
+    pub(crate) day: Day,
+    pub(crate) heading: Option<Text>,
+    pub(crate) messages: u128,
+}
+
+/// The messages of the period, twice.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    pub(crate) by_channel: Vec<DayMessages>,
+    pub(crate) by_sender: Vec<DayMessages>,
+}
+
+/// How long customers waited for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) of: WaitsOf,
+    pub(crate) answers: u128,
+    pub(crate) median_seconds: u128,
+    pub(crate) p90_seconds: u128,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsOf {
+    Period,
+    Day(Day),
+    Channel(Text),
+}
+
+/// A run of the loader.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) started_at: Text,
+    pub(crate) status: Text,
+    /// Since it ended; `None` while it runs.
+    pub(crate) ended_seconds_ago: Option<u128>,
+    pub(crate) took_seconds: Option<u128>,
+    pub(crate) message: Text,
+}
+
+/// What went into a table and what came out, in the last run that loaded anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Balance {
+    pub(crate) layer: Text,
+    pub(crate) table: Text,
+    pub(crate) rows_in: u128,
+    pub(crate) rows_out: u128,
+    pub(crate) duplicates: u128,
+    pub(crate) rejected: u128,
+    pub(crate) is_balanced: bool,
+}
+
+/// The loader's last runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Loads {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) balances: Vec<Balance>,
+}
+
+/// Rows that could not be used, for one reason.
+#[derive(Clone, Debug)]
+pub(crate) struct Rejected {
+    /// Whether the loader found them, in its input; else a function did, in a file or a topic.
+    pub(crate) by_loader: bool,
+    pub(crate) reason: Text,
+    pub(crate) rows: u128,
+}
+
+/// Which of the tables are there.
+///
+/// # Errors
+/// When the database can't be reached.
+pub(crate) async fn missing(pool: &Pool, tables: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {
+    let rows =
+        pool.query("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL", &[&tables]).await?;
+    Ok(tables.iter().copied().filter(|table| rows.iter().any(|row| row.get::<_, &str>(0) == *table)).collect())
+}
+
+/// The last days with data of a table with one row a day and heading; `None` where it is empty.
+pub(crate) async fn last_days(pool: &Pool, table: &str) -> anyhow::Result<Option<Period>> {
+    let rows = pool.query(&format!("SELECT min(day)::text, max(day)::text FROM {table}"), &[]).await?;
+    let row = rows.first().context("an aggregate has a row")?;
+    match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(1)?) {
+        (Some(first), Some(last)) => Ok(Some(Period::last_of(Day::parse(first)?, Day::parse(last)?))),
+        _ => Ok(None),
+    }
+}
+
+pub(crate) async fn usage(pool: &Pool, period: Period) -> anyhow::Result<Vec<DayUsage>> {
+    let sql = "SELECT day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
+               FROM analytics.usage_by_day WHERE day BETWEEN $1::text::date AND $2::text::date ORDER BY 1, 2, 3";
+    let rows = query(pool, sql, period, &[]).await?;
+    rows.iter().map(|row| Ok(DayUsage { day: day(row, 0)?, kind: kind(row, 1)?, totals: totals(row, 3)? })).collect()
+}
+
+pub(crate) async fn top(pool: &Pool, period: Period, tariff: &Tariff) -> anyhow::Result<Top> {
+    let by_cost = "SELECT msisdn, sum(cost_zar) AS rank FROM prepared_layers.daily_cost \
+                   WHERE day BETWEEN $1::text::date AND $2::text::date GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $3";
+    let by_data = "SELECT msisdn, sum(up_bytes + down_bytes) AS rank FROM prepared_layers.daily_usage \
+                   WHERE category = 'data' AND day BETWEEN $1::text::date AND $2::text::date \
+                   GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $3";
+    let (by_cost, by_data) =
+        tokio::try_join!(ranking(pool, period, tariff, by_cost), ranking(pool, period, tariff, by_data))?;
+    let (mut by_cost, mut by_data) = (by_cost, by_data);
+    by_cost.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.cost), subscriber.msisdn.to_string()));
+    by_data.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.bytes), subscriber.msisdn.to_string()));
+    Ok(Top { by_cost, by_data })
+}
+
+/// The subscribers that `top` selects, with their usage of the period.
+async fn ranking(pool: &Pool, period: Period, tariff: &Tariff, top: &str) -> anyhow::Result<Vec<Subscriber>> {
+    let sql = format!(
+        "WITH top AS ({top}) \
+         SELECT msisdn, day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
+         FROM top JOIN prepared_layers.daily_usage USING (msisdn) \
+         WHERE day BETWEEN $1::text::date AND $2::text::date ORDER BY msisdn, day"
+    );
+    let rows = query(pool, &sql, period, &[&MAX_SUBSCRIBERS]).await?;
+    let mut subscribers: Vec<Subscriber> = Vec::new();
+    for row in &rows {
+        let msisdn = Msisdn::parse(row.try_get(0)?)?;
+        let totals = totals(row, 4)?;
+        let cost = tariff.cost(day(row, 1)?, [(kind(row, 2)?, totals)]);
+        if subscribers.last().is_none_or(|last| last.msisdn != msisdn) {
+            subscribers.push(Subscriber { msisdn, bytes: 0, seconds: 0, events: 0, cost: Cost::ZERO });
+        }
+        if let Some(subscriber) = subscribers.last_mut() {
+            subscriber.bytes += totals.bytes();
+            subscriber.seconds += u128::from(totals.seconds);
+            subscriber.events += u128::from(totals.events);
+            subscriber.cost += cost;
+        }
+    }
+    Ok(subscribers)
+}
+
+pub(crate) async fn messages(pool: &Pool, period: Period) -> anyhow::Result<Messages> {
+    let (by_channel, by_sender) =
+        tokio::try_join!(messages_by(pool, period, "channel"), messages_by(pool, period, "sender_type"))?;
+    Ok(Messages { by_channel, by_sender })
+}
+
+async fn messages_by(pool: &Pool, period: Period, column: &str) -> anyhow::Result<Vec<DayMessages>> {
+    let sql = format!(
+        "WITH asked AS (SELECT day, {column} AS heading, messages FROM analytics.messages_by_day \
+                        WHERE day BETWEEN $1::text::date AND $2::text::date), \
+              top AS (SELECT heading FROM asked GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $3) \
+         SELECT day::text, top.heading, sum(messages)::bigint FROM asked LEFT JOIN top USING (heading) \
+         GROUP BY day, top.heading ORDER BY day, top.heading"
+    );
+    let rows = query(pool, &sql, period, &[&MAX_CHANNELS]).await?;
+    let message = |row: &Row| {
+        let heading = row.try_get::<_, Option<String>>(1)?.map(Text::new);
+        Ok(DayMessages { day: day(row, 0)?, heading, messages: number(row, 2)? })
+    };
+    rows.iter().map(message).collect()
+}
+
+pub(crate) async fn waits(pool: &Pool, period: Period) -> anyhow::Result<Vec<Waits>> {
+    // Days and the whole period first: it is channels of which there may be too many.
+    let sql = "SELECT day::text, channel, count(*), \
+                      percentile_disc(0.5) WITHIN GROUP (ORDER BY response_seconds)::bigint, \
+                      percentile_disc(0.9) WITHIN GROUP (ORDER BY response_seconds)::bigint \
+               FROM analytics.response_times \
+               WHERE day BETWEEN $1::text::date AND $2::text::date AND response_seconds IS NOT NULL \
+               GROUP BY GROUPING SETS ((), (day), (channel)) HAVING count(*) > 0 \
+               ORDER BY grouping(channel) DESC, day NULLS FIRST, count(*) DESC, channel LIMIT $3";
+    let days = i64::try_from(period.days().len())?;
+    let rows = query(pool, sql, period, &[&(1 + days + MAX_CHANNELS)]).await?;
+    let wait = |row: &Row| {
+        let of = match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(1)?) {
+            (Some(text), _) => WaitsOf::Day(Day::parse(text)?),
+            (None, Some(channel)) => WaitsOf::Channel(Text::new(channel)),
+            (None, None) => WaitsOf::Period,
+        };
+        Ok(Waits { of, answers: number(row, 2)?, median_seconds: number(row, 3)?, p90_seconds: number(row, 4)? })
+    };
+    rows.iter().map(wait).collect()
+}
+
+pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
+    let runs = "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), status, \
+                       greatest(extract(epoch FROM now() - finished_at), 0)::bigint, \
+                       greatest(extract(epoch FROM finished_at - started_at), 0)::bigint, coalesce(message, '') \
+                FROM ops.runs ORDER BY run_id DESC LIMIT $1";
+    let balances = "SELECT layer, table_name, rows_in::bigint, rows_out::bigint, duplicates::bigint, rejected::bigint, is_balanced \
+                    FROM ops.layer_audit WHERE run_id = (SELECT max(run_id) FROM ops.layer_audit) \
+                    ORDER BY layer, table_name";
+    let (runs, balances) = tokio::try_join!(pool.query(runs, &[&MAX_RUNS]), pool.query(balances, &[]))?;
+    let run = |row: &Row| {
+        let seconds = |at| anyhow::Ok(row.try_get::<_, Option<i64>>(at)?.map(i64::unsigned_abs).map(u128::from));
+        Ok(Run {
+            started_at: text(row, 0)?,
+            status: text(row, 1)?,
+            ended_seconds_ago: seconds(2)?,
+            took_seconds: seconds(3)?,
+            message: text(row, 4)?,
+        })
+    };
+    let balance = |row: &Row| {
+        Ok(Balance {
+            layer: text(row, 0)?,
+            table: text(row, 1)?,
+            rows_in: number(row, 2)?,
+            rows_out: number(row, 3)?,
+            duplicates: number(row, 4)?,
+            rejected: number(row, 5)?,
+            is_balanced: row.try_get(6)?,
+        })
+    };
+    Ok(Loads {
+        runs: runs.iter().map(run).collect::<anyhow::Result<_>>()?,
+        balances: balances.iter().map(balance).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+pub(crate) async fn rejected(pool: &Pool) -> anyhow::Result<Vec<Rejected>> {
+    let sql = "SELECT false, reason, sum(rows)::bigint AS total \
+               FROM (SELECT reason, rows FROM raw.rejected ORDER BY batch_id DESC LIMIT $1) AS newest GROUP BY reason \
+               UNION ALL \
+               SELECT true, reason, count(*) \
+               FROM (SELECT reason FROM ops.unusable_records ORDER BY batch_id DESC LIMIT $1) AS newest GROUP BY reason \
+               ORDER BY total DESC, reason LIMIT $2";
+    let rows = pool.query(sql, &[&MAX_REJECTED, &MAX_REASONS]).await?;
+    let rejected =
+        |row: &Row| Ok(Rejected { by_loader: row.try_get(0)?, reason: text(row, 1)?, rows: number(row, 2)? });
+    rows.iter().map(rejected).collect()
+}
+
+async fn query(pool: &Pool, sql: &str, period: Period, more: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
+    let (from, to) = (period.from.to_string(), period.to.to_string());
+    let days: [&(dyn ToSql + Sync); 2] = [&from, &to];
+    pool.query(sql, &[&days, more].concat()).await
+}
+
+fn day(row: &Row, at: usize) -> anyhow::Result<Day> {
+    Ok(Day::parse(row.try_get(at)?)?)
+}
+
+fn text(row: &Row, at: usize) -> anyhow::Result<Text> {
+    Ok(Text::new(row.try_get::<_, String>(at)?))
+}
+
+fn number(row: &Row, at: usize) -> anyhow::Result<u128> {
+    Ok(u128::try_from(row.try_get::<_, i64>(at)?)?)
+}
+
+/// From a column with the category on, and the next with the type.
+fn kind(row: &Row, at: usize) -> anyhow::Result<UsageKind> {
+    let (category, usage_type): (&str, &str) = (row.try_get(at)?, row.try_get(at + 1)?);
+    let category = Category::ALL.into_iter().find(|known| known.as_str() == category);
+    let kind = category.and_then(|category| category.kind(usage_type));
+    kind.with_context(|| format!("the warehouse has a kind of usage that is not known: {usage_type:?}"))
+}
+
+/// From the column with the bytes up on.
+fn totals(row: &Row, at: usize) -> anyhow::Result<Totals> {
+    let number = |at| anyhow::Ok(u64::try_from(row.try_get::<_, i64>(at)?)?);
+    Ok(Totals { up_bytes: number(at)?, down_bytes: number(at + 1)?, seconds: number(at + 2)?, events: number(at + 3)? })
+}
