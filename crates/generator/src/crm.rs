@@ -3,6 +3,7 @@
 //! Account `n` has the number of subscriber `n - 1` of the call records that the same seed makes.
 
 mod plan;
+mod snapshot;
 mod statement;
 mod texts;
 
@@ -15,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::ToSql;
 
 pub use plan::{Ending, Mix, Plan, Transaction};
+pub use snapshot::snapshot;
 pub use statement::{Statement, Value};
 
 /// What happens at the CRM, and how fast. `Options::default()` is what the command line does when nothing else is said.

@@ -28,8 +28,8 @@ pub struct Options {
     pub kafka_properties: BTreeMap<String, String>,
     /// Where the HTTP API listens; port 0 is any free one.
     pub listen: SocketAddr,
-    /// Every schedule fires once in this time, whatever the template says.
-    pub schedule_every: Option<Duration>,
+    /// The schedules of these functions fire once in the time beside, whatever the template says.
+    pub schedule_every: BTreeMap<String, Duration>,
 }
 
 /// A running template. Dropping it tells everything to end and does not wait.
@@ -53,7 +53,7 @@ impl Default for Options {
             brokers: None,
             kafka_properties: BTreeMap::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            schedule_every: None,
+            schedule_every: BTreeMap::new(),
         }
     }
 }
@@ -89,7 +89,8 @@ impl Runtime {
         }
         for schedule in template.schedules.iter().filter(|schedule| schedule.is_enabled) {
             let (invoker, stop) = (Arc::clone(&invoker), runtime.stop.clone());
-            runtime.schedules.spawn(schedule::run(schedule.clone(), options.schedule_every, invoker, stop));
+            let every = options.schedule_every.get(&schedule.function).copied();
+            runtime.schedules.spawn(schedule::run(schedule.clone(), every, invoker, stop));
         }
         Ok(runtime)
     }

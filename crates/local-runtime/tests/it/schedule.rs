@@ -15,6 +15,11 @@ fn template(events: &str) -> Template {
     Template::parse(&text, &BTreeMap::new()).unwrap()
 }
 
+/// For the function of [`template`], and for one that isn't there.
+fn every(time: Duration) -> BTreeMap<String, Duration> {
+    BTreeMap::from([("f".to_owned(), time), ("other".to_owned(), Duration::ZERO)])
+}
+
 #[tokio::test]
 async fn a_rate_fires_at_the_start_and_then_as_often_as_told() {
     let template =
@@ -27,7 +32,7 @@ async fn a_rate_fires_at_the_start_and_then_as_often_as_told() {
     assert_eq!(recorder.seen()[0].payload, "{\"job\":1}");
 
     let recorder = Recorder::default();
-    let options = Options { schedule_every: Some(Duration::from_millis(20)), ..Options::default() };
+    let options = Options { schedule_every: every(Duration::from_millis(20)), ..Options::default() };
     let began = Instant::now();
     // A failure changes nothing.
     let runtime = Runtime::start(&template, recorder.invoker(|before| before != 1), options).await.unwrap();
@@ -53,7 +58,7 @@ async fn a_schedule_never_overlaps_itself() {
         }
         .boxed()
     });
-    let options = Options { schedule_every: Some(Duration::from_millis(1)), ..Options::default() };
+    let options = Options { schedule_every: every(Duration::from_millis(1)), ..Options::default() };
     let runtime = Runtime::start(&template, slow, options).await.unwrap();
     eventually(PATIENCE, async || fired.load(Ordering::SeqCst) >= 5).await;
     let began = Instant::now();

@@ -30,8 +30,8 @@ use report::{Report, Stages};
 use screen::Screen;
 use stack::{API_USER, Endpoints};
 
-/// The template asks for the SFTP folder once a minute; somebody who watches should not wait for it.
-const SCHEDULE_EVERY: Duration = Duration::from_secs(1);
+/// The template looks into the SFTP folder once a minute; somebody who watches should not wait for it.
+const POLL_SFTP_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -69,7 +69,7 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
 
     let options = local_runtime::Options {
         listen: args.listen,
-        schedule_every: Some(SCHEDULE_EVERY),
+        schedule_every: BTreeMap::from([("sftp-poll".to_owned(), POLL_SFTP_EVERY)]),
         ..local_runtime::Options::default()
     };
     let runtime = Runtime::start(&project.template, Arc::new(project.boot_all().await?), options).await?;
