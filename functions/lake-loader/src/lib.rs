@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod rows;
+pub mod silver;
+pub mod table;
+
 use lambda_boot::{Handler, Vars};
 
 /// The function in its outermost form.

@@ -1,0 +1,130 @@
+//! What the loader makes of each topic: a table of PostgreSQL and a folder of Parquet objects, both out of one definition.
+
+mod definitions;
+mod sql;
+
+pub use definitions::{CDR_DATA, CDR_VOICE, MESSAGES, REJECTED};
+
+/// A topic that is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Data sessions.
+    CdrData,
+    /// Voice and video calls.
+    CdrVoice,
+    /// Messages of customers and agents.
+    Messages,
+    /// What could not be used.
+    Rejected,
+}
+
+impl Stream {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::CdrData, Self::CdrVoice, Self::Messages, Self::Rejected];
+
+    /// Its name in audits and logs: that of its folder of silver objects.
+    pub const fn as_str(self) -> &'static str {
+        self.table().silver
+    }
+
+    /// The variable that names its topic.
+    pub const fn topic_variable(self) -> &'static str {
+        match self {
+            Self::CdrData => "CDR_DATA_TOPIC",
+            Self::CdrVoice => "CDR_VOICE_TOPIC",
+            Self::Messages => "CHAT_MESSAGES_TOPIC",
+            Self::Rejected => "REJECTED_TOPIC",
+        }
+    }
+
+    /// The topic's name where the variable gives none.
+    pub const fn default_topic(self) -> &'static str {
+        match self {
+            Self::CdrData => "cdr-data",
+            Self::CdrVoice => "cdr-voice",
+            Self::Messages => "chat-messages",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Where its records go.
+    pub const fn table(self) -> &'static Table {
+        match self {
+            Self::CdrData => &CDR_DATA,
+            Self::CdrVoice => &CDR_VOICE,
+            Self::Messages => &MESSAGES,
+            Self::Rejected => &REJECTED,
+        }
+    }
+}
+
+/// A table, and the folder of the lake with the same rows.
+#[derive(Debug)]
+pub struct Table {
+    /// Its schema in PostgreSQL.
+    pub schema: &'static str,
+    /// Its name in PostgreSQL.
+    pub name: &'static str,
+    /// Its folder below `silver/`.
+    pub silver: &'static str,
+    /// What a row is.
+    pub comment: &'static str,
+    /// In the order of the table.
+    pub columns: &'static [Column],
+    /// The primary key.
+    pub key: &'static [&'static str],
+    /// Further indexes, each by its columns.
+    pub indexes: &'static [&'static [&'static str]],
+}
+
+/// A column of a table.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether a row may lack it.
+    pub is_nullable: bool,
+    /// Where its values come from.
+    pub origin: Origin,
+    /// What it says, for those who read the table.
+    pub comment: &'static str,
+}
+
+/// A column's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `text`
+    Text,
+    /// `bytea`
+    Bytes,
+    /// `boolean`
+    Boolean,
+    /// `integer`, 32 bits
+    Integer,
+    /// `bigint`, 64 bits
+    BigInt,
+    /// `timestamp`: what the operator's clocks showed, to the microsecond
+    CivilTime,
+    /// `timestamptz`: a moment, to the microsecond
+    Moment,
+}
+
+/// Where a column's values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The record and its place in the topic: the same whenever it is loaded, and also in the silver objects.
+    Record,
+    /// The chunk's batch id. Only in PostgreSQL.
+    Batch,
+    /// The time of loading. Only in PostgreSQL.
+    LoadedAt,
+}
+
+impl Table {
+    /// The columns that a record alone decides: those of the silver objects.
+    pub fn record_columns(&self) -> impl Iterator<Item = &'static Column> {
+        self.columns.iter().filter(|column| column.origin == Origin::Record)
+    }
+}
