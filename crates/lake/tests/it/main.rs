@@ -1,6 +1,8 @@
 //! The lake against a real S3 protocol.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod bronze;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
