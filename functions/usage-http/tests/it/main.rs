@@ -1,6 +1,8 @@
 //! The function as the service sees it: raw events in, raw answers out, on a real database.
 #![expect(clippy::unwrap_used, reason = "a test ends where its setup fails")]
 
+mod dashboard;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -379,8 +381,11 @@ fn paths(file: &str, path_of: fn(&str) -> Option<&str>) -> BTreeSet<String> {
 #[test]
 fn the_paths_are_those_of_openapi_and_the_template() {
     let ours = Route::PATHS.map(str::to_owned).into();
-    let openapi = paths("docs/openapi.yaml", |line| line.strip_prefix("  /").and(line.trim().strip_suffix(':')));
-    assert_eq!(openapi, ours);
+    // What is posted is another function's.
+    let openapi = std::fs::read_to_string(root().join("docs/openapi.yaml")).unwrap();
+    let read = openapi.split("\n  /").skip(1).filter(|path| path.contains("\n    get:\n"));
+    let read = read.map(|path| format!("/{}", path.split(':').next().unwrap())).collect::<BTreeSet<_>>();
+    assert_eq!(read, ours);
     let template = paths("template.yaml", |line| {
         let (_, path) = line.split_once(" Path: ")?;
         let quoted = path.strip_prefix('"').and_then(|path| path.split('"').next());
