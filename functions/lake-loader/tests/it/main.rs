@@ -1,1 +1,6 @@
 //! The integration tests.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in its helper functions")]
+
+mod silver;
+mod silver_properties;
