@@ -48,7 +48,7 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
         ("sftp-poll", "schedule") => report(u8::from(!is_again), u8::from(!is_again)),
         ("sftp-poll", "reprocess") => report(0, 1),
         // Whatever can't be used is rejected, and never fails a batch.
-        ("file-to-topic" | "batch-aggregator" | "cdc-handler", _) => Promise::Answer(json!({"batchItemFailures": []})),
+        ("file-to-topic" | "batch-aggregator" | "cdc-handler" | "lake-writer", _) => Promise::Answer(json!({"batchItemFailures": []})),
         (
             "usage-http",
             "data-usage-malformed-time"
@@ -63,6 +63,13 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
         ("usage-http", "unknown-path") => Promise::Status(404),
         ("usage-http", "method-not-allowed") => Promise::Status(405),
         ("usage-http", _) => Promise::Status(200),
+        ("intake-http", "malformed" | "no-message" | "none-usable") => Promise::Status(400),
+        ("intake-http", "no-credentials") => Promise::Status(401),
+        ("intake-http", "may-not-post") => Promise::Status(403),
+        ("intake-http", "method-not-allowed") => Promise::Status(405),
+        ("intake-http", "too-many") => Promise::Status(413),
+        ("intake-http", "form") => Promise::Status(415),
+        ("intake-http", _) => Promise::Status(202),
         _ => panic!("say here what {function} answers to {case}"),
     }
 }
@@ -240,6 +247,8 @@ fn router_answers(watch: &Watch) {
     check(&["--user", "shop:shop-password"], "/v1/usage/27831234501/summary", "403");
     check(&[], "/v1/usage/27821234501/summary", "401");
     check(&example, "/v1/towers/1523/activity?from=2024-01-01&to=2024-01-02", "200");
+    check(&[&example[..], &["--data", "[]"]].concat(), "/messages", "415");
+    check(&[], "/messages", "405");
     check(&[], "/v1/nothing", "404");
     check(&[], "/", "404");
 }
@@ -304,6 +313,7 @@ fn the_router_table_is_the_templates() {
     let expected: BTreeMap<String, Value> = routes
         .into_iter()
         .map(|(path, methods)| {
+            let default = default.filter(|_| !methods.contains_key("ANY"));
             let functions: BTreeSet<&str> = methods.values().copied().chain(default).collect();
             let functions: Vec<_> = functions.into_iter().collect();
             let listed = || methods.iter().map(|(method, function)| json!({"method": method, "function": function}));
