@@ -4,6 +4,7 @@ mod folder;
 mod next_steps;
 mod report;
 mod screen;
+mod sources;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use crate::functions::Project;
 use crate::interrupt::interrupted;
 use crate::verify;
 use folder::{Folder, file_names, write_atomically};
-use report::{Report, Stages};
+use report::{Report, Stages, Totals};
 use screen::Screen;
 use stack::{API_USER, Endpoints};
 
@@ -78,7 +79,13 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
     let api = Api { url: format!("http://{address}"), user: API_USER.to_owned(), password };
     println!("Serving {}; generating call records onto the SFTP server", api.url);
 
-    let (files, stages) = count_all(args, folder, &vars, &endpoints.upload, began).await?;
+    let ((files, stages), ()) = tokio::try_join!(
+        count_all(args, folder, &vars, &endpoints.upload, began),
+        sources::customers(&args.cdr, &endpoints.crm_url, &vars),
+    )?;
+    let totals = Totals::of(&files);
+    let empty: &[&str] = if totals.rejected == 0 { &["rejected"] } else { &[] };
+    sources::until_taken(&project.template, &vars, &["cdc-handler", "lake-writer"], empty).await?;
     let report = Report::new(&api, &files, stages, versions());
     println!("\n{}", report.table());
     if let Some(path) = &args.report {

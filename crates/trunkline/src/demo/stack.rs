@@ -10,8 +10,14 @@ use crate::parameters::Parameters;
 /// The lake's bucket.
 const BUCKET: &str = "trunkline";
 
-/// The database of the usage tables and of the CRM's.
+/// The database of the usage tables and of the warehouse.
 const DATABASE: &str = "trunkline";
+
+/// The database of the CRM itself.
+const CRM_DATABASE: &str = "wtc_prod";
+
+/// Records are in the lake so soon: nobody who watches waits for the minute of the template.
+const LAKE_WINDOW_SECONDS: u32 = 1;
 
 /// Long enough that a file that is still being written is not taken, short enough for somebody who watches.
 const SETTLE_SECONDS: u32 = 1;
@@ -28,6 +34,8 @@ pub(super) struct Endpoints {
     pub(super) s3_secret_access_key: Secret,
     /// With the password.
     pub(super) postgres_url: String,
+    /// Likewise.
+    pub(super) crm_url: String,
     pub(super) sftp_host: String,
     pub(super) sftp_port: u16,
     pub(super) sftp_user: String,
@@ -50,6 +58,7 @@ pub(super) async fn start(data: Data) -> anyhow::Result<(Services, Endpoints)> {
         s3_access_key_id: object_store.access_key_id.clone(),
         s3_secret_access_key: object_store.secret_access_key.clone(),
         postgres_url: postgres.database(DATABASE).await?,
+        crm_url: postgres.database(CRM_DATABASE).await?,
         sftp_host: sftp.host.clone(),
         sftp_port: sftp.port,
         sftp_user: sftp.user.clone(),
@@ -85,6 +94,7 @@ impl Endpoints {
             ("LakeEndpoint", &self.s3_endpoint),
             ("UsageStore", &self.postgres_url),
             ("DatabaseUrl", &self.postgres_url),
+            ("LakeWindowSeconds", &LAKE_WINDOW_SECONDS.to_string()),
             ("ApiUsers", &users.to_string()),
             ("AWS_REGION", self.s3_region),
             ("AWS_ACCESS_KEY_ID", &self.s3_access_key_id),
