@@ -36,13 +36,11 @@ pub struct TopicRecord {
 pub struct FullRecord<'a> {
     /// What is counted, and by which identity.
     pub record: TopicRecord,
-    /// The file that it came from, also where the message has no [`Source`]; without one where its name has not the files' form.
-    pub file: Option<FileName>,
-    /// When the file was read, in microseconds since 1970 (UTC), where the message tells a time.
-    pub ingested_at_us: Option<i64>,
     record_type: RecordType,
     /// In the order of [`RecordType::columns`].
     texts: [Cow<'a, str>; MAX_FIELDS],
+    source_file: Option<&'a RawValue>,
+    ingestion_timestamp: Option<&'a RawValue>,
 }
 
 impl FullRecord<'_> {
@@ -50,6 +48,17 @@ impl FullRecord<'_> {
     pub fn text(&self, column: Column) -> Option<&str> {
         let index = self.record_type.columns().iter().position(|&candidate| candidate == column)?;
         Some(self.texts[index].as_ref()).filter(|text| !text.is_empty())
+    }
+
+    /// The file that it came from, also where the message has no [`Source`]. None where it tells none, or one whose name has
+    /// not the files' form: the name is for people, and takes nothing from the record.
+    pub fn file(&self) -> Option<FileName> {
+        self.source_file.and_then(|name| FileName::parse(&scalar(name).ok()?).ok())
+    }
+
+    /// When that file was read, in microseconds since 1970 (UTC). None where the message tells no time, or one of another form.
+    pub fn ingested_at_us(&self) -> Option<i64> {
+        self.ingestion_timestamp.and_then(|time| utc_microseconds(&scalar(time).ok()?))
     }
 }
 
@@ -94,11 +103,8 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
     let fields = texts.each_ref().map(|text| text.as_ref());
     let record = judge(record_type, &fields, zone)?;
     let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source };
-    // Both are for people: what has another form takes nothing from the record.
-    let told = |raw: Option<&'a RawValue>| raw.and_then(|raw| scalar(raw).ok());
-    let file = told(message._source_file).and_then(|name| FileName::parse(&name).ok());
-    let ingested_at_us = told(message._ingestion_timestamp).and_then(|text| utc_microseconds(&text));
-    Ok(FullRecord { record, file, ingested_at_us, record_type, texts })
+    let (source_file, ingestion_timestamp) = (message._source_file, message._ingestion_timestamp);
+    Ok(FullRecord { record, record_type, texts, source_file, ingestion_timestamp })
 }
 
 /// The known fields, not yet read: a value may be text or a number.

@@ -93,7 +93,7 @@ fn check_full(record_type: RecordType, value: &str, expected: Expect) {
     let full = json::parse_full(value.as_bytes(), record_type, &Zone::default()).unwrap();
     assert_eq!(full.record, json::parse(value.as_bytes(), record_type, &Zone::default()).unwrap());
     let texts: Vec<_> = [Column::IpAddress, Column::WebsiteUrl, Column::DestNr].map(|c| full.text(c)).into();
-    expected.assert_eq(&format!("{texts:?} {:?} {:?}", full.file, full.ingested_at_us));
+    expected.assert_eq(&format!("{texts:?} {:?} {:?}", full.file(), full.ingested_at_us()));
 }
 
 #[test]

@@ -35,10 +35,10 @@ fn subscriber(call: &FullRecord<'_>, next: &mut impl FnMut(Option<Value<'_>>)) {
 }
 
 fn provenance(call: &FullRecord<'_>, next: &mut impl FnMut(Option<Value<'_>>)) {
-    next(call.file.as_ref().and_then(|file| text(file.as_str())));
+    next(call.file().as_ref().and_then(|file| text(file.as_str())));
     let source = call.record.source;
     let id = source.map(|source| source.id.to_string());
     next(id.as_deref().and_then(text));
     next(source.and_then(|source| number(source.line)));
-    next(call.ingested_at_us.map(Value::Number));
+    next(call.ingested_at_us().map(Value::Number));
 }
