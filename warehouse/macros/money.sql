@@ -1,0 +1,46 @@
+{#-
+  Exact amounts are whole numbers of 1/3,000,000,000,000,000 ZAR: both a byte's share of a gigabyte and a second's of a
+  minute, at a price in millionths of a rand, are whole numbers of these. `tariff` is the row of stg_tariff for the usage's day.
+-#}
+{% macro data_cost_units(usage) -%}
+    case {{ usage }}.category
+        when 'data'
+            then ({{ usage }}.up_bytes::numeric + {{ usage }}.down_bytes) * tariff.data_zar_per_gb * 3000000
+        else 0
+    end
+{%- endmacro %}
+
+{% macro call_cost_units(usage) -%}
+    case {{ usage }}.category
+        when 'call'
+            then {{ usage }}.seconds::numeric
+                * case {{ usage }}.usage_type when 'video' then tariff.video_zar_per_minute else tariff.voice_zar_per_minute end
+                * 50000000000000
+        else 0
+    end
+{%- endmacro %}
+
+{#- An exact amount in rand with two decimals, rounded half to even. numeric's own round() rounds halves up. -#}
+{% macro zar(units) -%}
+    {%- set cents = "div(" ~ units ~ ", 30000000000000)" -%}
+    {%- set rest = "mod(" ~ units ~ ", 30000000000000)" -%}
+    (
+        (
+            {{ cents }}
+            + case
+                when {{ rest }} > 15000000000000 then 1
+                when {{ rest }} = 15000000000000 then mod({{ cents }}, 2)
+                else 0
+            end
+        ) * 0.01
+    )::numeric(25, 2)
+{%- endmacro %}
+
+{#- Whether anything in `this` was priced by another tariff than the one in force: then all of it is priced anew. -#}
+{% macro is_repriced(tariff, this) -%}
+    (
+        select min(tariff_id) <> (select min(tariff_id) from {{ tariff }})
+            or max(tariff_id) <> (select min(tariff_id) from {{ tariff }})
+        from {{ this }}
+    )
+{%- endmacro %}

@@ -1,0 +1,75 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key=['msisdn', 'day'],
+    indexes=[
+        {'columns': ['msisdn', 'day'], 'unique': True},
+        {'columns': ['batch_id']},
+        {'columns': ['tariff_id']}
+    ]
+) }}
+
+with
+
+{% if is_incremental() %}
+changed as (
+    select msisdn, day from {{ ref('daily_usage') }}
+    where {{ is_new(ref('daily_usage'), this) }}
+
+    union
+
+    select msisdn, day from {{ ref('daily_usage') }}
+    where {{ is_repriced(ref('stg_tariff'), this) }}
+),
+
+usage as (
+    select daily.*
+    from changed
+    cross join lateral (
+        select *
+        from {{ ref('daily_usage') }} as looked_up
+        where looked_up.msisdn = changed.msisdn and looked_up.day = changed.day
+        offset 0
+    ) as daily
+),
+{% else %}
+usage as (
+    select * from {{ ref('daily_usage') }}
+),
+{% endif %}
+
+priced as (
+    select
+        usage.msisdn,
+        usage.day,
+        tariff.tariff_id,
+        {{ data_cost_units('usage') }} as data_units,
+        {{ call_cost_units('usage') }} as call_units,
+        usage.batch_id
+    from usage
+    inner join {{ ref('stg_tariff') }} as tariff
+        on usage.day >= tariff.valid_from and usage.day < tariff.valid_to
+),
+
+days as (
+    select
+        msisdn,
+        day,
+        tariff_id,
+        sum(data_units) as data_units,
+        sum(call_units) as call_units,
+        sum(data_units + call_units) as units,
+        max(batch_id) as batch_id
+    from priced
+    group by 1, 2, 3
+)
+
+select
+    msisdn,
+    day,
+    {{ zar('data_units') }} as data_cost_zar,
+    {{ zar('call_units') }} as call_cost_zar,
+    {{ zar('units') }} as cost_zar,
+    tariff_id,
+    batch_id
+from days
