@@ -8,10 +8,11 @@ use local_runtime::Template;
 use serde_json::Value;
 
 /// Where a container's variables are read.
-const READERS: [&str; 5] = [
+const READERS: [&str; 6] = [
     "template.yaml",
     "localstack/parameters.sh",
     "functions/cdc-handler/connector.json",
+    "warehouse/profiles.yml",
     "crates/generator/src/crm.rs",
     "crates/trunkline/src/cli.rs",
 ];
@@ -24,7 +25,7 @@ const PASSWORDS: [&str; 4] = ["API_PASSWORD", "CRM_PASSWORD", "POSTGRES_PASSWORD
 /// What Compose makes of the file: anchors, defaults and variables resolved.
 fn compose() -> Value {
     let output = Command::new(format!("{ROOT}/crates/test-support/services/tools.sh"))
-        .args(["docker-compose", "--file", "docker-compose.yml", "config", "--format", "json"])
+        .args(["docker-compose", "--file", "docker-compose.yml", "--profile", "*", "config", "--format", "json"])
         .current_dir(ROOT)
         .envs(PASSWORDS.map(|name| (name, name.to_lowercase())))
         .output()
@@ -118,6 +119,10 @@ fn every_image_is_pinned_and_every_version_is_the_one_that_is_tested() {
     assert_eq!(version("localstack/images/connect/pom.xml", debezium), version(tested, debezium));
     let kafka = format!("FROM apache/kafka:{}\n", version(tested, "connect-runtime"));
     assert!(read("localstack/images/connect/Dockerfile").contains(&kafka), "the image is not {kafka}");
+
+    let (dbt, tools) = (read("localstack/images/dbt/Dockerfile"), read("crates/test-support/services/tools.sh"));
+    let pinned: Vec<_> = dbt.split_whitespace().filter(|word| word.contains("==")).collect();
+    assert!(pinned.len() >= 2 && pinned.iter().all(|word| tools.contains(word)), "{pinned:?} are not those of tools.sh");
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
