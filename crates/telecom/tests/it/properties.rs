@@ -76,7 +76,7 @@ proptest! {
         (record_type, fields) in row(),
         order in Just((0..9_usize).collect::<Vec<_>>()).prop_shuffle(),
         unknown in free_text(),
-        line in 1..u64::MAX,
+        line in 1..=i64::MAX.unsigned_abs(),
         id in any::<[u8; 8]>(),
     ) {
         let names: Vec<&str> = record_type.columns().iter().map(|column| column.as_str()).chain(["unknown"]).collect();
