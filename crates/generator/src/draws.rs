@@ -18,6 +18,10 @@ pub(crate) enum Purpose {
     VoiceFaults = 4,
     CrmFills = 5,
     CrmChanges = 6,
+    ChatSizes = 7,
+    ChatRooms = 8,
+    ChatCustomers = 9,
+    ChatFaults = 10,
 }
 
 /// A probability, as the number of 32-bit draws out of 2^32 that are hits.
