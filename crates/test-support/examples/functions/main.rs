@@ -9,6 +9,7 @@ mod batch_aggregator;
 mod cdc_handler;
 mod file;
 mod file_to_topic;
+mod lake_writer;
 mod records;
 mod report;
 mod sftp_poll;
@@ -34,7 +35,8 @@ const MANY_SUBSCRIBERS: u32 = 50_000;
 /// So few that a batch has all of them.
 const FEW_SUBSCRIBERS: u32 = 500;
 
-const FUNCTIONS: [&str; 5] = ["sftp-poll", "file-to-topic", "batch-aggregator", "usage-http", "cdc-handler"];
+const FUNCTIONS: [&str; 6] =
+    ["sftp-poll", "file-to-topic", "batch-aggregator", "usage-http", "cdc-handler", "lake-writer"];
 
 /// The binaries to measure, and what has been measured.
 struct Bench {
@@ -95,6 +97,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wants("cdc-handler") {
         cdc_handler::follow(&mut bench).await?;
+    }
+    if wants("lake-writer") {
+        lake_writer::keep(&mut bench).await?;
     }
     verdict(&bench.lines)
 }

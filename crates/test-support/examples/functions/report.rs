@@ -1,7 +1,7 @@
 use std::fs::read_to_string;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio_postgres::NoTls;
 
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
@@ -44,22 +44,29 @@ impl Line {
 
 /// Fails where a function needed more memory than it has. How fast they are decides nothing.
 pub(crate) fn verdict(lines: &[Line]) -> anyhow::Result<ExitCode> {
-    let limit = memory_limit_bytes()?;
-    println!("\nThe template gives each function {:.0} MB.", megabytes(limit));
     let mut verdict = ExitCode::SUCCESS;
+    println!();
     for Line { function, input, peak_bytes, .. } in lines {
+        let limit = memory_limit_bytes(function)?;
         if *peak_bytes >= limit {
-            println!("{function} ({input}) needs more");
+            println!("{function} ({input}) needs more than the template's {:.0} MB", megabytes(limit));
             verdict = ExitCode::FAILURE;
         }
+    }
+    if verdict == ExitCode::SUCCESS {
+        println!("None needed more memory than the template gives it.");
     }
     Ok(verdict)
 }
 
-/// The template's `MemorySize`; in the service its MB are larger by a twentieth.
-fn memory_limit_bytes() -> anyhow::Result<u64> {
-    let sizes: Vec<_> = TEMPLATE.lines().filter_map(|line| line.trim().strip_prefix("MemorySize:")).collect();
-    let [megabytes] = sizes[..] else { bail!("the template has more than one MemorySize, or none") };
+/// The template's `MemorySize` of a function, or of all; in the service its MB are larger by a twentieth.
+fn memory_limit_bytes(function: &str) -> anyhow::Result<u64> {
+    let (globals, resources) = TEMPLATE.split_once("\nResources:").context("the template has no Resources")?;
+    let name = format!("-{function}\"");
+    let own = resources.split("Type: AWS::Serverless::Function").find(|resource| resource.contains(&name));
+    let size = |text: &'static str| text.lines().find_map(|line| line.trim().strip_prefix("MemorySize:"));
+    let megabytes = own.with_context(|| format!("the template has no {function}"))?;
+    let megabytes = size(megabytes).or_else(|| size(globals)).context("MemorySize in the template")?;
     Ok(1_000_000 * megabytes.trim().parse::<u64>().context("MemorySize in the template")?)
 }
 
