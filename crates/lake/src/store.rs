@@ -189,6 +189,15 @@ impl Lake {
         .map_err(|error| Error::from_sdk(format!("putting {key}"), error))
     }
 
+    /// Puts an object, over what the name holds already: for what is the same whenever it is made.
+    ///
+    /// # Errors
+    /// When the store can't be reached or refuses.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
+        put.send().await.map(drop).map_err(|error| Error::from_sdk(format!("putting {key}"), error))
+    }
+
     /// Puts an object, over what the name holds already.
     ///
     /// # Errors

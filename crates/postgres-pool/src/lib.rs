@@ -7,4 +7,4 @@ mod tls;
 
 pub use address::Names;
 pub use deadpool_postgres::Transaction;
-pub use pool::Pool;
+pub use pool::{Lock, Pool};

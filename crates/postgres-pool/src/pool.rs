@@ -3,7 +3,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Transaction};
 use futures::future::BoxFuture;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -125,6 +125,27 @@ impl Pool {
         }
     }
 
+    /// Takes an advisory lock of the database, unless somebody else has it. It has a connection of its own, and is free
+    /// again when it is dropped, the process ends, or this connection breaks: who holds it may not notice.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn try_lock(&self, key: i64) -> anyhow::Result<Option<Lock>> {
+        let mut attempts = Attempts::of(self.names);
+        loop {
+            match self.lock_once(key).await {
+                Err(error) => attempts.again(error).await?,
+                Ok(lock) => return Ok(lock),
+            }
+        }
+    }
+
+    async fn lock_once(&self, key: i64) -> anyhow::Result<Option<Lock>> {
+        let connection = Object::take(self.connections.get().await?);
+        let row = connection.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?;
+        Ok(row.get::<_, bool>(0).then_some(Lock { _connection: connection }))
+    }
+
     async fn try_query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
         let loan = self.borrow().await?;
         let done = async {
@@ -163,6 +184,17 @@ impl Pool {
 
     async fn borrow(&self) -> anyhow::Result<Loan> {
         Ok(Loan(Some(self.connections.get().await?)))
+    }
+}
+
+/// An advisory lock, held until it is dropped.
+pub struct Lock {
+    _connection: ClientWrapper,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
     }
 }
 

@@ -28,6 +28,6 @@ pub use reason::{HeaderFault, Reason};
 pub use record::{MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES};
 pub use rejected::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
 pub use source::{InvalidSourceId, Source, SourceId};
-pub use tariff::{Cost, InvalidTariff, Tariff};
+pub use tariff::{Cost, InvalidTariff, Tariff, TariffRow};
 pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, UnknownZone, Zone};
 pub use usage::{Totals, UsageEvent, fold};

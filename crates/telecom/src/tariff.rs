@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -61,6 +62,19 @@ struct Price {
     micro_zar: u64,
 }
 
+/// One row of a tariff: prices in millionths of a rand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TariffRow {
+    /// The first day on which they hold, until the next row's.
+    pub from: Day,
+    /// A minute of a voice call.
+    pub voice_micro_zar_per_minute: u64,
+    /// A minute of a video call.
+    pub video_micro_zar_per_minute: u64,
+    /// 10^9 bytes of data, up and down.
+    pub data_micro_zar_per_gb: u64,
+}
+
 const MICROS_PER_ZAR: u64 = 1_000_000;
 const BYTES_PER_GB: i128 = 1_000_000_000;
 const SECONDS_PER_MINUTE: i128 = 60;
@@ -93,6 +107,16 @@ impl Tariff {
         Self { rows: vec![row] }
     }
 
+    /// The rows, by ascending start.
+    pub fn rows(&self) -> impl Iterator<Item = TariffRow> {
+        self.rows.iter().map(|row| TariffRow {
+            from: row.from,
+            voice_micro_zar_per_minute: row.voice_zar_per_minute.micro_zar,
+            video_micro_zar_per_minute: row.video_zar_per_minute.micro_zar,
+            data_micro_zar_per_gb: row.data_zar_per_gb.micro_zar,
+        })
+    }
+
     /// What a day's totals cost. Calls are billed by the second, data by the byte, up and down.
     pub fn cost(&self, day: Day, usage: impl IntoIterator<Item = (UsageKind, Totals)>) -> Cost {
         let prices = self.prices(day);
@@ -103,6 +127,22 @@ impl Tariff {
         // The first row starts on the first day there is.
         let after = self.rows.partition_point(|prices| prices.from <= day);
         &self.rows[after - 1]
+    }
+}
+
+/// The JSON that [`Tariff::parse`] reads.
+impl FromStr for Tariff {
+    type Err = InvalidTariff;
+
+    fn from_str(json: &str) -> Result<Self, InvalidTariff> {
+        Self::parse(json)
+    }
+}
+
+/// [`Tariff::standard`]
+impl Default for Tariff {
+    fn default() -> Self {
+        Self::standard()
     }
 }
 

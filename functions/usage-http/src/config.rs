@@ -1,7 +1,7 @@
 use std::fmt;
 
 use http_api::auth::UsersSource;
-use lambda_boot::{VarError, Vars};
+use lambda_boot::{InlineOrFile, VarError, Vars};
 use serde::Deserialize;
 use telecom::Tariff;
 
@@ -49,32 +49,10 @@ impl fmt::Debug for Config {
 struct Environment {
     #[serde(rename = "USAGE_STORE")]
     usage_store: String,
-    #[serde(rename = "TARIFF", default = "PricesInForce::standard")]
-    tariff: PricesInForce,
+    #[serde(rename = "TARIFF", default)]
+    tariff: InlineOrFile<Tariff>,
     #[serde(rename = "DATABASE_URL")]
     database_url: Option<String>,
-}
-
-/// A tariff given as JSON, or as the path of a file with it.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct PricesInForce(Tariff);
-
-impl PricesInForce {
-    fn standard() -> Self {
-        Self(Tariff::standard())
-    }
-}
-
-impl TryFrom<String> for PricesInForce {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let is_json = text.trim_start().starts_with(['{', '[']);
-        let json =
-            if is_json { text } else { std::fs::read_to_string(&text).map_err(|error| format!("{text}: {error}"))? };
-        Tariff::parse(&json).map(Self).map_err(|error| error.to_string())
-    }
 }
 
 #[cfg(test)]
