@@ -30,25 +30,69 @@ pub struct GroupLag {
 /// # Errors
 /// When the cluster does not answer within this time, or does not let this user ask.
 pub async fn lag(config: &Config, prefix: &str, within: Duration) -> anyhow::Result<Vec<GroupLag>> {
-    let (client, prefix) = (config.client(), prefix.to_owned());
-    let deadline = Instant::now() + within;
-    tokio::task::spawn_blocking(move || read(&client, &prefix, deadline)).await?
+    ask(config, Asked::Prefix(prefix.to_owned()), within).await
 }
 
-fn read(client: &ClientConfig, prefix: &str, deadline: Instant) -> anyhow::Result<Vec<GroupLag>> {
+/// How far these groups are behind their topics, by name; also those that the cluster does not know, as they have never committed.
+///
+/// # Errors
+/// As [`lag`]'s.
+pub async fn lag_of(
+    config: &Config,
+    groups: impl IntoIterator<Item = (String, String)>,
+    within: Duration,
+) -> anyhow::Result<Vec<GroupLag>> {
+    ask(config, Asked::Groups(groups.into_iter().collect()), within).await
+}
+
+/// Which groups are asked about.
+enum Asked {
+    /// Those that the cluster knows by names that begin so.
+    Prefix(String),
+    /// These, with their topics.
+    Groups(Vec<(String, String)>),
+}
+
+async fn ask(config: &Config, asked: Asked, within: Duration) -> anyhow::Result<Vec<GroupLag>> {
+    let client = config.client();
+    let deadline = Instant::now() + within;
+    tokio::task::spawn_blocking(move || read(&client, &asked, deadline)).await?
+}
+
+fn read(client: &ClientConfig, asked: &Asked, deadline: Instant) -> anyhow::Result<Vec<GroupLag>> {
     let left = || deadline.saturating_duration_since(Instant::now());
     let consumer: BaseConsumer = client.create().context("the Kafka client can't start")?;
     let metadata = consumer.fetch_metadata(None, left()).context("Kafka does not answer")?;
     let topics: Vec<(&str, usize)> =
         metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
     let groups = consumer.fetch_group_list(None, left()).context("Kafka does not list its consumer groups")?;
-    let mut lags: Vec<(GroupLag, usize)> = Vec::new();
-    for group in groups.groups().iter().filter(|group| group.name().starts_with(prefix)) {
-        if let Some((topic, partitions)) = topic_of(group.name(), &topics) {
-            let (group, topic, members) = (group.name().to_owned(), topic.to_owned(), group.members().len());
-            lags.push((GroupLag { group, topic, members, records: 0 }, partitions));
+    let nothing_read = |group: &str, topic: &str, members: usize| GroupLag {
+        group: group.to_owned(),
+        topic: topic.to_owned(),
+        members,
+        records: 0,
+    };
+    let mut lags: Vec<(GroupLag, usize)> = match asked {
+        Asked::Prefix(prefix) => {
+            let named = groups.groups().iter().filter(|group| group.name().starts_with(prefix));
+            let with_topic = named.filter_map(|group| Some((group, topic_of(group.name(), &topics)?)));
+            with_topic
+                .map(|(group, (topic, partitions))| {
+                    (nothing_read(group.name(), topic, group.members().len()), partitions)
+                })
+                .collect()
         }
-    }
+        Asked::Groups(named) => {
+            let members = |name: &str| {
+                groups.groups().iter().find(|group| group.name() == name).map_or(0, |group| group.members().len())
+            };
+            let partitions = |name: &str| topics.iter().find(|(topic, _)| *topic == name).map_or(0, |(_, count)| *count);
+            named
+                .iter()
+                .map(|(group, topic)| (nothing_read(group, topic, members(group)), partitions(topic)))
+                .collect()
+        }
+    };
     let bounds = Bounds::read(&consumer, &lags, left())?;
     for some in lags.chunks_mut(GROUPS_AT_ONCE) {
         std::thread::scope(|scope| {

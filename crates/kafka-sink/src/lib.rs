@@ -8,6 +8,6 @@ mod lag;
 mod sink;
 
 pub use config::Config;
-pub use lag::{GroupLag, lag};
+pub use lag::{GroupLag, lag, lag_of};
 pub use sink::{Session, Sink, SinkError};
 pub use telecom::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};

@@ -1,7 +1,5 @@
 //! How far groups are behind, on the embedded broker and on Kafka.
 
-use std::time::Instant;
-
 use kafka_sink::{Config, GroupLag, Sink};
 use rdkafka::consumer::CommitMode;
 use uuid::Uuid;
@@ -45,9 +43,7 @@ async fn check(config: Config) {
         .await
         .unwrap();
     }
-    let began = Instant::now();
     let lags = kafka_sink::lag(&config, &prefix, PATIENCE).await.unwrap();
-    println!("{} groups in {:?}", lags.len(), began.elapsed());
     let lag = |name: &str, topic: &str, records| GroupLag {
         group: format!("{prefix}{name}-{topic}"),
         topic: topic.to_owned(),
@@ -57,6 +53,12 @@ async fn check(config: Config) {
     let mut expected = vec![lag("count", &calls, 28), lag("keep", &messages, 0), lag("keep", &all_messages, 0)];
     expected.sort_unstable_by(|a, b| a.group.cmp(&b.group));
     assert_eq!(lags, expected);
+
+    let named = |group: &str, topic: &str| (format!("{prefix}{group}-{topic}"), topic.to_owned());
+    let named = [named("new", &messages), named("count", &calls), named("new", "no-such-topic")];
+    let mut expected = vec![lag("new", &messages, 7), lag("count", &calls, 28), lag("new", "no-such-topic", 0)];
+    expected.sort_unstable_by(|a, b| a.group.cmp(&b.group));
+    assert_eq!(kafka_sink::lag_of(&config, named, PATIENCE).await.unwrap(), expected);
 }
 
 #[tokio::test]
