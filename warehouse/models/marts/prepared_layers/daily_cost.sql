@@ -5,6 +5,7 @@
     indexes=[
         {'columns': ['msisdn', 'day'], 'unique': True},
         {'columns': ['batch_id']},
+        {'columns': ['day']},
         {'columns': ['tariff_id']}
     ]
 ) }}

@@ -26,21 +26,24 @@ interactions as (
 ),
 {% endif %}
 
--- Interactions of one tower follow each other for as long as both numbers grow together. Of several towers at the same
--- moment the lowest number counts as the first.
-numbered as (
+-- By the time of the events; of several towers at the same moment the lowest number comes first.
+ordered as (
     select
         msisdn,
-        tower_id,
         {{ window_start('event_time', 60) }} as hour,
         event_time,
-        row_number() over (hour_of_subscriber order by event_time, tower_id) as nth,
-        row_number() over (hour_of_subscriber_at_tower order by event_time) as nth_at_tower,
-        max(batch_id) over hour_of_subscriber as batch_id
+        tower_id,
+        tower_id is distinct from lag(tower_id) over hour_of_subscriber as is_first_of_stay,
+        max(batch_id) over (partition by msisdn, {{ window_start('event_time', 60) }}) as batch_id
     from interactions
-    window
-        hour_of_subscriber as (partition by msisdn, {{ window_start('event_time', 60) }}),
-        hour_of_subscriber_at_tower as (partition by msisdn, {{ window_start('event_time', 60) }}, tower_id)
+    window hour_of_subscriber as (partition by msisdn, {{ window_start('event_time', 60) }} order by event_time, tower_id)
+),
+
+stays as (
+    select
+        *,
+        count(*) filter (where is_first_of_stay) over (partition by msisdn, hour order by event_time, tower_id) as nth_stay
+    from ordered
 )
 
 select
@@ -51,6 +54,6 @@ select
     max(event_time) as session_end,
     count(*) as interactions,
     max(batch_id) as batch_id
-from numbered
-group by msisdn, tower_id, hour, nth - nth_at_tower
+from stays
+group by msisdn, tower_id, hour, nth_stay
 having count(*) > 2

@@ -1,0 +1,2 @@
+-- An hour is the sum of its quarters.
+{{ usage_differences(ref('usage_15min'), 'window_start', 'sum(events)', ref('usage_1h'), 'window_start', 60) }}
