@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -86,6 +87,7 @@ impl World {
 }
 
 async fn boot(brokers: &str, topic: &str) -> Handler {
+    LazyLock::force(&LOG);
     let vars: Vars =
         [("KAFKA_BROKERS", brokers), ("CHAT_MESSAGES_TOPIC", topic), ("API_USERS", users())].into_iter().collect();
     intake_http::boot(vars).await.unwrap()
@@ -298,6 +300,54 @@ async fn the_documented_answers_are_the_real_ones() {
         let real = world.post(&with_body("array", json!([request[1]]).to_string())).await;
         assert_eq!(serde_json::from_str::<Value>(real["body"].as_str().unwrap()).unwrap(), *refused);
     }
+}
+
+/// What all tests of this process log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_target(false).without_time();
+    subscriber.with_writer(move || writer.clone()).init();
+    log
+});
+
+#[tokio::test]
+async fn a_request_is_one_line_of_the_log_without_what_was_said_and_by_whom() {
+    let world = World::new().await;
+    for name in ["some-unusable", "none-usable", "malformed", "no-credentials", "may-not-post"] {
+        let mut event = event(name);
+        event["requestContext"]["requestId"] = format!("logged-{name}").into();
+        world.post(&event).await;
+    }
+    let lines = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
+    for secret in ["2782123", "Thandi", "bundle", "this morning", "example-password", "Basic ", "argon2"] {
+        assert!(!lines.contains(secret), "{secret} is in the log:\n{lines}");
+    }
+    let lines = lines.lines().filter(|line| line.contains("\"logged-")).map(|line| {
+        let mut line: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        assert!(line.remove("duration_ms").is_some_and(|it| it.is_u64()));
+        serde_json::to_string(&line).unwrap() + "\n"
+    });
+    expect![[r#"
+        {"http.body_bytes":1213,"http.method":"POST","http.request_id":"logged-some-unusable","http.route":"/messages","http.status":202,"level":"INFO","message":"answered","messages.accepted":1,"messages.duplicates":1,"messages.rejected":3,"user":"example"}
+        {"http.body_bytes":572,"http.method":"POST","http.request_id":"logged-none-usable","http.route":"/messages","http.status":400,"level":"INFO","message":"answered","messages.accepted":0,"messages.duplicates":0,"messages.rejected":2,"problem":"no-usable-message","user":"example"}
+        {"http.body_bytes":43,"http.method":"POST","http.request_id":"logged-malformed","http.route":"/messages","http.status":400,"level":"INFO","message":"answered","problem":"malformed-body","user":"example"}
+        {"http.body_bytes":343,"http.method":"POST","http.request_id":"logged-no-credentials","http.route":"/messages","http.status":401,"level":"INFO","message":"answered","problem":"unauthorized"}
+        {"http.body_bytes":343,"http.method":"POST","http.request_id":"logged-may-not-post","http.route":"/messages","http.status":403,"level":"INFO","message":"answered","problem":"out-of-scope","user":"shop"}
+    "#]].assert_eq(&lines.collect::<String>());
 }
 
 #[tokio::test]
