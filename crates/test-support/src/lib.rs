@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
 mod cassandra;
+mod chromium;
 mod debezium;
 mod kafka;
 mod proxy;
@@ -20,6 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use crate::cassandra::Cassandra;
+pub use crate::chromium::Chromium;
 pub use crate::debezium::Debezium;
 pub use crate::kafka::Kafka;
 pub use crate::proxy::{Line, Proxy};
@@ -173,6 +175,11 @@ pub async fn kcat(arguments: &[&str]) -> String {
     let mut kcat = tokio::process::Command::new("kcat");
     kcat.args(arguments);
     on_services_runtime(async move { service::run(&mut kcat, KCAT_PATIENCE).await }).await
+}
+
+/// Opens a page in headless Chromium, with these options besides, and waits until it has loaded.
+pub async fn chromium(arguments: &[&str], url: &str) -> Chromium {
+    Chromium::run(arguments, url).await.unwrap_or_else(|error| panic!("a page could not be opened: {error:#}"))
 }
 
 /// `kcat -C -e` reads a topic to its end.

@@ -130,12 +130,18 @@ mod tests {
             403 {}
             {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"a tower's traffic is everybody's: ask as a user whose scope is everybody (\"*\")"}"#]],
         );
-        check(&Problem::DashboardOutOfScope, expect![[r#"
+        check(
+            &Problem::DashboardOutOfScope,
+            expect![[r#"
             403 {}
-            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")"}"#]]);
-        check(&Problem::NoDashboard, expect![[r#"
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")"}"#]],
+        );
+        check(
+            &Problem::NoDashboard,
+            expect![[r#"
             404 {}
-            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]]);
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]],
+        );
         check(
             &Problem::NotFound,
             expect![[r#"

@@ -106,7 +106,7 @@ impl Chart<'_> {
         let mut grid = String::new();
         for step in (0..=steps).rev() {
             let value = scale.step * step;
-            axis.push_str(&format!("<span>{}</span>", self.unit.short(value)));
+            axis.push_str(&format!("<span>{}</span>", self.unit.tick(value)));
             grid.push_str(&format!(
                 r#"<line class="grid" x1="0" x2="100%" y1="{y:.1}" y2="{y:.1}"/>"#,
                 y = scale.y(value)

@@ -95,7 +95,7 @@ async fn read(sources: &Sources, tariff: &Tariff, asked: Option<Period>, until: 
         let wait = until.duration_since(Instant::now()).min(KAFKA_WAIT);
         section("lag", until, kafka_sink::lag(kafka, GROUP_PREFIX, wait)).await
     };
-    let (mut view, lags) = tokio::join!(read_warehouse(&sources.warehouse, tariff, asked, until), lags);
+    let (mut view, lags) = tokio::join!(Box::pin(read_warehouse(&sources.warehouse, tariff, asked, until)), lags);
     view.lags = lags;
     view
 }

@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use telecom::{Category, Cost, Day, Tariff, Totals, UsageKind};
+use telecom::{Category, Cost, Day, Tariff};
 
 use super::parts;
-use super::text::{Text, Unit, cents};
-use super::warehouse::WaitsOf;
+use super::text::{Text, Unit, cents, short_day};
+use super::warehouse::{DayUsage, WaitsOf};
 use super::{Absent, Period, Section, View};
 
 const STYLE: &str = include_str!("style.css");
@@ -95,16 +95,14 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     let mut tile = |name: &str, value: String, more: String| {
         tiles.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>\n"));
     };
-    let usage = |of: &dyn Fn(&[(Day, UsageKind, Totals)]) -> String| match &view.usage {
-        Ok(Some((period, rows))) => {
-            (of(&rows.iter().map(|row| (row.day, row.kind, row.totals)).collect::<Vec<_>>()), days(*period))
-        }
+    let usage = |of: &dyn Fn(&[DayUsage]) -> String| match &view.usage {
+        Ok(Some((period, rows))) => (of(rows), days(*period)),
         other => nothing(other),
     };
     let sum = |category: Category, unit: Unit| {
         usage(&|rows| {
-            let of_category = rows.iter().filter(|(_, kind, _)| kind.category() == category);
-            unit.short(of_category.map(|(_, _, totals)| totals.bytes() + u128::from(totals.seconds)).sum())
+            let of_category = rows.iter().filter(|row| row.kind.category() == category);
+            unit.short(of_category.map(|row| row.totals.bytes() + u128::from(row.totals.seconds)).sum())
         })
     };
     let (value, more) = sum(Category::Data, Unit::Bytes);
@@ -112,7 +110,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     let (value, more) = sum(Category::Call, Unit::Seconds);
     tile("Calls", value, more);
     let (value, more) = usage(&|rows| {
-        let cost: Cost = rows.iter().map(|&(day, kind, totals)| tariff.cost(day, [(kind, totals)])).sum();
+        let cost: Cost = rows.iter().map(|row| tariff.cost(row.day, [(row.kind, row.totals)])).sum();
         Unit::Cents.short(cents(cost))
     });
     tile("Cost", value, more);
@@ -135,7 +133,8 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     let (value, more) = match &view.lags {
         Ok(lags) => {
             let behind = lags.iter().map(|lag| u128::from(lag.records)).sum();
-            (Unit::Things.short(behind), format!("records, {} mappings", lags.len()))
+            let mappings = if lags.len() == 1 { "mapping" } else { "mappings" };
+            (Unit::Things.short(behind), format!("records, {} {mappings}", lags.len()))
         }
         Err(absent) => ("–".to_owned(), reason(*absent)),
     };
@@ -153,8 +152,8 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
 
 fn days(period: Period) -> String {
     match period.days().len() {
-        1 => period.to.to_string(),
-        days => format!("{days} days to {}", period.to),
+        1 => short_day(period.to),
+        days => format!("{days} days to {}", short_day(period.to)),
     }
 }
 
@@ -172,5 +171,56 @@ fn reason(absent: Absent) -> String {
         Absent::Away => "can't be read now".to_owned(),
         Absent::TooSlow => "no answer in time".to_owned(),
         Absent::Unset(variable) => format!("{variable} is not set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The relative luminance of `#rrggbb` or `#rgb`, as the accessibility guidelines define it.
+    fn luminance(colour: &str) -> f64 {
+        let digits: String = match colour.len() {
+            3 => colour.chars().flat_map(|digit| [digit, digit]).collect(),
+            _ => colour.to_owned(),
+        };
+        let part = |at| {
+            let part = f64::from(u8::from_str_radix(&digits[at..at + 2], 16).unwrap()) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4)
+    }
+
+    #[test]
+    fn everything_can_be_told_from_what_it_stands_on() {
+        let themes: Vec<BTreeMap<&str, f64>> = STYLE
+            .split(":root{")
+            .skip(1)
+            .map(|theme| {
+                let colours = theme.split('}').next().unwrap().split(';').filter_map(|it| it.trim().split_once(":#"));
+                colours.map(|(name, colour)| (name, luminance(colour))).collect()
+            })
+            .collect();
+        assert_eq!(themes.len(), 2, "light and dark");
+        for theme in themes {
+            let contrast = |a: &str, b: &str| {
+                let (a, b) = (theme[a].max(theme[b]), theme[a].min(theme[b]));
+                (a + 0.05) / (b + 0.05)
+            };
+            for background in ["--page", "--card"] {
+                for text in ["--ink", "--soft", "--accent", "--good", "--bad"] {
+                    assert!(
+                        contrast(text, background) >= 4.5,
+                        "{text} on {background}: {}",
+                        contrast(text, background)
+                    );
+                }
+            }
+            for colour in theme.keys().filter(|name| name.starts_with("--c") && **name != "--card") {
+                assert!(contrast(colour, "--card") >= 3.0, "{colour}: {}", contrast(colour, "--card"));
+            }
+        }
     }
 }

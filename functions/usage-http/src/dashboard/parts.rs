@@ -48,7 +48,7 @@ pub(super) fn usage(usage: &Section<Option<(Period, Vec<DayUsage>)>>, tariff: &T
             };
             let series = vec![Series { name: Text::new("Cost"), values: cost }];
             let cost = Chart { title: "Cost by day", unit: Unit::Cents, days: &days, series };
-            grid(&[data.bars(), calls.bars(), cost.bars()])
+            format!("<div class=\"grid2 grid3\">{}{}{}</div>", data.bars(), calls.bars(), cost.bars())
         }),
     )
 }

@@ -75,11 +75,23 @@ mod tests {
             check(query, expect!["None"]);
         }
         check("from=2024-01-01&to=2024-01-31", expect!["Some(Period { from: 2024-01-01, to: 2024-01-31 })"]);
-        check("from=2024-01-01", expect!["to: it is missing: write the days from and to, such as 2024-01-31, or neither"]);
-        check("from=&to=2024-01-01", expect!["from: it is missing: write the days from and to, such as 2024-01-31, or neither"]);
-        check("from=<b>&to=2024-01-01", expect!["from: a day is written YYYY-MM-DD and lies between 1970-01-01 and 2100-12-31"]);
+        check(
+            "from=2024-01-01",
+            expect!["to: it is missing: write the days from and to, such as 2024-01-31, or neither"],
+        );
+        check(
+            "from=&to=2024-01-01",
+            expect!["from: it is missing: write the days from and to, such as 2024-01-31, or neither"],
+        );
+        check(
+            "from=<b>&to=2024-01-01",
+            expect!["from: a day is written YYYY-MM-DD and lies between 1970-01-01 and 2100-12-31"],
+        );
         check("from=2024-01-02&to=2024-01-01", expect!["to: it lies before from: exchange the two"]);
-        check("from=2024-01-01&to=2024-04-02", expect!["to: 93 days are asked for and at most 92 are shown: ask for fewer"]);
+        check(
+            "from=2024-01-01&to=2024-04-02",
+            expect!["to: 93 days are asked for and at most 92 are shown: ask for fewer"],
+        );
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl Unit {
         }
     }
 
+    /// The same for a mark of an axis, without decimals that are zero.
+    pub(crate) fn tick(self, value: u128) -> String {
+        let short = self.short(value).replace(".00 ", " ").replace(".0 ", " ");
+        short.strip_suffix(".00").unwrap_or(&short).to_owned()
+    }
+
     /// Every digit of it.
     pub(crate) fn exact(self, value: u128) -> String {
         match self {
@@ -143,7 +149,7 @@ fn grouped(value: u128) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -175,7 +181,7 @@ fn duration(seconds: u128) -> String {
     }
 }
 
-/// `Mon 1 Jan`, for the eye; tables have the whole day.
+/// `1 Jan`, for the eye; tables have the whole day.
 pub(crate) fn short_day(day: Day) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, month, day) = day.civil();
@@ -229,12 +235,18 @@ mod tests {
         let top = |unit: Unit, value| {
             let (step, steps) = unit.axis(value);
             assert!(step * steps >= value && steps <= 4, "{unit:?} {value}");
-            format!("{} of {}", steps, unit.short(step))
+            format!("{} of {}", steps, unit.tick(step))
         };
-        check([0, 1, 7, 8, 9, 1_234].map(|value| top(Unit::Things, value)), expect!["1 of 1 | 1 of 1 | 4 of 2 | 4 of 2 | 2 of 5 | 3 of 500"]);
-        check([0, 59, 61, 7_000, 90_000, 1_000_000].map(|value| top(Unit::Seconds, value)), expect!["1 of 1 s | 4 of 15 s | 3 of 30 s | 4 of 30 min | 3 of 12 h | 3 of 120 h"]);
-        check([1_759_999, 12_345_678].map(|value| top(Unit::Bytes, value)), expect!["4 of 500 kB | 3 of 5.00 MB"]);
-        check([0, 317, 123_456].map(|value| top(Unit::Cents, value)), expect!["1 of R 1.00 | 4 of R 1.00 | 3 of R 500.00"]);
+        check(
+            [0, 1, 7, 8, 9, 1_234].map(|value| top(Unit::Things, value)),
+            expect!["1 of 1 | 1 of 1 | 4 of 2 | 4 of 2 | 2 of 5 | 3 of 500"],
+        );
+        check(
+            [0, 59, 61, 7_000, 90_000, 1_000_000].map(|value| top(Unit::Seconds, value)),
+            expect!["1 of 1 s | 4 of 15 s | 3 of 30 s | 4 of 30 min | 3 of 12 h | 3 of 120 h"],
+        );
+        check([1_759_999, 12_345_678].map(|value| top(Unit::Bytes, value)), expect!["4 of 500 kB | 3 of 5 MB"]);
+        check([0, 317, 123_456].map(|value| top(Unit::Cents, value)), expect!["1 of R 1 | 4 of R 1 | 3 of R 500"]);
         for value in 0..5_000 {
             for unit in [Unit::Bytes, Unit::Seconds, Unit::Cents, Unit::Things] {
                 top(unit, value * value);

@@ -1,0 +1,103 @@
+//! As much of an HTTP API as a browser needs.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use lambda_boot::Handler;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::invoke;
+
+/// Serves the function; `/bare` is the dashboard without its policy, for pages that look into it, and the other `pages` are the test's own.
+pub(super) struct Front {
+    pub(super) address: String,
+    _connections: JoinSet<()>,
+}
+
+impl Front {
+    pub(super) async fn start(handler: Handler, pages: BTreeMap<&'static str, String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            let (mut open, pages) = (JoinSet::new(), std::sync::Arc::new(pages));
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (handler, pages) = (handler.clone(), std::sync::Arc::clone(&pages));
+                open.spawn(async move { serve(stream, &handler, &pages).await });
+            }
+        });
+        Self { address, _connections: connections }
+    }
+}
+
+async fn serve(mut stream: TcpStream, handler: &Handler, pages: &BTreeMap<&'static str, String>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        // A browser opens connections to spare, and closes them.
+        let Ok(byte) = stream.read_u8().await else { return };
+        head.push(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let target = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = lines.filter_map(|line| line.split_once(": ")).collect::<BTreeMap<_, _>>();
+    let answer = match pages.get(path) {
+        Some(page) => json!({"statusCode": 200, "headers": {"content-type": "text/html; charset=utf-8"}, "body": page}),
+        None => {
+            let path = if path == "/bare" { "/dashboard" } else { path };
+            let event = json!({"version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers,
+                "requestContext": {"http": {"method": "GET"}}});
+            invoke(handler, Bytes::from(event.to_string())).await
+        }
+    };
+    let mut text = format!("HTTP/1.1 {} -\r\nconnection: close\r\n", answer["statusCode"]);
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        if !(path == "/bare" && name == "content-security-policy") {
+            text += &format!("{name}: {}\r\n", value.as_str().unwrap());
+        }
+    }
+    text += "\r\n";
+    text += answer["body"].as_str().unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+}
+
+/// The cells of the table with this caption, row by row without its head, as they are read.
+pub(super) fn table(html: &str, caption: &str) -> Vec<Vec<String>> {
+    let start = format!("<caption>{caption}</caption>");
+    let (_, table) = html.split_once(&start).unwrap_or_else(|| panic!("there is no table {caption:?}"));
+    let (body, _) = table.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap();
+    let rows = body.split("</tr>").filter(|row| row.contains("<td"));
+    rows.map(|row| row.replace("</th>", "</td>").split_terminator("</td>").map(read).collect()).collect()
+}
+
+/// Markup as it is read.
+fn read(markup: &str) -> String {
+    let mut text = String::new();
+    let mut is_tag = false;
+    for character in markup.chars() {
+        match character {
+            '<' => is_tag = true,
+            '>' => is_tag = false,
+            _ if !is_tag => text.push(character),
+            _ => {}
+        }
+    }
+    text.trim()
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&")
+}
+
+/// What the function answers to `/dashboard?query`, with these credentials.
+pub(super) async fn get(handler: &Handler, query: &str, authorization: &str) -> Value {
+    let event = json!({"version": "2.0", "rawPath": "/dashboard", "rawQueryString": query,
+        "headers": {"authorization": authorization}, "requestContext": {"http": {"method": "GET"}}});
+    invoke(handler, Bytes::from(event.to_string())).await
+}
