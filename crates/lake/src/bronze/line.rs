@@ -1,6 +1,6 @@
 //! A batch of records as compressed lines, and back.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,8 +9,8 @@ use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::Record;
 
-/// Of 10,000 generated call records (`zstd -b1 -e9`, on 2 busy cores) level 1 leaves 1/10.8 at 457 MB/s, level 3 more than that (1/10.2
-/// at 194 MB/s), and level 9 1/12.0 at 61 MB/s: a tenth less to keep is not worth seven times the function's time.
+/// Of 10,000 generated call records (`zstd -b1 -e9`, on 2 busy cores) level 1 leaves 1/10.8 at 457 MB/s, level 3 more
+/// than that (1/10.2 at 194 MB/s), level 9 1/12.0 at 61 MB/s: a tenth less to keep is not worth seven times the time.
 const LEVEL: i32 = 1;
 
 /// A batch's payload has at most 6 MB, in which a byte takes four thirds of one (base64). As a line a byte is at most
@@ -97,17 +97,22 @@ impl TryFrom<Line<String>> for Record {
 }
 
 /// The records' lines, compressed.
-pub(super) async fn encode(records: &[Record]) -> std::io::Result<Vec<u8>> {
+pub(super) async fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
     let mut encoder = Encoder::new(Vec::new(), LEVEL)?;
     // A byte that changed in the store is then noticed.
     encoder.include_checksum(true)?;
     let mut line = Vec::new();
+    let mut written_bytes = 0;
     for record in records {
         // Thousands of records are written in one go, on a runtime that other functions may share.
         tokio::task::coop::consume_budget().await;
         line.clear();
         serde_json::to_writer(&mut line, &Line::from(record))?;
         line.push(b'\n');
+        written_bytes += line.len() as u64;
+        if written_bytes > LINES_LIMIT_BYTES {
+            return Err(io::Error::other(format!("an object has at most {LINES_LIMIT_BYTES} bytes of lines")));
+        }
         encoder.write_all(&line)?;
     }
     encoder.finish()
@@ -199,6 +204,13 @@ mod tests {
         check(b"{\"offset\":\"secret\"}\n", expect!["line 1 is no record: Data at column 18"]);
         let whole = zstd::encode_all(format!("{line}\n").as_bytes(), 0).unwrap();
         expect!["incomplete frame"].assert_eq(&decode(&whole[..whole.len() - 3], 7).unwrap_err());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_written() {
+        let control = vec![1; LINES_LIMIT_BYTES as usize / 6];
+        expect!["an object has at most 67108864 bytes of lines"]
+            .assert_eq(&block_on(encode(&[record(0, None, Some(&control))])).unwrap_err().to_string());
     }
 
     fn any_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
