@@ -1,15 +1,234 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
+mod chunk;
+mod config;
+mod event;
+mod filter;
+mod load;
+mod models;
+mod plan;
+mod report;
 pub mod rows;
+mod run;
 pub mod silver;
+mod store;
 pub mod table;
+mod tariff;
+mod thread;
 
-use lambda_boot::{Handler, Vars};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use lake::Lake;
+use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
+use postgres_pool::{Names, Pool};
+use sql_models::Project;
+use telecom::{Tariff, Zone};
+
+pub use crate::config::{Config, DatabaseConfig, Settings};
+pub use crate::event::{Event, LoadHour, Request};
+pub use crate::report::{ModelReport, Report, Status, StreamReport};
+
+use crate::audit::Imbalance;
+use crate::chunk::Chunk;
+use crate::load::{Job, Purpose};
+use crate::run::{End, Run, RunId};
+use crate::table::Stream;
+
+/// What messages call the database.
+const NAMES: Names = Names { variable: "DATABASE_URL", service: "the warehouse" };
+
+/// Lanes that are loaded side by side: as many as PostgreSQL and this process keep two cores busy with, and so many
+/// times a chunk's memory.
+const LANES_SIDE_BY_SIDE: usize = 2;
+/// With less time left no chunk is begun: a large one takes some ten seconds on a small database.
+const CHUNK_TIME: Duration = Duration::from_secs(60);
+/// With less time left no model is begun.
+const MODELS_TIME: Duration = Duration::from_secs(30);
+/// The longest statement where there is no deadline.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(900);
+
+/// What the function keeps from one invocation to the next: connections and the models, and nothing about what it has loaded.
+#[derive(Debug)]
+pub struct Deps {
+    lake: Lake,
+    pool: Pool,
+    epoch: u32,
+    zone: Zone,
+    tariff: Tariff,
+    chunk_records: u64,
+    topics: [(Stream, String); Stream::ALL.len()],
+    project: Project,
+}
+
+impl Deps {
+    /// Makes the clients; services that are down are met when they are needed.
+    ///
+    /// # Errors
+    /// When a client refuses its configuration, or the models can't be read.
+    pub fn connect(config: &Config) -> anyhow::Result<Self> {
+        let Config { lake, database, settings, topics } = config.clone();
+        Ok(Self {
+            lake: Lake::connect(&lake),
+            pool: Pool::new(&database.url, NAMES)?,
+            epoch: settings.epoch,
+            zone: settings.zone,
+            tariff: settings.tariff.0,
+            chunk_records: settings.chunk_records,
+            topics,
+            project: models::project()?,
+        })
+    }
+}
+
+/// Makes the schemas, the tables that are loaded, and those in which the loader keeps account. Does nothing where they are there.
+///
+/// # Errors
+/// When the address is malformed, or the database can't be reached or refuses.
+pub async fn init(database_url: &str) -> anyhow::Result<()> {
+    let pool = Pool::new(database_url, NAMES)?;
+    let tables: String = Stream::ALL.iter().map(|stream| stream.table().ddl()).collect();
+    let sql = format!("{}{tables}", include_str!("schema.sql"));
+    pool.batch(&sql).await.context("making the warehouse's tables")
+}
 
 /// The function in its outermost form.
 ///
 /// # Errors
 /// When the configuration is unusable.
-pub async fn boot(_vars: Vars) -> anyhow::Result<Handler> {
-    anyhow::bail!("not written yet")
+pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
+    let deps = Arc::new(Deps::connect(&Config::from_vars(&vars)?)?);
+    Ok(lambda_boot::handler(deps, |deps: Arc<Arc<Deps>>, invocation| async move {
+        let event = Event::parse(&invocation.payload).map_err(InvalidEvent::new)?;
+        let report = handle(&deps, event, invocation.deadline).await?;
+        Ok(serde_json::to_vec(&report)?.into())
+    }))
+}
+
+/// Loads what is new in the lake, and builds the models on it.
+///
+/// # Errors
+/// When the lake or the database fail, a layer does not balance, or a model or its test fails. What was loaded until then
+/// stays, and the next run goes on.
+pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let Some(run) = Run::begin(&deps.pool, event, deadline).await? else {
+        tracing::info!("another run is at work: nothing is done");
+        return Ok(Report {
+            status: Status::Busy,
+            left: None,
+            streams: Vec::new(),
+            models: Vec::new(),
+            duration_ms: started.elapsed().as_millis() as u64,
+        });
+    };
+    let done = deadline.limit("the lake or the warehouse", work(deps, run.id, event.request(), deadline)).await;
+    let ended = match &done {
+        Ok(Done { left: None, .. }) => run.end(&deps.pool, End::Succeeded).await,
+        Ok(Done { left: Some(left), .. }) => run.end(&deps.pool, End::Incomplete(left)).await,
+        Err(error) => {
+            let kept = match error.downcast_ref::<Imbalance>() {
+                Some(Imbalance(audit)) => audit::keep(&deps.pool, run.id, &[((**audit).clone(), false)]).await,
+                None => Ok(()),
+            };
+            kept.and(run.end(&deps.pool, End::Failed(&format!("{error:#}"))).await)
+        }
+    };
+    let Done { models, left } = match (done, ended) {
+        (Ok(done), ended) => ended.map(|()| done)?,
+        (Err(error), Ok(())) => return Err(error),
+        (Err(error), Err(other)) => return Err(error.context(format!("ops.runs does not say so ({other:#})"))),
+    };
+    let streams = StreamReport::of(deps, run.id).await?;
+    let duration_ms = started.elapsed().as_millis() as u64;
+    let sum = |count: fn(&StreamReport) -> u64| streams.iter().map(count).sum::<u64>();
+    tracing::info!(
+        run_id = run.id.0,
+        chunks = sum(|stream| stream.chunks),
+        records = sum(|stream| stream.records),
+        accepted = sum(|stream| stream.accepted),
+        duplicates = sum(|stream| stream.duplicates),
+        rejected = sum(|stream| stream.rejected),
+        gap_offsets = sum(|stream| stream.gap_offsets),
+        models = models.len(),
+        left,
+        duration_ms,
+        "loaded"
+    );
+    let status = if left.is_none() { Status::Succeeded } else { Status::Incomplete };
+    Ok(Report { status, left, streams, models, duration_ms })
+}
+
+/// How far a run has come.
+struct Done {
+    models: Vec<ModelReport>,
+    left: Option<String>,
+}
+
+async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline) -> anyhow::Result<Done> {
+    let until = |left| Ok(Done { models: Vec::new(), left: Some(left) });
+    loop {
+        let is_new = plan::plan(deps, run).await?;
+        let left = load_all(deps, run, chunk::open(&deps.pool).await?, Purpose::Load, deadline).await?;
+        if left > 0 {
+            return until(format!("{left} chunks, and the models after them"));
+        }
+        if !is_new {
+            break;
+        }
+    }
+    if let Some((from, to)) = request.range() {
+        let chunks = chunk::of_hours(&deps.pool, from, to).await?;
+        let left = load_all(deps, run, chunks, Purpose::Restore, deadline).await?;
+        if left > 0 {
+            return until(format!(
+                "{left} chunks that were to be loaded again: ask for them once more; and the models"
+            ));
+        }
+    }
+    if deadline.is_within(MODELS_TIME) {
+        return until("the models".to_owned());
+    }
+    let models = models::run(deps, run, request.full_refresh, deadline).await?;
+    let left = (!models.is_complete).then(|| "some models".to_owned());
+    Ok(Done { models: models.models, left })
+}
+
+/// Does chunks, lane by lane; within a lane in the order in which they were decided. Returns how many are left when the time is up.
+async fn load_all(
+    deps: &Arc<Deps>,
+    run: RunId,
+    chunks: Vec<Chunk>,
+    purpose: Purpose,
+    deadline: Deadline,
+) -> anyhow::Result<usize> {
+    let mut lanes: BTreeMap<_, Vec<Chunk>> = BTreeMap::new();
+    for chunk in chunks {
+        lanes.entry(chunk.lane.clone()).or_default().push(chunk);
+    }
+    // The longest first, so that none is left alone in the end.
+    let mut lanes: Vec<_> = lanes.into_values().collect();
+    lanes.sort_by_key(|chunks| std::cmp::Reverse(chunks.iter().map(|chunk| chunk.bytes).sum::<i64>()));
+    let lanes = lanes.into_iter().map(|chunks| {
+        let deps = Arc::clone(deps);
+        thread::on_its_own(async move {
+            let mut chunks = chunks.into_iter();
+            while let Some(chunk) = chunks.as_slice().first().filter(|_| !deadline.is_within(CHUNK_TIME)).cloned() {
+                chunks.next();
+                load::load(&Job { deps: Arc::clone(&deps), run, chunk, purpose, deadline }).await?;
+            }
+            anyhow::Ok(chunks.len())
+        })
+    });
+    stream::iter(lanes).buffer_unordered(LANES_SIDE_BY_SIDE).try_fold(0, async |sum, left| Ok(sum + left?)).await
+}
+
+/// What begins a transaction that may take long: the connections' own limits are for short statements.
+fn timeouts(deadline: Deadline) -> String {
+    let most_ms = deadline.remaining().unwrap_or(LONGEST_STATEMENT).min(LONGEST_STATEMENT).as_millis().max(1);
+    format!("SET LOCAL statement_timeout = {most_ms}; SET LOCAL idle_in_transaction_session_timeout = {most_ms}")
 }

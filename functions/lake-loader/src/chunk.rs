@@ -1,0 +1,185 @@
+//! Chunks: which records are loaded together.
+
+use std::ops::Range;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use lake::bronze::{Hour, Lane, Segment};
+use postgres_pool::Pool;
+use tokio_postgres::{GenericClient, Row};
+
+use crate::table::Stream;
+
+/// The most bytes of objects in a chunk. Call records are a tenth of their size in the lake.
+const MAX_CHUNK_BYTES: u64 = 64 << 20;
+
+/// The records of a lane that are loaded in one transaction; decided and kept (`ops.chunks`) before anything is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    /// The `batch_id` of its rows.
+    pub(crate) batch_id: i64,
+    pub(crate) stream: Stream,
+    pub(crate) lane: Lane,
+    pub(crate) offsets: Range<i64>,
+    /// Offsets that no object has.
+    pub(crate) gap_offsets: i64,
+    pub(crate) bytes: i64,
+}
+
+/// A chunk that is not kept yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) offsets: Range<i64>,
+    pub(crate) gap_offsets: i64,
+    pub(crate) bytes: u64,
+    records: u64,
+}
+
+/// What becomes of a lane's new objects.
+#[derive(Debug, Default)]
+pub(crate) struct Drafts {
+    pub(crate) chunks: Vec<Draft>,
+    /// Of each object, the start of the chunk that takes it; none where other objects have all of it.
+    pub(crate) takers: Vec<Option<i64>>,
+}
+
+impl Drafts {
+    /// Cuts what a lane's segments (by first offset) have from `next` on into chunks, each of which ends where an object does.
+    pub(crate) fn of(segments: &[Segment], next: i64, chunk_records: u64) -> Self {
+        let mut drafts = Self::default();
+        let mut from = next;
+        for segment in segments {
+            if segment.last < from {
+                drafts.takers.push(None);
+                continue;
+            }
+            let end = segment.last + 1;
+            let gap_offsets = (segment.first - from).max(0);
+            let records = (end - from - gap_offsets).unsigned_abs();
+            let has_room = |chunk: &&mut Draft| {
+                chunk.records + records <= chunk_records && chunk.bytes + segment.bytes <= MAX_CHUNK_BYTES
+            };
+            let start = match drafts.chunks.last_mut().filter(has_room) {
+                Some(chunk) => {
+                    chunk.offsets.end = end;
+                    chunk.gap_offsets += gap_offsets;
+                    chunk.bytes += segment.bytes;
+                    chunk.records += records;
+                    chunk.offsets.start
+                }
+                None => {
+                    drafts.chunks.push(Draft { offsets: from..end, gap_offsets, bytes: segment.bytes, records });
+                    from
+                }
+            };
+            drafts.takers.push(Some(start));
+            from = end;
+        }
+        drafts
+    }
+
+    /// Offsets that no object has.
+    pub(crate) fn gap_offsets(&self) -> i64 {
+        self.chunks.iter().map(|chunk| chunk.gap_offsets).sum()
+    }
+}
+
+/// The chunks that are decided and not loaded, in the order of their decision.
+///
+/// # Errors
+/// When the database can't be reached or refuses.
+pub(crate) async fn open(pool: &Pool) -> anyhow::Result<Vec<Chunk>> {
+    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes
+        FROM ops.chunks WHERE loaded_at IS NULL ORDER BY batch_id";
+    pool.query(SQL, &[]).await?.iter().map(chunk).collect()
+}
+
+/// The loaded chunks with objects of these hours.
+///
+/// # Errors
+/// When the database can't be reached or refuses.
+pub(crate) async fn of_hours(pool: &Pool, from: Hour, to: Option<Hour>) -> anyhow::Result<Vec<Chunk>> {
+    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes
+        FROM ops.chunks c WHERE loaded_at IS NOT NULL AND EXISTS (
+            SELECT FROM ops.loaded_objects o
+            WHERE o.batch_id = c.batch_id AND o.hour >= $1 AND ($2::timestamptz IS NULL OR o.hour < $2))
+        ORDER BY batch_id";
+    pool.query(SQL, &[&timestamp(from), &to.map(timestamp)]).await?.iter().map(chunk).collect()
+}
+
+fn chunk(row: &Row) -> anyhow::Result<Chunk> {
+    let name: &str = row.get("stream");
+    let stream = Stream::ALL.into_iter().find(|stream| stream.as_str() == name);
+    let epoch: i64 = row.get("epoch");
+    Ok(Chunk {
+        batch_id: row.get("batch_id"),
+        stream: stream.with_context(|| format!("ops.chunks has an unknown stream {name}"))?,
+        lane: Lane { epoch: u32::try_from(epoch)?, topic: row.get("topic"), partition: row.get("partition") },
+        offsets: row.get("start_offset")..row.get("end_offset"),
+        gap_offsets: row.get("gap_offsets"),
+        bytes: row.get("bytes"),
+    })
+}
+
+impl Chunk {
+    /// The objects that it takes, by first offset.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn segments(&self, client: &impl GenericClient) -> anyhow::Result<Vec<Segment>> {
+        const SQL: &str = "SELECT key, hour, first_offset, last_offset, bytes FROM ops.loaded_objects
+            WHERE batch_id = $1 ORDER BY first_offset";
+        let segment = |row: &Row| Segment {
+            partition: self.lane.partition,
+            hour: Hour::of(row.get::<_, Timestamp>("hour").as_millisecond()),
+            first: row.get("first_offset"),
+            last: row.get("last_offset"),
+            key: row.get("key"),
+            bytes: row.get::<_, i64>("bytes").unsigned_abs(),
+        };
+        Ok(client.query(SQL, &[&self.batch_id]).await?.iter().map(segment).collect())
+    }
+}
+
+/// When an hour begins.
+pub(crate) fn timestamp(hour: Hour) -> Timestamp {
+    // 1970 to 9999: all hours are moments.
+    Timestamp::from_millisecond(hour.start_ms()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(next: i64, segments: &[(i64, i64, u64)], expected: Expect) {
+        let segment = |&(first, last, bytes): &(i64, i64, u64)| Segment {
+            partition: 0,
+            hour: Hour::of(0),
+            first,
+            last,
+            key: String::new(),
+            bytes,
+        };
+        let segments: Vec<_> = segments.iter().map(segment).collect();
+        let drafts = Drafts::of(&segments, next, 10);
+        let mut text = format!("{:?}\n", drafts.takers);
+        for Draft { offsets, gap_offsets, .. } in &drafts.chunks {
+            text += &format!("{offsets:?} gap {gap_offsets}\n");
+        }
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn a_chunk_ends_where_an_object_does() {
+        check(0, &[], expect![[""]]);
+        check(0, &[(0, 4, 1), (5, 9, 1), (10, 10, 1)], expect![[""]]);
+        check(0, &[(0, 24, 1), (25, 25, 1)], expect![[""]]);
+        check(0, &[(0, 1, MAX_CHUNK_BYTES), (2, 2, 1)], expect![[""]]);
+        // Objects that overlap, and one that is not needed.
+        check(3, &[(0, 4, 1), (2, 3, 1), (4, 7, 1), (5, 6, 1)], expect![[""]]);
+        check(10, &[(0, 4, 1)], expect![[""]]);
+        check(0, &[(5, 6, 1), (9, 9, 1)], expect![[""]]);
+    }
+}

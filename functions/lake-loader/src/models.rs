@@ -1,0 +1,82 @@
+//! The models of `warehouse/`, which the program has in it.
+
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use include_dir::{Dir, DirEntry, include_dir};
+use lambda_boot::Deadline;
+use sql_models::{Options, Project, Status};
+
+use crate::audit::{self, Audit, Layer};
+use crate::report::ModelReport;
+use crate::run::RunId;
+use crate::{Deps, tariff};
+
+static WAREHOUSE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../warehouse");
+
+/// Reads the project.
+///
+/// # Errors
+/// When something in it is not as it has to be.
+pub(crate) fn project() -> anyhow::Result<Project> {
+    fn files<'a>(dir: &'a Dir<'a>, found: &mut Vec<(&'a str, &'a [u8])>) {
+        for entry in dir.entries() {
+            match entry {
+                DirEntry::Dir(dir) => files(dir, found),
+                DirEntry::File(file) => found.extend(file.path().to_str().map(|path| (path, file.contents()))),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    files(&WAREHOUSE, &mut found);
+    Project::read(found).context("warehouse/ can't be run")
+}
+
+/// What became of the models.
+pub(crate) struct Models {
+    pub(crate) models: Vec<ModelReport>,
+    pub(crate) is_complete: bool,
+}
+
+/// Builds and tests the models. Each is kept as it was when it fails.
+///
+/// # Errors
+/// When a model or a test fails, or the database, or the run has been taken over.
+pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: Deadline) -> anyhow::Result<Models> {
+    let needs_full_refresh = tariff::sync(&deps.pool, run, &deps.tariff).await?;
+    let options = Options {
+        full_refresh: full_refresh || needs_full_refresh,
+        guard: Some(format!("SELECT ops.hold({})", run.0)),
+        deadline: deadline.remaining().map(|left| Instant::now() + left.saturating_sub(Deadline::FAILURE_MARGIN * 2)),
+        ..Options::default()
+    };
+    let report = deps.project.run(&deps.pool, &options).await?;
+    let ended = || report.units.iter().filter(|unit| matches!(unit.status, Status::Done | Status::Failed(_)));
+    let audit = |unit: &sql_models::Unit| {
+        let audit = Audit {
+            layer: Layer::Models,
+            table_name: unit.relation.clone().unwrap_or_else(|| unit.name.clone()),
+            rows_in: unit.rows,
+            rows_out: unit.rows,
+            ..Audit::default()
+        };
+        (audit, unit.status == Status::Done)
+    };
+    audit::keep(&deps.pool, run, &ended().map(audit).collect::<Vec<_>>()).await?;
+    let failures: Vec<String> = report.failures().collect();
+    if !failures.is_empty() {
+        bail!("models failed, and stay as they were: {}", failures.join("; "));
+    }
+    let is_complete = report.is_complete();
+    if is_complete && options.full_refresh {
+        tariff::models_are_new(&deps.pool, run).await?;
+    }
+    let model = |unit: &sql_models::Unit| ModelReport {
+        name: unit.name.clone(),
+        action: unit.action.to_string(),
+        rows: unit.rows,
+        tests: unit.tests.len() as u64,
+        duration_ms: unit.duration.as_millis() as u64,
+    };
+    Ok(Models { models: ended().map(model).collect(), is_complete })
+}

@@ -1,0 +1,103 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Deps;
+use crate::run::RunId;
+use crate::table::Stream;
+
+/// What a run did; the function's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How it ended.
+    pub status: Status,
+    /// What is left, where it is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
+    /// What came of each stream.
+    pub streams: Vec<StreamReport>,
+    /// The models, in the order in which they depend on each other, and the sources that have tests.
+    pub models: Vec<ModelReport>,
+    /// From the beginning to the end, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// How a run ended, if it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything that was in the lake is in the warehouse and the models.
+    Succeeded,
+    /// The time was up; the next run goes on.
+    Incomplete,
+    /// Another run is at work; nothing was done.
+    Busy,
+}
+
+/// What came of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamReport {
+    /// The table in PostgreSQL.
+    pub table: String,
+    /// Pieces in which it was loaded.
+    pub chunks: u64,
+    /// The objects that were read.
+    pub bytes: u64,
+    /// Records in them: accepted, duplicates and rejected.
+    pub records: u64,
+    /// Rows of silver objects.
+    pub accepted: u64,
+    /// Those that were there before.
+    pub duplicates: u64,
+    /// Those that could not be used.
+    pub rejected: u64,
+    /// Offsets that the lake does not have.
+    pub gap_offsets: u64,
+    /// Rows that are new in the table: the accepted ones that no other lane had, and no earlier run.
+    pub stored: u64,
+}
+
+/// What was done with a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// Its name; of a source, `source.table`.
+    pub name: String,
+    /// What was done: view, table, incremental, or only tested.
+    pub action: String,
+    /// Rows written or deleted.
+    pub rows: u64,
+    /// Tests that passed.
+    pub tests: u64,
+    /// How long it took, with its tests.
+    pub duration_ms: u64,
+}
+
+impl StreamReport {
+    /// What a run's accounts say of each stream.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn of(deps: &Deps, run: RunId) -> anyhow::Result<Vec<Self>> {
+        const SQL: &str =
+            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out
+            FROM ops.layer_audit s JOIN ops.layer_audit r USING (run_id)
+            WHERE run_id = $1 AND s.layer = 'silver' AND s.table_name = $2 AND r.layer = 'raw' AND r.table_name = $3";
+        let mut streams = Vec::new();
+        for stream in Stream::ALL {
+            let table = stream.table();
+            let name = format!("{}.{}", table.schema, table.name);
+            let rows = deps.pool.query(SQL, &[&run.0, &table.silver, &name]).await?;
+            let count = |index: usize| rows.first().map_or(0, |row| row.get::<_, i64>(index).unsigned_abs());
+            streams.push(Self {
+                chunks: count(0),
+                bytes: count(1),
+                records: count(2),
+                accepted: count(3),
+                duplicates: count(4),
+                rejected: count(5),
+                gap_offsets: count(6),
+                stored: count(7),
+                table: name,
+            });
+        }
+        Ok(streams)
+    }
+}

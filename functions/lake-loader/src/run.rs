@@ -1,0 +1,93 @@
+//! Which run may write, and what is said of it.
+
+use std::time::Duration;
+
+use lambda_boot::Deadline;
+use postgres_pool::{Lock, Pool, Transaction};
+
+use crate::event::Event;
+
+/// The advisory lock of whoever loads: the letters `trunklld`.
+const LOCK: i64 = i64::from_be_bytes(*b"trunklld");
+
+/// How often it is looked whether another run has ended.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// Less is not worth a beginning.
+const LEAST_TIME: Duration = Duration::from_secs(5);
+
+/// A run's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunId(pub(crate) i64);
+
+/// A run that holds the warehouse.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    _lock: Lock,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'a> {
+    Succeeded,
+    /// The time was up.
+    Incomplete(&'a str),
+    Failed(&'a str),
+}
+
+impl RunId {
+    /// To be done first in each transaction: fails when another run has taken over, and keeps others from doing so until the
+    /// transaction ends.
+    ///
+    /// # Errors
+    /// That, or what the database answers.
+    pub(crate) async fn hold(self, transaction: &Transaction<'_>) -> anyhow::Result<()> {
+        transaction.execute("SELECT ops.hold($1)", &[&self.0]).await?;
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Takes the warehouse; `None` while another run has it.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub(crate) async fn begin(pool: &Pool, event: Event, deadline: Deadline) -> anyhow::Result<Option<Self>> {
+        // Whoever had the lock before and has lost it (its connection broke) is refused by `hold` from now on.
+        const SQL: &str = "WITH ended AS (
+                UPDATE ops.runs SET status = 'interrupted', finished_at = now() WHERE status = 'running'
+            ), begun AS (
+                INSERT INTO ops.runs (cause, is_full_refresh) VALUES ($1, $2) RETURNING run_id
+            )
+            UPDATE ops.state SET run_id = begun.run_id FROM begun RETURNING begun.run_id";
+        let request = event.request();
+        loop {
+            if let Some(lock) = pool.try_lock(LOCK).await? {
+                let begun = pool.query(SQL, &[&event.cause(), &request.full_refresh]).await?;
+                let [row] = &begun[..] else { anyhow::bail!("ops.state has no row: run `trunkline init`") };
+                return Ok(Some(Self { id: RunId(row.get(0)), _lock: lock }));
+            }
+            if !request.wait || deadline.is_within(LEAST_TIME) {
+                return Ok(None);
+            }
+            tokio::time::sleep(WAIT).await;
+        }
+    }
+
+    /// Says how it ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub(crate) async fn end(&self, pool: &Pool, end: End<'_>) -> anyhow::Result<()> {
+        const SQL: &str = "UPDATE ops.runs SET status = $2, message = $3, finished_at = now()
+            WHERE run_id = $1 AND status = 'running'";
+        let (status, message) = match end {
+            End::Succeeded => ("succeeded", None),
+            End::Incomplete(left) => ("incomplete", Some(left)),
+            End::Failed(why) => ("failed", Some(why)),
+        };
+        pool.query(SQL, &[&self.id.0, &status, &message]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+-- What the loader keeps about its own work, and the schemas that it and the models fill. Run again, it changes nothing.
+SELECT pg_advisory_xact_lock(hashtext('trunkline: schema'));
+
+CREATE SCHEMA IF NOT EXISTS raw;
+CREATE SCHEMA IF NOT EXISTS cdr_data;
+CREATE SCHEMA IF NOT EXISTS prepared_layers;
+CREATE SCHEMA IF NOT EXISTS analytics;
+CREATE SCHEMA IF NOT EXISTS ops;
+COMMENT ON SCHEMA raw IS 'Messages and rejected records as they were loaded.';
+COMMENT ON SCHEMA cdr_data IS 'Call records as they were loaded.';
+COMMENT ON SCHEMA prepared_layers IS 'What the models make of call records and the CRM.';
+COMMENT ON SCHEMA analytics IS 'What the models make for reports and the dashboard.';
+COMMENT ON SCHEMA ops IS 'What the loader keeps about its own work.';
+
+CREATE TABLE IF NOT EXISTS ops.runs (
+    run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    cause text NOT NULL CHECK (cause IN ('schedule', 'request', 'backfill')),
+    status text NOT NULL DEFAULT 'running'
+        CHECK (status IN ('running', 'succeeded', 'incomplete', 'failed', 'interrupted')),
+    message text,
+    is_full_refresh boolean NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS runs_running ON ops.runs (run_id) WHERE status = 'running';
+COMMENT ON TABLE ops.runs IS 'The loader''s runs.';
+COMMENT ON COLUMN ops.runs.cause IS 'schedule, request (trunkline load), or backfill (--from, --to).';
+COMMENT ON COLUMN ops.runs.status IS
+    'incomplete: the time was up, the next run goes on; interrupted: it ended without a word, and the next run found it.';
+COMMENT ON COLUMN ops.runs.message IS 'Why it failed, or what is left to do.';
+COMMENT ON COLUMN ops.runs.is_full_refresh IS 'Whether the models were built anew.';
+
+CREATE TABLE IF NOT EXISTS ops.state (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    run_id bigint,
+    needs_full_refresh boolean NOT NULL DEFAULT false
+);
+INSERT INTO ops.state DEFAULT VALUES ON CONFLICT DO NOTHING;
+COMMENT ON TABLE ops.state IS 'One row: which run may write, and whether the models have to be built anew.';
+COMMENT ON COLUMN ops.state.run_id IS 'The run that holds the warehouse. What another one still wants to write is refused (ops.hold).';
+COMMENT ON COLUMN ops.state.needs_full_refresh IS 'The tariff has changed since the models were last built.';
+
+-- The first statement of every transaction of a run: a run that was given up, and wakes up after another one has begun, writes nothing.
+CREATE OR REPLACE FUNCTION ops.hold(holder bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM ops.state WHERE run_id = holder FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % has been taken over by another run', holder USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END $$;
+COMMENT ON FUNCTION ops.hold IS 'Fails unless this run holds the warehouse; until the transaction ends, no other run can take it.';
+
+CREATE TABLE IF NOT EXISTS ops.chunks (
+    batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream text NOT NULL,
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    start_offset bigint NOT NULL,
+    end_offset bigint NOT NULL CHECK (end_offset > start_offset),
+    gap_offsets bigint NOT NULL,
+    bytes bigint NOT NULL,
+    planned_at timestamptz NOT NULL DEFAULT now(),
+    loaded_at timestamptz,
+    run_id bigint REFERENCES ops.runs,
+    records bigint,
+    accepted bigint,
+    duplicates bigint,
+    rejected bigint,
+    UNIQUE (epoch, topic, partition, start_offset)
+);
+CREATE INDEX IF NOT EXISTS chunks_open ON ops.chunks (batch_id) WHERE loaded_at IS NULL;
+COMMENT ON TABLE ops.chunks IS
+    'What is loaded at a time: the records of a lane (epoch, topic, partition) from start_offset to before end_offset. Decided before anything is read, so that whoever does it makes the same.';
+COMMENT ON COLUMN ops.chunks.batch_id IS 'The batch_id of its rows. What comes later has a higher one.';
+COMMENT ON COLUMN ops.chunks.stream IS 'cdr_data, cdr_voice, messages or rejected.';
+COMMENT ON COLUMN ops.chunks.gap_offsets IS 'Offsets that no object of the lake has: retention was faster, or they are Kafka''s own records.';
+COMMENT ON COLUMN ops.chunks.bytes IS 'The length of its objects of bronze.';
+COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until then.';
+COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
+COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected.';
+
+CREATE TABLE IF NOT EXISTS ops.loaded_objects (
+    key text PRIMARY KEY,
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    hour timestamptz NOT NULL,
+    first_offset bigint NOT NULL,
+    last_offset bigint NOT NULL,
+    bytes bigint NOT NULL,
+    batch_id bigint REFERENCES ops.chunks,
+    loaded_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS loaded_objects_by_hour ON ops.loaded_objects (epoch, topic, hour);
+CREATE INDEX IF NOT EXISTS loaded_objects_by_batch_id ON ops.loaded_objects (batch_id);
+COMMENT ON TABLE ops.loaded_objects IS 'Objects of bronze that chunks take.';
+COMMENT ON COLUMN ops.loaded_objects.hour IS 'The hour in its name: that of its first record''s Kafka timestamp.';
+COMMENT ON COLUMN ops.loaded_objects.batch_id IS 'The chunk that takes it; NULL where earlier chunks had all of it.';
+COMMENT ON COLUMN ops.loaded_objects.loaded_at IS 'Written with its rows; NULL until then.';
+
+CREATE TABLE IF NOT EXISTS ops.source_lines (
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    source_id text NOT NULL,
+    start_offset bigint NOT NULL,
+    last_line bigint NOT NULL,
+    PRIMARY KEY (epoch, topic, partition, source_id, start_offset)
+);
+COMMENT ON TABLE ops.source_lines IS
+    'How far a file''s rows had come in a lane after a chunk: a record at or below its source''s last line is a duplicate.';
+COMMENT ON COLUMN ops.source_lines.start_offset IS 'The chunk''s. What is known before a chunk is what chunks with a smaller one say.';
+
+CREATE TABLE IF NOT EXISTS ops.record_keys (
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    key text NOT NULL,
+    first_offset bigint NOT NULL,
+    PRIMARY KEY (epoch, topic, partition, key)
+);
+COMMENT ON TABLE ops.record_keys IS 'Where a lane first had a message_id, or the key of a rejected record: there again, it is a duplicate.';
+
+CREATE TABLE IF NOT EXISTS ops.unusable_records (
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    key bytea,
+    value bytea,
+    is_truncated boolean NOT NULL,
+    batch_id bigint NOT NULL,
+    PRIMARY KEY (epoch, topic, partition, "offset")
+);
+COMMENT ON TABLE ops.unusable_records IS 'Records of the loaded topics that could not be used, and why.';
+COMMENT ON COLUMN ops.unusable_records.value IS 'Its bytes, at most the first 64 KiB.';
+COMMENT ON COLUMN ops.unusable_records.batch_id IS 'Its chunk (ops.chunks).';
+
+CREATE TABLE IF NOT EXISTS ops.layer_audit (
+    run_id bigint NOT NULL REFERENCES ops.runs,
+    layer text NOT NULL CHECK (layer IN ('silver', 'raw', 'models')),
+    table_name text NOT NULL,
+    rows_in bigint NOT NULL,
+    rows_out bigint NOT NULL,
+    duplicates bigint NOT NULL,
+    rejected bigint NOT NULL,
+    is_balanced boolean NOT NULL,
+    chunks bigint NOT NULL DEFAULT 0,
+    gap_offsets bigint NOT NULL DEFAULT 0,
+    bytes bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (run_id, layer, table_name)
+);
+COMMENT ON TABLE ops.layer_audit IS
+    'What a run brought into each table. Balanced: rows_in = rows_out + duplicates + rejected, and of models, that all their tests passed.';
+COMMENT ON COLUMN ops.layer_audit.layer IS 'silver: records into Parquet; raw: those rows into PostgreSQL; models: what they wrote.';
+COMMENT ON COLUMN ops.layer_audit.rows_out IS 'Of raw: as PostgreSQL counts them.';
+COMMENT ON COLUMN ops.layer_audit.duplicates IS 'Of silver: repeats in their lane; of raw: rows that were there, also of another lane.';
+COMMENT ON COLUMN ops.layer_audit.bytes IS 'Of silver: the length of the objects that were read.';
+
+CREATE TABLE IF NOT EXISTS ops.tariff (
+    valid_from date PRIMARY KEY,
+    voice_zar_per_minute numeric(16, 6) NOT NULL,
+    video_zar_per_minute numeric(16, 6) NOT NULL,
+    data_zar_per_gb numeric(16, 6) NOT NULL
+);
+COMMENT ON TABLE ops.tariff IS 'The prices of the variable TARIFF, as the loader last read it. A row holds until the next one begins.';
+COMMENT ON COLUMN ops.tariff.data_zar_per_gb IS 'Of 10^9 bytes, up and down.';

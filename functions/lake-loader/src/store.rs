@@ -1,0 +1,88 @@
+//! Rows into their table.
+
+use std::ops::AddAssign;
+
+use postgres_pool::Transaction;
+
+use crate::load::Purpose;
+use crate::rows::{Columns, Load};
+use crate::table::{Stream, Table};
+
+/// What became of rows, as PostgreSQL counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Rows that are new.
+    pub(crate) new: u64,
+    /// Rows whose key was there.
+    pub(crate) known: u64,
+}
+
+impl AddAssign for Stored {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.known += other.known;
+    }
+}
+
+/// Copies the rows into their table: straight, where none of them can be there, else past those that are.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn store(
+    transaction: &Transaction<'_>,
+    columns: &Columns,
+    load: Load,
+    purpose: Purpose,
+) -> anyhow::Result<Stored> {
+    let table = columns.stream().table();
+    // A message may also have come by another lane: its room's partition is another when it was sent to another room.
+    let may_be_there = purpose == Purpose::Restore || columns.stream() == Stream::Messages;
+    if !may_be_there {
+        let new = columns.copy(transaction, &table.sql_name(), load).await?;
+        return Ok(Stored { new, known: 0 });
+    }
+    let name = table.sql_name();
+    transaction
+        .batch_execute(&format!(
+            "CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE {name}) ON COMMIT DROP; TRUNCATE incoming"
+        ))
+        .await?;
+    columns.copy(transaction, "incoming", load).await?;
+    let new: i64 = transaction.query_one(&insert(table, columns.stream()), &[]).await?.get(0);
+    let key: Vec<_> = table.key.iter().map(|column| format!("\"{column}\"")).collect();
+    let there = format!("SELECT count(*) FROM incoming JOIN {name} USING ({})", key.join(", "));
+    let there: i64 = transaction.query_one(&there, &[]).await?.get(0);
+    Ok(Stored { new: new.unsigned_abs(), known: (there - new).unsigned_abs() })
+}
+
+/// Puts the incoming rows into the table and counts those whose keys are new.
+fn insert(table: &Table, stream: Stream) -> String {
+    let name = table.sql_name();
+    let columns = table.sql_columns();
+    let key: Vec<_> = table.key.iter().map(|column| format!("\"{column}\"")).collect();
+    let key = key.join(", ");
+    let conflict = if stream == Stream::Messages {
+        // Of the messages with one id the earliest stays, whichever lane is loaded first; with the time of the first upload.
+        const PLACE: [&str; 4] = ["kafka_epoch", "kafka_timestamp", "kafka_partition", "kafka_offset"];
+        let place = |row: &str| {
+            let columns = PLACE.map(|column| match column {
+                "kafka_timestamp" => format!("coalesce({row}.{column}, '-infinity')"),
+                column => format!("{row}.{column}"),
+            });
+            columns.join(", ")
+        };
+        let others = table.columns.iter().map(|column| column.name);
+        let others = others.filter(|name| !table.key.contains(name) && *name != "upload_date");
+        let set: Vec<_> = others.map(|name| format!("\"{name}\" = excluded.\"{name}\"")).collect();
+        format!("DO UPDATE SET {} WHERE ({}) < ({})", set.join(", "), place("excluded"), place("kept"))
+    } else {
+        "DO NOTHING".to_owned()
+    };
+    // In the order of the key: lanes side by side then wait for one another, and never in a circle.
+    format!(
+        "WITH written AS (
+            INSERT INTO {name} AS kept ({columns}) SELECT {columns} FROM incoming ORDER BY {key}
+            ON CONFLICT ({key}) {conflict} RETURNING xmax = 0 AS is_new)
+        SELECT count(*) FILTER (WHERE is_new) FROM written"
+    )
+}
