@@ -1,7 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod build;
+mod config;
+mod error;
+mod graph;
+mod manifest;
 mod project;
+mod properties;
+mod render;
 mod report;
+mod run;
+mod sql;
+mod tests;
+mod yaml;
 
-pub use project::{Project, ReadError};
+pub use error::ReadError;
+pub use project::Project;
 pub use report::{Action, Options, Report, Status, Test, Unit};

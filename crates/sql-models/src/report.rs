@@ -11,6 +11,9 @@ pub struct Options<'a> {
     pub full_refresh: bool,
     /// Only the models of these names, with their tests; empty: all.
     pub select: Vec<String>,
+    /// A statement that is executed first in the transaction of each unit; when it fails, the run ends. For whoever must
+    /// not go on once somebody else has taken over.
+    pub guard: Option<String>,
     /// No model is begun after it, and no statement lasts longer.
     pub deadline: Option<Instant>,
     /// Called when a unit has ended, in the order of their ends.
