@@ -56,10 +56,11 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
             | "tower-activity-malformed-time"
             | "tower-activity-no-tower"
             | "tower-activity-range-too-long"
-            | "usage-range-too-long",
+            | "usage-range-too-long"
+            | "dashboard-malformed-day",
         ) => Promise::Status(400),
         ("usage-http", "no-credentials" | "wrong-password" | "unknown-user") => Promise::Status(401),
-        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope") => Promise::Status(403),
+        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope" | "dashboard-out-of-scope") => Promise::Status(403),
         ("usage-http", "unknown-path") => Promise::Status(404),
         ("usage-http", "method-not-allowed") => Promise::Status(405),
         ("usage-http", _) => Promise::Status(200),
@@ -170,7 +171,6 @@ async fn parameters(services: &Services) -> String {
         ("LakeBucket", "trunkline"),
         ("LakeEndpoint", &object_store.endpoint),
         ("UsageStore", &database),
-        ("DatabaseUrl", &database),
         ("DatabaseUrl", &database),
         ("AWS_REGION", object_store.region),
         ("AWS_ACCESS_KEY_ID", &object_store.access_key_id),

@@ -104,7 +104,26 @@ fn shown(answer: &Value) -> String {
 #[tokio::test]
 async fn every_event_has_its_answer() {
     let handler = boot(&example().await).await;
-    let cases: [(&str, Expect); 25] = [
+    let cases: [(&str, Expect); 28] = [
+        // Without a warehouse; `dashboard` has the page.
+        (
+            "dashboard",
+            expect![[r#"
+            404 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]],
+        ),
+        (
+            "dashboard-malformed-day",
+            expect![[r#"
+            404 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]],
+        ),
+        (
+            "dashboard-out-of-scope",
+            expect![[r#"
+            403 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")"}"#]],
+        ),
         (
             "data-usage",
             expect![[r#"

@@ -95,9 +95,10 @@ fn read(markup: &str) -> String {
         .replace("&amp;", "&")
 }
 
-/// What the function answers to `/dashboard?query`, with these credentials.
+/// What the function answers to the dashboard's event, with this query and these credentials.
 pub(super) async fn get(handler: &Handler, query: &str, authorization: &str) -> Value {
-    let event = json!({"version": "2.0", "rawPath": "/dashboard", "rawQueryString": query,
-        "headers": {"authorization": authorization}, "requestContext": {"http": {"method": "GET"}}});
+    let mut event: Value = serde_json::from_slice(&super::event("dashboard")).unwrap();
+    event["rawQueryString"] = query.into();
+    event["headers"]["authorization"] = authorization.into();
     invoke(handler, Bytes::from(event.to_string())).await
 }
