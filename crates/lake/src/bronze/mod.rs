@@ -9,6 +9,11 @@
 //! **Overlaps.** Batches with other boundaries and functions that wake up late may leave objects that overlap. Readers go
 //! by first offset and keep a high-water mark ([`needed`], [`read_range`]): each offset is taken once.
 //!
+//! **Gaps.** Mappings acknowledge in order: when an object is put, everything of its lane below its first offset is in the
+//! lake. But a listing of several pages is no snapshot: it may lack an object that was put meanwhile and have the one behind
+//! it. So offsets are missing for good (retention, Kafka's own records) only where a listing that *began* after the object
+//! behind them was seen still lacks them.
+//!
 //! **Lines.** One JSON line a record: `{"offset":…,"timestamp_ms":…,"key":…,"value":…,"headers":[{"name":…,"value":…}]}`.
 //! Bytes that are not UTF-8 stand as base64 under `key_base64` and `value_base64` instead; `null` is no key, no value.
 //! Exactly the same bytes come back.
