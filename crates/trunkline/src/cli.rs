@@ -42,6 +42,8 @@ pub(crate) enum Generate {
     Cdr(GenerateCdrArgs),
     /// The CRM's database: accounts, addresses and devices, and then changes of them, each a transaction
     Crm(GenerateCrmArgs),
+    /// Chat messages of customers and agents, posted to the API or written to a file
+    Messages(GenerateMessagesArgs),
 }
 
 /// Which template, with which values.
@@ -179,6 +181,47 @@ pub(crate) struct GenerateCrmArgs {
     /// Changes a second; 0 for as many as the database takes
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct GenerateMessagesArgs {
+    #[command(flatten)]
+    pub(crate) messages: MessagesArgs,
+    /// Where the API answers
+    #[arg(long, value_name = "URL", required_unless_present = "to_file", requires = "user")]
+    pub(crate) url: Option<String>,
+    /// A user of the API who may post; the password comes from TRUNKLINE_API_PASSWORD, else from standard input
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Write the messages into this file, one a line, instead of posting them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "user"])]
+    pub(crate) to_file: Option<PathBuf>,
+}
+
+/// Which messages.
+#[derive(Args, Clone)]
+pub(crate) struct MessagesArgs {
+    /// Messages, those of --faults not counted
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) count: u32,
+    /// Rooms, each of one customer
+    #[arg(long, default_value_t = 1_500)]
+    pub(crate) rooms: u32,
+    /// The same seed makes the same messages, and the phone numbers of the same seed's call records
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many MSISDNs there are
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) subscribers: u32,
+    /// The days on which rooms are opened
+    #[arg(long, default_value_t = 1)]
+    pub(crate) days: u32,
+    /// When the first one is, in the operator's time zone
+    #[arg(long, value_name = "TIME", default_value = "2024-01-01T00:00:00")]
+    pub(crate) start: jiff::civil::DateTime,
+    /// How probable it is that a message comes again, and that an unusable one follows: 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) faults: f64,
 }
 
 #[derive(Args)]

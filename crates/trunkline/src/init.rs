@@ -39,6 +39,7 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     let followed: Vec<_> = followed.iter().map(|topic| (topic.as_str(), PARTITIONS)).collect();
     kafka_sink::admin::create_missing_topics(&crm.kafka, &followed).await?;
     cdc_handler::init(&crm.database.url).await?;
+    lake_loader::init(&lake_loader::Config::from_vars(vars)?.database.url).await?;
 
     let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
     store.init().await.context("can't create the usage tables")?;
@@ -54,7 +55,7 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
         format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
-        "tables   crm_data".to_owned(),
+        "tables   crm_data; cdr_data, raw, ops".to_owned(),
         format!("bucket   {}", lake.bucket),
     ])
 }

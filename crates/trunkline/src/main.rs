@@ -12,7 +12,9 @@ mod init;
 mod interrupt;
 mod invoke;
 mod logs;
+mod messages;
 mod parameters;
+mod taken;
 mod up;
 mod verify;
 
@@ -50,6 +52,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,
         Command::Generate(Generate::Crm(args)) => generate::crm(args).await,
+        Command::Generate(Generate::Messages(args)) => messages::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::HashPassword => functions::hash_password_from_stdin(),
     }

@@ -143,7 +143,8 @@ async fn figures_of(template: &TemplateArgs, counted: &Counted) -> anyhow::Resul
     follow.figures().await
 }
 
-fn password() -> anyhow::Result<String> {
+/// The API user's password: `TRUNKLINE_API_PASSWORD`, else a line of standard input.
+pub(crate) fn password() -> anyhow::Result<String> {
     if let Some(password) = Vars::from_env().get(PASSWORD_VARIABLE) {
         return Ok(password.to_owned());
     }

@@ -12,12 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
 use embedded::Services;
 use generator::{Destination, SftpFolder};
 use lake::Lake;
 use lambda_boot::Vars;
-use local_runtime::Runtime;
+use local_runtime::{Call, InProcess, Invoker, Runtime};
 use usage_store::Store;
 
 use crate::cli::DemoArgs;
@@ -25,9 +26,10 @@ use crate::figures::{Api, FileFigures};
 use crate::follow::Follow;
 use crate::functions::Project;
 use crate::interrupt::interrupted;
+use crate::taken::until_taken;
 use crate::verify;
 use folder::{Folder, file_names, write_atomically};
-use report::{Report, Stages, Totals};
+use report::{Counting, Report, Stages};
 use screen::Screen;
 use stack::{API_USER, Endpoints};
 
@@ -73,20 +75,27 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
         schedule_every: BTreeMap::from([("sftp-poll".to_owned(), POLL_SFTP_EVERY)]),
         ..local_runtime::Options::default()
     };
-    let runtime = Runtime::start(&project.template, Arc::new(project.boot_all().await?), options).await?;
+    let functions = Arc::new(project.boot_all().await?);
+    let invoker: Arc<dyn Invoker> = Arc::clone(&functions) as _;
+    let runtime = Runtime::start(&project.template, invoker, options).await?;
     let address = runtime.http_addr().context("the template has no HTTP API")?;
     let password = endpoints.api_password.expose().to_owned();
     let api = Api { url: format!("http://{address}"), user: API_USER.to_owned(), password };
     println!("Serving {}; generating call records onto the SFTP server", api.url);
 
-    let ((files, stages), ()) = tokio::try_join!(
-        count_all(args, folder, &vars, &endpoints.upload, began),
+    let ((files, counting), (), ()) = tokio::try_join!(
+        count_all(args, folder, &vars, &endpoints.upload),
         sources::customers(&args.cdr, &endpoints.crm_url, &vars),
+        sources::messages(&args.cdr, &api),
     )?;
-    let totals = Totals::of(&files);
-    let empty: &[&str] = if totals.rejected == 0 { &["rejected"] } else { &[] };
-    sources::until_taken(&project.template, &vars, &["cdc-handler", "lake-writer"], empty).await?;
-    let report = Report::new(&api, &files, stages, versions());
+    let left = until_taken(&project, &["cdc-handler", "lake-writer"]).await?;
+    ensure!(left == 0, "the lake and the CRM's tables are still {left} records behind their topics: the log says why");
+    let lake = counting.first_upload.elapsed();
+    println!("Everything is counted, and in the lake; loading the warehouse");
+    let load_began = Instant::now();
+    let load = load(&project, &functions).await?;
+    let stages = Stages { counting, lake, load: load_began.elapsed(), total: began.elapsed() };
+    let report = Report::new(&api, &files, &load, stages, versions());
     println!("\n{}", report.table());
     if let Some(path) = &args.report {
         write_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
@@ -108,8 +117,7 @@ async fn count_all(
     folder: &Folder,
     vars: &Vars,
     upload: &Path,
-    began: Instant,
-) -> anyhow::Result<(Vec<FileFigures>, Stages)> {
+) -> anyhow::Result<(Vec<FileFigures>, Counting)> {
     let options = generator::Options {
         index: folder.path().join("idx_data.dat"),
         manifest: folder.path().join("faults.json"),
@@ -129,14 +137,24 @@ async fn count_all(
     let mut follow = Follow::new(&lake, &store, file_names(upload)?);
     let (ingested, counted) = follow.until_counted(|progress| screen.show(progress)).await?;
     screen.done();
-    let stages = Stages {
+    let counting = Counting {
         rows_before: earlier.rows_read(),
+        first_upload,
         generate,
         ingest: ingested - first_upload,
         count: counted - first_upload,
-        total: began.elapsed(),
     };
-    Ok((follow.figures().await?, stages))
+    Ok((follow.figures().await?, counting))
+}
+
+/// What is done every hour: the lake into the warehouse, and the models.
+async fn load(project: &Project, functions: &InProcess) -> anyhow::Result<lake_loader::Report> {
+    const FUNCTION: &str = "lake-loader";
+    let request = lake_loader::Event::Load(lake_loader::Request { wait: true, ..lake_loader::Request::default() });
+    let timeout = project.function(FUNCTION)?.timeout;
+    let answer = functions.invoke(Call::new(FUNCTION, Bytes::from(request.to_json()), timeout)).await;
+    let answer = answer.context("loading the warehouse failed; the log says more")?;
+    serde_json::from_slice(&answer).context("the loader's answer is not a report")
 }
 
 /// The second, plain count of the files against what the API says of every subscriber.

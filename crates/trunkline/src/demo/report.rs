@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -33,16 +33,27 @@ impl Totals {
 /// others are still made, and rows are counted while files are still read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stages {
+    pub(crate) counting: Counting,
+    /// From the first upload to the last record of any topic in the lake, and the last customer in its table.
+    pub(crate) lake: Duration,
+    /// Loading the lake into the warehouse, and building the models: it overlaps with nothing.
+    pub(crate) load: Duration,
+    /// From the start of the program, services included.
+    pub(crate) total: Duration,
+}
+
+/// What the call records took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counting {
     /// Rows of files that an earlier run on the same folder had already read.
     pub(crate) rows_before: u64,
+    pub(crate) first_upload: Instant,
     /// Making the files and uploading them.
     pub(crate) generate: Duration,
     /// From the first upload to the last file's rows on their topic.
     pub(crate) ingest: Duration,
     /// From the first upload to the last row counted.
     pub(crate) count: Duration,
-    /// From the start of the program, services included.
-    pub(crate) total: Duration,
 }
 
 #[derive(Serialize)]
@@ -50,6 +61,7 @@ pub(crate) struct Report<'a> {
     api: &'a Api,
     files: &'a [FileFigures],
     totals: Totals,
+    load: &'a lake_loader::Report,
     seconds: BTreeMap<&'static str, f64>,
     rows_per_second: BTreeMap<&'static str, u64>,
     versions: BTreeMap<&'static str, String>,
@@ -59,21 +71,26 @@ impl<'a> Report<'a> {
     pub(crate) fn new(
         api: &'a Api,
         files: &'a [FileFigures],
+        load: &'a lake_loader::Report,
         stages: Stages,
         versions: BTreeMap<&'static str, String>,
     ) -> Self {
         let totals = Totals::of(files);
-        let rows = totals.rows - stages.rows_before;
+        let counting = stages.counting;
+        let rows = totals.rows - counting.rows_before;
         let stages = [
-            ("generate", stages.generate),
-            ("ingest", stages.ingest),
-            ("count", stages.count),
+            ("generate", counting.generate),
+            ("ingest", counting.ingest),
+            ("count", counting.count),
+            ("lake", stages.lake),
+            ("load", stages.load),
             ("total", stages.total),
         ];
         Self {
             api,
             files,
             totals,
+            load,
             seconds: stages.iter().map(|&(name, time)| (name, milliseconds(time) / 1000.0)).collect(),
             rows_per_second: stages.iter().map(|&(name, time)| (name, rate(rows, time))).collect(),
             versions,
@@ -99,12 +116,22 @@ impl<'a> Report<'a> {
             let rate = format!("{} rows/s", grouped(self.rows_per_second[stage]));
             line(&mut table, &format!("{stage} seconds"), &format!("{seconds:.1}"), &rate);
         }
+        table.push_str("\n  loaded from the lake, and made of it\n");
+        for stream in &self.load.streams {
+            let [records, duplicates, rejected] = [stream.records, stream.duplicates, stream.rejected].map(grouped);
+            let note = format!("rows of {records} records; {duplicates} duplicates, {rejected} rejected");
+            line(&mut table, &stream.table, &grouped(stream.stored), &note);
+        }
+        for model in self.load.models.iter().filter(|model| model.rows > 0) {
+            let note = format!("rows in {} ms, {} tests", grouped(model.duration_ms), model.tests);
+            line(&mut table, &model.name, &grouped(model.rows), &note);
+        }
         table
     }
 }
 
 fn line(table: &mut String, name: &str, figure: &str, note: &str) {
-    let text = format!("  {name:<18}{figure:>14}   {note}");
+    let text = format!("  {name:<24}{figure:>12}   {note}");
     writeln!(table, "{}", text.trim_end()).unwrap_or_default();
 }
 
@@ -129,6 +156,7 @@ pub(crate) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use lake_loader::{ModelReport, StreamReport};
 
     use super::*;
 
@@ -140,25 +168,58 @@ mod tests {
         ];
         let api = Api { url: "http://127.0.0.1:1".into(), user: "demo".into(), password: "p".into() };
         let stages = Stages {
-            rows_before: 0,
-            generate: Duration::from_millis(500),
-            ingest: Duration::from_secs(1),
-            count: Duration::from_secs(2),
+            counting: Counting {
+                rows_before: 0,
+                first_upload: Instant::now(),
+                generate: Duration::from_millis(500),
+                ingest: Duration::from_secs(1),
+                count: Duration::from_secs(2),
+            },
+            lake: Duration::from_secs(3),
+            load: Duration::from_secs(1),
             total: Duration::from_secs(4),
         };
-        let report = Report::new(&api, &files, stages, BTreeMap::from([("trunkline", "0.1.0".to_owned())]));
+        let stream = StreamReport {
+            table: "cdr_data.data".into(),
+            records: 2000,
+            accepted: 1990,
+            stored: 1990,
+            rejected: 10,
+            ..StreamReport::default()
+        };
+        let model = |name: &str, rows| ModelReport {
+            name: name.into(),
+            action: "table".into(),
+            rows,
+            tests: 3,
+            duration_ms: 1200,
+        };
+        let load = lake_loader::Report {
+            status: lake_loader::Status::Succeeded,
+            left: None,
+            streams: vec![stream],
+            models: vec![model("stg_calls", 0), model("usage_15min", 500)],
+            duration_ms: 2000,
+        };
+        let report = Report::new(&api, &files, &load, stages, BTreeMap::from([("trunkline", "0.1.0".to_owned())]));
         // Not `expect!`, which takes off the indentation that the table has.
         let table = [
-            "  files                          2",
-            "  rows                       2,000",
-            "  accepted                   1,980",
-            "  rejected                      20",
-            "  duplicates                   990",
-            "  counted                      990",
-            "  count seconds                2.0   1,000 rows/s",
-            "  generate seconds             0.5   4,000 rows/s",
-            "  ingest seconds               1.0   2,000 rows/s",
-            "  total seconds                4.0   500 rows/s",
+            "  files                              2",
+            "  rows                           2,000",
+            "  accepted                       1,980",
+            "  rejected                          20",
+            "  duplicates                       990",
+            "  counted                          990",
+            "  count seconds                    2.0   1,000 rows/s",
+            "  generate seconds                 0.5   4,000 rows/s",
+            "  ingest seconds                   1.0   2,000 rows/s",
+            "  lake seconds                     3.0   666 rows/s",
+            "  load seconds                     1.0   2,000 rows/s",
+            "  total seconds                    4.0   500 rows/s",
+            "",
+            "  loaded from the lake, and made of it",
+            "  cdr_data.data                  1,990   rows of 2,000 records; 0 duplicates, 10 rejected",
+            "  usage_15min                      500   rows in 1,200 ms, 3 tests",
         ];
         assert_eq!(report.table().lines().collect::<Vec<_>>(), table);
         let json = serde_json::to_value(&report).expect("JSON");

@@ -48,7 +48,9 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
         ("sftp-poll", "schedule") => report(u8::from(!is_again), u8::from(!is_again)),
         ("sftp-poll", "reprocess") => report(0, 1),
         // Whatever can't be used is rejected, and never fails a batch.
-        ("file-to-topic" | "batch-aggregator" | "cdc-handler" | "lake-writer", _) => Promise::Answer(json!({"batchItemFailures": []})),
+        ("file-to-topic" | "batch-aggregator" | "cdc-handler" | "lake-writer", _) => {
+            Promise::Answer(json!({"batchItemFailures": []}))
+        }
         (
             "usage-http",
             "data-usage-malformed-time"
@@ -60,7 +62,9 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
             | "dashboard-malformed-day",
         ) => Promise::Status(400),
         ("usage-http", "no-credentials" | "wrong-password" | "unknown-user") => Promise::Status(401),
-        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope" | "dashboard-out-of-scope") => Promise::Status(403),
+        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope" | "dashboard-out-of-scope") => {
+            Promise::Status(403)
+        }
         ("usage-http", "unknown-path") => Promise::Status(404),
         ("usage-http", "method-not-allowed") => Promise::Status(405),
         ("usage-http", _) => Promise::Status(200),

@@ -122,7 +122,10 @@ fn every_image_is_pinned_and_every_version_is_the_one_that_is_tested() {
 
     let (dbt, tools) = (read("localstack/images/dbt/Dockerfile"), read("crates/test-support/services/tools.sh"));
     let pinned: Vec<_> = dbt.split_whitespace().filter(|word| word.contains("==")).collect();
-    assert!(pinned.len() >= 2 && pinned.iter().all(|word| tools.contains(word)), "{pinned:?} are not those of tools.sh");
+    assert!(
+        pinned.len() >= 2 && pinned.iter().all(|word| tools.contains(word)),
+        "{pinned:?} are not those of tools.sh"
+    );
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {

@@ -13,6 +13,8 @@ const SMALL: &str = "3600";
 /// Enough for a report.
 const TINY: &str = "60";
 
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+
 /// Where PostgreSQL's own user can reach it when the tests run as root.
 fn scratch() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
@@ -132,9 +134,11 @@ fn it_serves_until_it_is_told_to_end_and_leaves_nothing_behind() {
         let url = parsed["api"]["url"].as_str().expect("a URL");
         let (user, password) = (parsed["api"]["user"].as_str(), parsed["api"]["password"].as_str());
         let credentials = format!("{}:{}", user.expect("a user"), password.expect("a password"));
-        assert_eq!(get(url, "/health", None), 200);
-        assert_eq!(get(url, "/v1/usage/27821234567/summary", Some(&credentials)), 200);
-        assert_eq!(get(url, "/v1/usage/27821234567/summary", Some("demo:wrong")), 401);
+        assert_eq!(get(url, "/health", None).0, 200);
+        assert_eq!(get(url, "/v1/usage/27821234567/summary", Some(&credentials)).0, 200);
+        assert_eq!(get(url, "/v1/usage/27821234567/summary", Some("demo:wrong")).0, 401);
+        let channel = format!("until {signal} <b>");
+        a_posted_message_is_on_the_dashboard(scratch.path(), &folder, url, &credentials, &channel);
         std::fs::remove_file(&report).expect("removed");
         let asked = Instant::now();
         program.signal(signal);
@@ -145,21 +149,65 @@ fn it_serves_until_it_is_told_to_end_and_leaves_nothing_behind() {
     }
 }
 
-/// The status of a GET.
-fn get(url: &str, path: &str, credentials: Option<&str>) -> u16 {
+/// It is a row of the warehouse after the next load, which a person starts from another terminal; on the dashboard, too.
+fn a_posted_message_is_on_the_dashboard(scratch: &Path, data: &Path, url: &str, credentials: &str, channel: &str) {
+    // On a day of its own, far from the generated messages.
+    let message = serde_json::json!({
+        "message_id": channel, "room_id": channel, "room_created_at": "2031-05-06 10:00:00", "channel": channel,
+        "customer_id": channel, "customer_name": null, "phone": null,
+        "sender_type": "customer", "message_text": "Hello?", "message_date": "2031-05-06 10:00:00",
+    });
+    let (status, answer) = ask("POST", url, "/messages", Some(credentials), &message.to_string());
+    assert_eq!(status, 202, "{answer}");
+    let parameters = data.join("parameters");
+    let text = std::fs::read_to_string(&parameters).expect("the demo's parameters");
+    let mut load = vec!["load", "--now", "--template", TEMPLATE, "--parameters"];
+    load.push(parameters.to_str().expect("a UTF-8 path"));
+    let mut load = Program::start(scratch, &load);
+    assert!(load.ends().success(), "{}", load.printed());
+
+    let warehouse = text.lines().find_map(|line| line.strip_prefix("DatabaseUrl=")).expect("the warehouse");
+    let names = postgres_pool::Names { variable: "DATABASE_URL", service: "the warehouse" };
+    let rows = runtime().block_on(async {
+        let pool = postgres_pool::Pool::new(warehouse, names).expect("an address");
+        let sql = "SELECT room_id, message_text FROM analytics.messages WHERE message_id = $1";
+        pool.query(sql, &[&channel]).await.expect("rows")
+    });
+    let rows: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [(channel.to_owned(), "Hello?".to_owned())], "{}", load.printed());
+    let (status, page) = get(url, "/dashboard?from=2031-05-06&to=2031-05-06", Some(credentials));
+    assert_eq!(status, 200, "{page}");
+    let escaped = channel.replace('<', "&lt;").replace('>', "&gt;");
+    assert!(page.contains(&escaped) && !page.contains(channel), "{page}");
+}
+
+/// The status and the text of a GET.
+fn get(url: &str, path: &str, credentials: Option<&str>) -> (u16, String) {
+    ask("GET", url, path, credentials, "")
+}
+
+fn ask(method: &str, url: &str, path: &str, credentials: Option<&str>, body: &str) -> (u16, String) {
     use base64::Engine;
-    use http_body_util::Empty;
+    use http_body_util::{BodyExt, Full};
     use hyper_util::client::legacy::Client;
     use hyper_util::rt::TokioExecutor;
-    let mut request = hyper::Request::get(format!("{url}{path}"));
+    let mut request = hyper::Request::builder().method(method).uri(format!("{url}{path}"));
+    request = request.header("content-type", "application/json");
     if let Some(credentials) = credentials {
         let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
         request = request.header("authorization", format!("Basic {encoded}"));
     }
-    let request = request.body(Empty::<bytes::Bytes>::new()).expect("a request");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let answer = runtime.block_on(async { Client::builder(TokioExecutor::new()).build_http().request(request).await });
-    answer.expect("an answer").status().as_u16()
+    let request = request.body(Full::<bytes::Bytes>::from(body.to_owned())).expect("a request");
+    runtime().block_on(async {
+        let answer = Client::builder(TokioExecutor::new()).build_http().request(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().expect("a runtime")
 }
 
 #[test]

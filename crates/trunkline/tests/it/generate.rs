@@ -43,6 +43,60 @@ async fn a_crm_is_filled_and_changed_and_a_second_run_goes_on() {
     }
 }
 
+/// The function that takes messages, alone.
+const INTAKE: &str = r#"
+Resources:
+  IntakeHttp:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: rust-cargolambda, BuildProperties: {Binary: intake-http}}
+    Properties:
+      Timeout: 29
+      Environment: {Variables: {KAFKA_BROKERS: "<brokers>", API_USERS: '<users>', CHAT_MESSAGES_TOPIC: "<topic>"}}
+      Events: {Messages: {Type: HttpApi, Properties: {Path: /messages, Method: ANY}}}
+"#;
+
+#[tokio::test]
+async fn messages_are_posted_and_what_the_api_says_of_them_is_checked() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let (brokers, topic) = (test_support::broker().await, test_support::topic("chat-messages"));
+    let kafka = kafka_sink::Config::plaintext(brokers);
+    kafka_sink::admin::create_topics(&kafka, &[(&topic, 3)]).await.expect("a topic");
+    let users = include_str!("../../../../events/usage-http/users.parameters");
+    let users = users.lines().find_map(|line| line.strip_prefix("ApiUsers=")).expect("the users");
+    let template = INTAKE.replace("<brokers>", brokers).replace("<users>", users).replace("<topic>", &topic);
+    std::fs::write(scratch.path().join("intake.yaml"), template).expect("written");
+    let mut up = Program::start(scratch.path(), &["up", "--template", "intake.yaml", "--listen", "127.0.0.1:0"]);
+    let url = up.until_printed("it listens", |printed| {
+        Some(printed.split_once("The API is at ")?.1.split_once(". Ctrl-C")?.0.to_owned())
+    });
+
+    let messages = ["generate", "messages", "--count", "1200", "--rooms", "200", "--faults", "0.05"];
+    let file = [&messages[..], &["--to-file", "messages.jsonl"]].concat();
+    let mut program = Program::start(scratch.path(), &file);
+    assert!(program.ends().success(), "{}", program.printed());
+    let written = std::fs::read_to_string(scratch.path().join("messages.jsonl")).expect("the file");
+
+    // Twice, as after a 503: messages are known by their ids, so nobody has to know what arrived.
+    let posts: Vec<_> = (0..2).map(|_| post(scratch.path(), &messages, &url, "example")).collect();
+    assert_eq!(posts[0], posts[1]);
+    let counts: Vec<u64> = posts[0].split(['[', ']']).filter_map(|text| text.parse().ok()).collect();
+    assert_eq!(counts.iter().sum::<u64>(), written.lines().count() as u64, "{}", posts[0]);
+    assert!(counts[0] >= 1200 && counts[1] > 0 && counts[2] > 0, "{}", posts[0]);
+
+    let refused = post(scratch.path(), &messages, &url, "shop");
+    assert!(refused.contains("403") && refused.contains("may_post"), "{refused}");
+}
+
+/// The last line of what `generate messages --url` prints.
+fn post(scratch: &std::path::Path, messages: &[&str], url: &str, user: &str) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    command.args(messages).args(["--url", url, "--user", user]);
+    let mut program = Program::run(scratch, command.env("TRUNKLINE_API_PASSWORD", format!("{user}-password")));
+    program.ends();
+    let printed = program.printed();
+    printed.lines().last().and_then(|line| line.rsplit(" - ").next()).unwrap_or_default().to_owned()
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_the_flag_to_change() {
     let scratch = tempfile::tempdir().expect("a folder");
