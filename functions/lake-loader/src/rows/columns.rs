@@ -10,8 +10,8 @@ use crate::table::{Kind, Stream, Table};
 
 /// The accepted rows of a chunk, in the order in which they were pushed.
 ///
-/// A row of call data takes some 250 bytes ([`memory_bytes`](Self::memory_bytes) has the exact figure), so the 200,000
-/// of a chunk some 50 MB.
+/// A row of call data takes some 300 bytes ([`memory_bytes`](Self::memory_bytes) has the exact figure), so the 200,000
+/// of a chunk some 60 MB.
 #[derive(Debug)]
 pub struct Columns {
     stream: Stream,
