@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Init(TemplateArgs),
     /// Print the functions' environment variables, for `cargo lambda watch --env-file`
     Env(EnvArgs),
+    /// Load what is new in the lake into the warehouse and build the models, as is done every hour
+    Load(LoadArgs),
     /// Call one function with an event and print its answer
     Invoke(InvokeArgs),
     /// Send events to the functions whose folders under events/ they lie in
@@ -79,6 +81,24 @@ pub(crate) struct UpArgs {
 pub(crate) struct EnvArgs {
     /// The functions, by the names of their folders [default: all of the template's]
     pub(crate) functions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct LoadArgs {
+    /// Load everything that is in the topics at this moment: wait for the lake, and for a run that is at work
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Once more what came from this hour on (UTC): objects and rows that are missing are restored
+    #[arg(long, value_name = "YYYY-MM-DDTHH")]
+    pub(crate) from: Option<lake_loader::LoadHour>,
+    /// … and before this one
+    #[arg(long, value_name = "YYYY-MM-DDTHH")]
+    pub(crate) to: Option<lake_loader::LoadHour>,
+    /// Build the models anew, from all that is loaded
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
 }
@@ -187,14 +207,21 @@ pub(crate) struct GenerateCrmArgs {
 pub(crate) struct GenerateMessagesArgs {
     #[command(flatten)]
     pub(crate) messages: MessagesArgs,
-    /// Where the API answers
-    #[arg(long, value_name = "URL", required_unless_present = "to_file", requires = "user")]
-    pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) to: MessagesTo,
     /// A user of the API who may post; the password comes from TRUNKLINE_API_PASSWORD, else from standard input
-    #[arg(long)]
+    #[arg(long, required_unless_present = "to_file", conflicts_with = "to_file")]
     pub(crate) user: Option<String>,
-    /// Write the messages into this file, one a line, instead of posting them
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "user"])]
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct MessagesTo {
+    /// Post the messages to the API at this address
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Write the messages into this file, one a line
+    #[arg(long, value_name = "FILE")]
     pub(crate) to_file: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -51,12 +51,12 @@ pub(crate) struct Sent {
 pub(crate) async fn run(args: GenerateMessagesArgs) -> anyhow::Result<()> {
     crate::logs::as_text();
     let options = options(&args.messages);
-    let (Some(url), Some(user)) = (args.url, args.user) else {
-        let file = args.to_file.context("where to? Give --url and --user, or --to-file")?;
+    if let Some(file) = args.to.to_file {
         let count = write(&options, &file).with_context(|| format!("writing {} failed", file.display()))?;
         tracing::info!("Wrote {count} lines to {}", file.display());
         return Ok(());
-    };
+    }
+    let (Some(url), Some(user)) = (args.to.url, args.user) else { bail!("give --url and --user, or --to-file") };
     let sent = post(&Api { url, user, password: password()? }, &options).await?;
     let Sent { accepted, duplicates, rejected } = sent;
     tracing::info!("Posted all messages. accepted [{accepted}], duplicates [{duplicates}], rejected [{rejected}]");
