@@ -11,6 +11,7 @@ mod generate;
 mod init;
 mod interrupt;
 mod invoke;
+mod load;
 mod logs;
 mod messages;
 mod parameters;
@@ -48,6 +49,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(args) => up::run(args).await,
         Command::Init(args) => init::run(&args).await,
         Command::Env(args) => env::run(&args),
+        Command::Load(args) => load::run(args).await,
         Command::Invoke(args) => invoke::invoke(args).await,
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
 use embedded::Services;
 use generator::{Destination, SftpFolder};
 use lake::Lake;
 use lambda_boot::Vars;
-use local_runtime::{Call, InProcess, Invoker, Runtime};
+use local_runtime::{Invoker, Runtime};
 use usage_store::Store;
 
 use crate::cli::DemoArgs;
@@ -75,9 +74,8 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
         schedule_every: BTreeMap::from([("sftp-poll".to_owned(), POLL_SFTP_EVERY)]),
         ..local_runtime::Options::default()
     };
-    let functions = Arc::new(project.boot_all().await?);
-    let invoker: Arc<dyn Invoker> = Arc::clone(&functions) as _;
-    let runtime = Runtime::start(&project.template, invoker, options).await?;
+    let functions: Arc<dyn Invoker> = Arc::new(project.boot_all().await?);
+    let runtime = Runtime::start(&project.template, Arc::clone(&functions), options).await?;
     let address = runtime.http_addr().context("the template has no HTTP API")?;
     let password = endpoints.api_password.expose().to_owned();
     let api = Api { url: format!("http://{address}"), user: API_USER.to_owned(), password };
@@ -93,7 +91,7 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
     let lake = counting.first_upload.elapsed();
     println!("Everything is counted, and in the lake; loading the warehouse");
     let load_began = Instant::now();
-    let load = load(&project, &functions).await?;
+    let load = crate::load::load(&*functions, lake_loader::Request::default()).await?;
     let stages = Stages { counting, lake, load: load_began.elapsed(), total: began.elapsed() };
     let report = Report::new(&api, &files, &load, stages, versions());
     println!("\n{}", report.table());
@@ -145,16 +143,6 @@ async fn count_all(
         count: counted - first_upload,
     };
     Ok((follow.figures().await?, counting))
-}
-
-/// What is done every hour: the lake into the warehouse, and the models.
-async fn load(project: &Project, functions: &InProcess) -> anyhow::Result<lake_loader::Report> {
-    const FUNCTION: &str = "lake-loader";
-    let request = lake_loader::Event::Load(lake_loader::Request { wait: true, ..lake_loader::Request::default() });
-    let timeout = project.function(FUNCTION)?.timeout;
-    let answer = functions.invoke(Call::new(FUNCTION, Bytes::from(request.to_json()), timeout)).await;
-    let answer = answer.context("loading the warehouse failed; the log says more")?;
-    serde_json::from_slice(&answer).context("the loader's answer is not a report")
 }
 
 /// The second, plain count of the files against what the API says of every subscriber.

@@ -1,12 +1,11 @@
 //! What a run of the demo came to: the table for people and the JSON of `--report`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::figures::{Api, FileFigures};
+use crate::figures::{Api, FileFigures, grouped, line};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
@@ -110,29 +109,16 @@ impl<'a> Report<'a> {
             ("counted", counted),
         ];
         for (name, figure) in figures {
-            line(&mut table, name, &grouped(figure), "");
+            table.push_str(&line(name, &grouped(figure), ""));
         }
         for (stage, seconds) in &self.seconds {
             let rate = format!("{} rows/s", grouped(self.rows_per_second[stage]));
-            line(&mut table, &format!("{stage} seconds"), &format!("{seconds:.1}"), &rate);
+            table.push_str(&line(&format!("{stage} seconds"), &format!("{seconds:.1}"), &rate));
         }
-        table.push_str("\n  loaded from the lake, and made of it\n");
-        for stream in &self.load.streams {
-            let [records, duplicates, rejected] = [stream.records, stream.duplicates, stream.rejected].map(grouped);
-            let note = format!("rows of {records} records; {duplicates} duplicates, {rejected} rejected");
-            line(&mut table, &stream.table, &grouped(stream.stored), &note);
-        }
-        for model in self.load.models.iter().filter(|model| model.rows > 0) {
-            let note = format!("rows in {} ms, {} tests", grouped(model.duration_ms), model.tests);
-            line(&mut table, &model.name, &grouped(model.rows), &note);
-        }
+        table.push('\n');
+        table.push_str(&crate::load::table(self.load));
         table
     }
-}
-
-fn line(table: &mut String, name: &str, figure: &str, note: &str) {
-    let text = format!("  {name:<24}{figure:>12}   {note}");
-    writeln!(table, "{}", text.trim_end()).unwrap_or_default();
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -143,14 +129,6 @@ fn milliseconds(time: Duration) -> f64 {
 fn rate(rows: u64, time: Duration) -> u64 {
     let rate = u128::from(rows) * 1_000_000 / time.as_micros().max(1);
     if time.is_zero() { 0 } else { u64::try_from(rate).unwrap_or(u64::MAX) }
-}
-
-/// 172800 as 172,800.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]
@@ -217,9 +195,8 @@ mod tests {
             "  load seconds                     1.0   2,000 rows/s",
             "  total seconds                    4.0   500 rows/s",
             "",
-            "  loaded from the lake, and made of it",
-            "  cdr_data.data                  1,990   rows of 2,000 records; 0 duplicates, 10 rejected",
-            "  usage_15min                      500   rows in 1,200 ms, 3 tests",
+            "  cdr_data.data                  1,990   rows of 2,000 records in 0 chunks, 0.0 MB; 0 duplicates, 10 rejected, 0 missing",
+            "  usage_15min                      500   rows written in 1,200 ms; 3 tests passed",
         ];
         assert_eq!(report.table().lines().collect::<Vec<_>>(), table);
         let json = serde_json::to_value(&report).expect("JSON");
@@ -227,10 +204,5 @@ mod tests {
             .assert_eq(&json["totals"].to_string());
         expect![[r#"{"accepted":990,"duplicates":990,"name":"b.csv","rejected":10,"rows":1000}"#]]
             .assert_eq(&json["files"][1].to_string());
-    }
-
-    #[test]
-    fn figures_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::report::grouped;
+use crate::figures::grouped;
 use crate::follow::Progress;
 
 /// How often a log file gets a line.
