@@ -152,17 +152,19 @@ pub(super) fn waits(waits: &Section<Option<(Period, Vec<Waits>)>>) -> String {
     )
 }
 
+const MAPPINGS: &str = "Mappings, records behind";
+
 pub(super) fn pipeline(
     lags: &Section<Vec<GroupLag>>,
     loads: &Section<Loads>,
     rejected: &Section<Vec<Rejected>>,
 ) -> String {
     let lags = match lags {
-        Ok(lags) if lags.is_empty() => titled("Mappings", &note("No mapping has committed anything yet.")),
+        Ok(lags) if lags.is_empty() => titled(MAPPINGS, &note("No mapping has committed anything yet.")),
         Ok(lags) => {
-            table("Mappings", ["Function", "Topic", "Consumers", "Records behind"], lags.iter().map(mapping), 2)
+            table(MAPPINGS, ["Function", "Topic", "Behind", "Consumers"], lags.iter().map(mapping), 2)
         }
-        Err(absent) => titled("Mappings", &said(*absent)),
+        Err(absent) => titled(MAPPINGS, &said(*absent)),
     };
     let runs = match loads {
         Ok(loads) if loads.runs.is_empty() => titled("Loads", &note("There has been no load yet.")),
@@ -205,8 +207,8 @@ fn mapping(lag: &GroupLag) -> Vec<String> {
     vec![
         Text::new(function).to_string(),
         Text::new(&*lag.topic).to_string(),
-        members,
         Unit::Things.exact(lag.records.into()),
+        members,
     ]
 }
 

@@ -101,8 +101,8 @@ async fn a_browser_shows_what_the_warehouse_has() {
     assert!(dom.contains("&lt;script&gt;") && !dom.contains("<script"));
     usage_is_that_of_sql(&dom, &pool).await;
     messages_are_those_of_sql(&dom, &pool).await;
-    let behind: Vec<_> = table(&dom, "Mappings").into_iter().filter(|row| row[1] == topic).collect();
-    assert_eq!(behind, [["lake-writer", &topic, "none", "6"]]);
+    let behind: Vec<_> = table(&dom, "Mappings, records behind").into_iter().filter(|row| row[1] == topic).collect();
+    assert_eq!(behind, [["lake-writer", &topic, "6", "none"]]);
     let loads = table(&dom, "Loads").into_iter().map(|row| row[1..].join(" · ")).collect::<Vec<_>>().join("\n");
     expect![[r#"
         succeeded · 9 s
