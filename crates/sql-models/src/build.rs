@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use postgres_pool::Transaction;
-use tokio_postgres::Row;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::config::Materialized;
@@ -214,7 +213,7 @@ impl Session<'_> {
         let kind = if existing.is_table { "table" } else { "view" };
         let identifier = quote(identifier);
         self.batch(&format!("drop {kind} {relation} cascade; alter table {fresh} rename to {identifier}")).await?;
-        self.rename_indexes(relation).await?;
+        self.rename_parts(relation).await?;
         for (table, name, definition) in foreign_keys {
             // What is in that table is checked when it is made anew itself, which it could never be if this failed.
             let not_valid = if definition.ends_with("NOT VALID") { "" } else { " not valid" };
@@ -223,19 +222,23 @@ impl Session<'_> {
         Ok(rows)
     }
 
-    /// Gives the indexes the names that they would have had if the table had been made in its place.
-    async fn rename_indexes(&self, relation: &Relation) -> anyhow::Result<()> {
+    /// Gives constraints and indexes the names that they would have had if the table had been made in its place.
+    async fn rename_parts(&self, relation: &Relation) -> anyhow::Result<()> {
         let found = self
             .transaction
             .query(
-                "select indexrelid::regclass::text, quote_ident(replace(relname, $2, '')) \
+                "select format('alter table %s rename constraint %I to %I;', conrelid::regclass, conname, \
+                     replace(conname, $2, '')) \
+                 from pg_constraint where conrelid = $1::text::regclass and strpos(conname, $2) > 0 \
+                 union all \
+                 select format('alter index %s rename to %I;', indexrelid::regclass, replace(relname, $2, '')) \
                  from pg_index join pg_class on pg_class.oid = indexrelid \
-                 where indrelid = $1::text::regclass and strpos(relname, $2) > 0",
+                 where indrelid = $1::text::regclass and strpos(relname, $2) > 0 \
+                     and not exists (select from pg_constraint where conindid = indexrelid and conrelid = indrelid)",
                 &[&relation.to_string(), &sql::INTERMEDIATE],
             )
             .await?;
-        let rename = |row: &Row| format!("alter index {} rename to {};", row.get::<_, &str>(0), row.get::<_, &str>(1));
-        self.batch(&found.iter().map(rename).collect::<String>()).await
+        self.batch(&found.iter().map(|row| row.get::<_, &str>(0)).collect::<String>()).await
     }
 
     /// The foreign keys of other tables that go with this one when it is dropped.

@@ -103,7 +103,7 @@ impl Manifest {
     pub(crate) fn check_folders(&self, models: &[Vec<String>]) -> Result<(), ReadError> {
         let mut open = vec![(Vec::new(), &self.models)];
         while let Some((path, folder)) = open.pop() {
-            if !models.iter().any(|model| model.starts_with(&path)) {
+            if !path.is_empty() && !models.iter().any(|model| model.starts_with(&path)) {
                 return Err(folder.place.error(format!("there are no models in {}", path.join("/"))));
             }
             for (name, inner) in &folder.inner {

@@ -347,5 +347,5 @@ fn required(node: &Node, key: &str) -> Result<String, ReadError> {
 }
 
 pub(crate) fn unknown(place: &Place, key: &str, of: &str) -> ReadError {
-    place.error(format!("{key} is not known among what {of} can have here"))
+    place.error(format!("{of} can't have {key} here"))
 }
