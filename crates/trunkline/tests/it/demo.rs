@@ -137,8 +137,9 @@ fn it_serves_until_it_is_told_to_end_and_leaves_nothing_behind() {
         assert_eq!(get(url, "/health", None).0, 200);
         assert_eq!(get(url, "/v1/usage/27821234567/summary", Some(&credentials)).0, 200);
         assert_eq!(get(url, "/v1/usage/27821234567/summary", Some("demo:wrong")).0, 401);
-        let channel = format!("until {signal} <b>");
-        a_posted_message_is_on_the_dashboard(scratch.path(), &folder, url, &credentials, &channel);
+        if signal == "INT" {
+            a_posted_message_is_on_the_dashboard(scratch.path(), &folder, url, &credentials);
+        }
         std::fs::remove_file(&report).expect("removed");
         let asked = Instant::now();
         program.signal(signal);
@@ -150,7 +151,8 @@ fn it_serves_until_it_is_told_to_end_and_leaves_nothing_behind() {
 }
 
 /// It is a row of the warehouse after the next load, which a person starts from another terminal; on the dashboard, too.
-fn a_posted_message_is_on_the_dashboard(scratch: &Path, data: &Path, url: &str, credentials: &str, channel: &str) {
+fn a_posted_message_is_on_the_dashboard(scratch: &Path, data: &Path, url: &str, credentials: &str) {
+    let channel = "a channel of <b>its own</b>";
     // On a day of its own, far from the generated messages.
     let message = serde_json::json!({
         "message_id": channel, "room_id": channel, "room_created_at": "2031-05-06 10:00:00", "channel": channel,
