@@ -9,6 +9,7 @@ mod batch_aggregator;
 mod cdc_handler;
 mod file;
 mod file_to_topic;
+mod intake_http;
 mod lake_writer;
 mod records;
 mod report;
@@ -35,8 +36,8 @@ const MANY_SUBSCRIBERS: u32 = 50_000;
 /// So few that a batch has all of them.
 const FEW_SUBSCRIBERS: u32 = 500;
 
-const FUNCTIONS: [&str; 6] =
-    ["sftp-poll", "file-to-topic", "batch-aggregator", "usage-http", "cdc-handler", "lake-writer"];
+const FUNCTIONS: [&str; 7] =
+    ["sftp-poll", "file-to-topic", "batch-aggregator", "usage-http", "cdc-handler", "lake-writer", "intake-http"];
 
 /// The binaries to measure, and what has been measured.
 struct Bench {
@@ -100,6 +101,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wants("lake-writer") {
         lake_writer::keep(&mut bench).await?;
+    }
+    if wants("intake-http") {
+        intake_http::post(&mut bench).await?;
     }
     verdict(&bench.lines)
 }

@@ -57,9 +57,9 @@ pub(crate) async fn ask(bench: &mut Bench, world: &World, counters: Counters) ->
 }
 
 /// A hash as `trunkline hash-password` makes it, with argon2id's recommended memory and passes.
-fn users() -> anyhow::Result<String> {
+pub(crate) fn users() -> anyhow::Result<String> {
     let hash = Argon2::default()
         .hash_password(PASSWORD.as_bytes())
         .map_err(|error| anyhow::anyhow!("the password can't be hashed: {error}"))?;
-    Ok(json!([{"user": USER, "password_hash": hash.to_string(), "msisdns": "*"}]).to_string())
+    Ok(json!([{"user": USER, "password_hash": hash.to_string(), "msisdns": "*", "may_post": true}]).to_string())
 }

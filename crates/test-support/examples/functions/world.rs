@@ -6,7 +6,7 @@ use usage_store::Store;
 /// As `trunkline init` makes them.
 pub(crate) const PARTITIONS: i32 = 3;
 
-const TOPICS: [&str; 4] = ["landed-files", "cdr-data", "cdr-voice", "rejected"];
+const TOPICS: [&str; 5] = ["landed-files", "cdr-data", "cdr-voice", "chat-messages", "rejected"];
 
 /// Which Kafka a function works with.
 #[derive(Clone, Copy)]
