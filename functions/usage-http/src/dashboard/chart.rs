@@ -71,7 +71,9 @@ impl Chart<'_> {
             for at in 0..self.days.len() {
                 let Some(value) = series.values[at] else { continue };
                 let (x, y) = (self.x(at), scale.y(value));
-                if let Some(Some(next)) = series.values.get(at + 1) {
+                if let Some(Some(next)) = series.values.get(at + 1)
+                    && !self.is_gap(at + 1)
+                {
                     marks.push_str(&format!(
                         r#"<line class="l{colour}" x1="{x:.2}%" y1="{y:.1}" x2="{:.2}%" y2="{:.1}"/>"#,
                         self.x(at + 1),
@@ -87,6 +89,11 @@ impl Chart<'_> {
             }
         }
         self.figure("lines", &scale, &marks)
+    }
+
+    /// Whether there are days between this one and the one before.
+    fn is_gap(&self, at: usize) -> bool {
+        at > 0 && self.days[at].previous() != Some(self.days[at - 1])
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a quarter's days")]
@@ -111,6 +118,10 @@ impl Chart<'_> {
                 r#"<line class="grid" x1="0" x2="100%" y1="{y:.1}" y2="{y:.1}"/>"#,
                 y = scale.y(value)
             ));
+        }
+        for at in (0..days.len()).filter(|at| self.is_gap(*at)) {
+            let x = (self.x(at) + self.x(at - 1)) / 2.0;
+            grid.push_str(&format!(r#"<line class="gap" x1="{x:.2}%" x2="{x:.2}%" y1="0" y2="{HEIGHT}"/>"#));
         }
         let mut names = String::new();
         let every = days.len().div_ceil(MAX_LABELS).max(1);

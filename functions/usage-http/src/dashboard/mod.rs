@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::Problem;
 use crate::config::DashboardConfig;
-use period::Period;
+use period::{Days, Period};
 use warehouse::{DayUsage, Loads, Messages, Rejected, Top, Waits};
 
 /// The groups of Trunkline's event source mappings.
@@ -69,10 +69,10 @@ type Section<T> = Result<T, Absent>;
 /// What the page shows. A part that goes by days has none where its table is empty.
 pub(crate) struct View {
     asked: Option<Period>,
-    usage: Section<Option<(Period, Vec<DayUsage>)>>,
-    top: Section<Option<(Period, Top)>>,
-    messages: Section<Option<(Period, Messages)>>,
-    waits: Section<Option<(Period, Vec<Waits>)>>,
+    usage: Section<Option<(Days, Vec<DayUsage>)>>,
+    top: Section<Option<(Days, Top)>>,
+    messages: Section<Option<(Days, Messages)>>,
+    waits: Section<Option<(Days, Vec<Waits>)>>,
     loads: Section<Loads>,
     rejected: Section<Vec<Rejected>>,
     lags: Section<Vec<GroupLag>>,
@@ -109,14 +109,15 @@ async fn read_warehouse(pool: &Pool, tariff: &Tariff, asked: Option<Period>, unt
         Ok(_) => Ok(()),
     };
     let days = async |table| match asked {
-        Some(period) => there(&[table]).map(|()| Some(period)),
+        Some(period) => there(&[table]).map(|()| Some(period.days())),
         None => {
             there(&[table])?;
             section("days", until, warehouse::last_days(pool, table)).await
         }
     };
     let (usage_days, message_days) = tokio::join!(days(USAGE), days(MESSAGES));
-    let (top_days, wait_days) = (there(&TOP).and(usage_days), there(&[WAITS]).and(message_days));
+    let top_days = there(&TOP).and_then(|()| usage_days.clone());
+    let wait_days = there(&[WAITS]).and_then(|()| message_days.clone());
     let loads = async {
         there(&LOADS)?;
         section("loads", until, warehouse::loads(pool)).await
@@ -126,24 +127,24 @@ async fn read_warehouse(pool: &Pool, tariff: &Tariff, asked: Option<Period>, unt
         section("rejected", until, warehouse::rejected(pool)).await
     };
     let (usage, top, messages, waits, loads, rejected) = tokio::join!(
-        of_days("usage", until, usage_days, |period| warehouse::usage(pool, period)),
-        of_days("top", until, top_days, |period| warehouse::top(pool, period, tariff)),
-        of_days("messages", until, message_days, |period| warehouse::messages(pool, period)),
-        of_days("waits", until, wait_days, |period| warehouse::waits(pool, period)),
+        of_days("usage", until, &usage_days, |days| warehouse::usage(pool, days)),
+        of_days("top", until, &top_days, |days| warehouse::top(pool, days, tariff)),
+        of_days("messages", until, &message_days, |days| warehouse::messages(pool, days)),
+        of_days("waits", until, &wait_days, |days| warehouse::waits(pool, days)),
         loads,
         rejected,
     );
     View { asked, usage, top, messages, waits, loads, rejected, lags: Err(Absent::Away) }
 }
 
-async fn of_days<T, F: Future<Output = anyhow::Result<T>>>(
+async fn of_days<'a, T, F: Future<Output = anyhow::Result<T>>>(
     name: &'static str,
     until: Instant,
-    days: Section<Option<Period>>,
-    read: impl FnOnce(Period) -> F,
-) -> Section<Option<(Period, T)>> {
-    let Some(period) = days? else { return Ok(None) };
-    Ok(Some((period, section(name, until, read(period)).await?)))
+    days: &'a Section<Option<Days>>,
+    read: impl FnOnce(&'a Days) -> F,
+) -> Section<Option<(Days, T)>> {
+    let Some(days) = days.as_ref().map_err(|absent| *absent)? else { return Ok(None) };
+    Ok(Some((days.clone(), section(name, until, read(days)).await?)))
 }
 
 /// A part of the page: a failure is logged here, and said there.

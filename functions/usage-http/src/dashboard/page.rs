@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use telecom::{Category, Cost, Day, Tariff};
 
 use super::parts;
-use super::text::{Text, Unit, cents, short_day};
+use super::text::{Text, Unit, cents};
 use super::warehouse::{DayUsage, WaitsOf};
 use super::{Absent, Period, Section, View};
 
@@ -96,7 +96,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
         tiles.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>\n"));
     };
     let usage = |of: &dyn Fn(&[DayUsage]) -> String| match &view.usage {
-        Ok(Some((period, rows))) => (of(rows), days(*period)),
+        Ok(Some((days, rows))) => (of(rows), days.short()),
         other => nothing(other),
     };
     let sum = |category: Category, unit: Unit| {
@@ -115,9 +115,9 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     });
     tile("Cost", value, more);
     let (value, more) = match &view.messages {
-        Ok(Some((period, messages))) => {
+        Ok(Some((days, messages))) => {
             let messages = messages.by_channel.iter().map(|row| row.messages).sum();
-            (Unit::Things.short(messages), days(*period))
+            (Unit::Things.short(messages), days.short())
         }
         other => nothing(other),
     };
@@ -148,13 +148,6 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     };
     tile("Last load", value, more);
     format!(r#"<h2 class="off">At a glance</h2><dl class="tiles">{tiles}</dl>"#)
-}
-
-fn days(period: Period) -> String {
-    match period.days().len() {
-        1 => short_day(period.to),
-        days => format!("{days} days to {}", short_day(period.to)),
-    }
 }
 
 fn nothing<T>(section: &Section<Option<T>>) -> (String, String) {

@@ -8,25 +8,25 @@ use telecom::{Category, Cost, Day, Tariff, UsageKind};
 use super::chart::{Chart, MAX_SERIES, Series, table};
 use super::text::{Text, Unit, cents};
 use super::warehouse::{
-    Balance, DayMessages, DayUsage, Loads, MAX_REJECTED, Messages, Rejected, Run, Subscriber, Top, Waits, WaitsOf,
+    BALANCED_RUNS, Balance, DayMessages, DayUsage, Loads, MAX_REJECTED, Messages, Rejected, Run, Subscriber, Top,
+    Waits, WaitsOf,
 };
-use super::{Absent, GROUP_PREFIX, Period, Section};
+use super::{Absent, Days, GROUP_PREFIX, Section};
 
-pub(super) fn usage(usage: &Section<Option<(Period, Vec<DayUsage>)>>, tariff: &Tariff) -> String {
+pub(super) fn usage(usage: &Section<Option<(Days, Vec<DayUsage>)>>, tariff: &Tariff) -> String {
     part(
         "usage",
         "Usage",
-        by_days(usage, "usage", |period, rows| {
+        by_days(usage, "usage", |days, rows| {
             if rows.is_empty() {
                 return note("No usage in these days.");
             }
-            let days = period.days();
             let kinds = |category: Category| {
                 let kinds = UsageKind::ALL.into_iter().filter(move |kind| kind.category() == category);
                 kinds.map(|kind| Series {
                     name: Text::new(kind.usage_type()),
                     values: per_day(
-                        &days,
+                        days,
                         rows.iter()
                             .filter(|row| row.kind == kind)
                             .map(|row| (row.day, row.totals.bytes() + u128::from(row.totals.seconds))),
@@ -37,23 +37,18 @@ pub(super) fn usage(usage: &Section<Option<(Period, Vec<DayUsage>)>>, tariff: &T
             for row in rows {
                 *costs.entry(row.day).or_default() += tariff.cost(row.day, [(row.kind, row.totals)]);
             }
-            let cost = per_day(&days, costs.into_iter().map(|(day, cost)| (day, cents(cost))));
-            let data =
-                Chart { title: "Data by day", unit: Unit::Bytes, days: &days, series: kinds(Category::Data).collect() };
-            let calls = Chart {
-                title: "Calls by day",
-                unit: Unit::Seconds,
-                days: &days,
-                series: kinds(Category::Call).collect(),
-            };
+            let cost = per_day(days, costs.into_iter().map(|(day, cost)| (day, cents(cost))));
+            let data = Chart { title: "Data by day", unit: Unit::Bytes, days, series: kinds(Category::Data).collect() };
+            let calls =
+                Chart { title: "Calls by day", unit: Unit::Seconds, days, series: kinds(Category::Call).collect() };
             let series = vec![Series { name: Text::new("Cost"), values: cost }];
-            let cost = Chart { title: "Cost by day", unit: Unit::Cents, days: &days, series };
+            let cost = Chart { title: "Cost by day", unit: Unit::Cents, days, series };
             format!("<div class=\"grid2 grid3\">{}{}{}</div>", data.bars(), calls.bars(), cost.bars())
         }),
     )
 }
 
-pub(super) fn subscribers(top: &Section<Option<(Period, Top)>>) -> String {
+pub(super) fn subscribers(top: &Section<Option<(Days, Top)>>) -> String {
     part(
         "subscribers",
         "Top subscribers",
@@ -79,17 +74,16 @@ fn ranking(caption: &str, subscribers: &[Subscriber]) -> String {
     card(&table(caption, ["MSISDN", "Cost", "Data", "Calls", "Records"], rows, 1))
 }
 
-pub(super) fn messages(messages: &Section<Option<(Period, Messages)>>) -> String {
+pub(super) fn messages(messages: &Section<Option<(Days, Messages)>>) -> String {
     part(
         "messages",
         "Messages",
-        by_days(messages, "messages", |period, messages| {
+        by_days(messages, "messages", |days, messages| {
             if messages.by_channel.is_empty() {
                 return note("No messages in these days.");
             }
-            let days = period.days();
             let chart = |title, rows: &[DayMessages]| {
-                Chart { title, unit: Unit::Things, days: &days, series: headings(&days, rows) }.bars()
+                Chart { title, unit: Unit::Things, days, series: headings(days, rows) }.bars()
             };
             grid(&[
                 chart("Messages by day and channel", &messages.by_channel),
@@ -116,27 +110,26 @@ fn headings(days: &[Day], rows: &[DayMessages]) -> Vec<Series> {
     series.collect()
 }
 
-pub(super) fn waits(waits: &Section<Option<(Period, Vec<Waits>)>>) -> String {
+pub(super) fn waits(waits: &Section<Option<(Days, Vec<Waits>)>>) -> String {
     part(
         "waits",
         "Response times in rooms",
-        by_days(waits, "messages", |period, waits| {
+        by_days(waits, "messages", |days, waits| {
             if waits.is_empty() {
                 return note("No customer was answered in these days.");
             }
-            let days = period.days();
             let by_day = |of: fn(&Waits) -> u128| {
                 let rows = waits.iter().filter_map(|wait| match wait.of {
                     WaitsOf::Day(day) => Some((day, of(wait))),
                     WaitsOf::Period | WaitsOf::Channel(_) => None,
                 });
-                per_day(&days, rows)
+                per_day(days, rows)
             };
             let series = vec![
                 Series { name: Text::new("median"), values: by_day(|wait| wait.median_seconds) },
                 Series { name: Text::new("nine of ten within"), values: by_day(|wait| wait.p90_seconds) },
             ];
-            let chart = Chart { title: "Wait for the first answer, by day", unit: Unit::Seconds, days: &days, series };
+            let chart = Chart { title: "Wait for the first answer, by day", unit: Unit::Seconds, days, series };
             let rows = waits.iter().filter_map(|wait| {
                 let name = match &wait.of {
                     WaitsOf::Channel(channel) => channel.to_string(),
@@ -161,9 +154,7 @@ pub(super) fn pipeline(
 ) -> String {
     let lags = match lags {
         Ok(lags) if lags.is_empty() => titled(MAPPINGS, &note("No mapping has committed anything yet.")),
-        Ok(lags) => {
-            table(MAPPINGS, ["Function", "Topic", "Behind", "Consumers"], lags.iter().map(mapping), 2)
-        }
+        Ok(lags) => table(MAPPINGS, ["Function", "Topic", "Behind", "Consumers"], lags.iter().map(mapping), 2),
         Err(absent) => titled(MAPPINGS, &said(*absent)),
     };
     let runs = match loads {
@@ -174,8 +165,8 @@ pub(super) fn pipeline(
     let balances = match loads {
         Ok(loads) if loads.balances.is_empty() => titled("Balances", &note("No load has had anything to count yet.")),
         Ok(loads) => {
-            let heads = ["Table", "In", "Out", "Duplicates", "Rejected", "Balance"];
-            table("Balances of the last load", heads, loads.balances.iter().map(balance), 1)
+            let heads = ["Layer", "Table", "In", "Out", "Duplicates", "Rejected", "Balance"];
+            table(&format!("Balances of the last {BALANCED_RUNS} loads"), heads, loads.balances.iter().map(balance), 2)
         }
         Err(absent) => titled("Balances", &said(*absent)),
     };
@@ -223,7 +214,7 @@ pub(super) fn status(status: &Text) -> String {
     let text = status.to_string();
     let class = match text.as_str() {
         "succeeded" => "good",
-        "failed" => "bad",
+        "failed" | "interrupted" => "bad",
         _ => "soft",
     };
     format!(r#"<span class="{class}">{text}</span>"#)
@@ -245,7 +236,7 @@ fn balance(balance: &Balance) -> Vec<String> {
         true => r#"<span class="good">even</span>"#,
         false => r#"<span class="bad">broken</span>"#,
     };
-    vec![format!("{layer} {table}"), into, out, duplicates, rejected, is_balanced.to_owned()]
+    vec![layer.to_string(), table.to_string(), into, out, duplicates, rejected, is_balanced.to_owned()]
 }
 
 fn per_day(days: &[Day], values: impl Iterator<Item = (Day, u128)>) -> Vec<Option<u128>> {
@@ -256,15 +247,9 @@ fn per_day(days: &[Day], values: impl Iterator<Item = (Day, u128)>) -> Vec<Optio
     days.iter().map(|day| by_day.get(day).copied()).collect()
 }
 
-fn by_days<T>(section: &Section<Option<(Period, T)>>, what: &str, show: impl FnOnce(Period, &T) -> String) -> String {
+fn by_days<T>(section: &Section<Option<(Days, T)>>, what: &str, show: impl FnOnce(&[Day], &T) -> String) -> String {
     match section {
-        Ok(Some((period, rows))) => {
-            let days = match period.days().len() {
-                1 => period.to.to_string(),
-                _ => format!("{} to {}", period.from, period.to),
-            };
-            format!(r#"<p class="soft">{days}</p>{}"#, show(*period, rows))
-        }
+        Ok(Some((days, rows))) => format!(r#"<p class="soft">{days}</p>{}"#, show(days.all(), rows)),
         Ok(None) => note(&format!("There are no {what} in the warehouse yet.").replace("are no usage", "is no usage")),
         Err(absent) => said(*absent),
     }

@@ -1,5 +1,7 @@
 //! Which days are shown.
 
+use std::fmt;
+
 use telecom::Day;
 
 use crate::Problem;
@@ -15,8 +17,45 @@ pub(crate) struct Period {
 /// A quarter: more bars than that can't be told apart on a page.
 const MAX_DAYS: i32 = 92;
 
-/// Where no days are asked for: these many, up to the last one with data.
-const DEFAULT_DAYS: i32 = 14;
+/// Where no days are asked for: this many, the last ones with data.
+pub(crate) const DEFAULT_DAYS: i64 = 14;
+
+/// The days that a part of the page shows, ascending: those that were asked for, or the last ones that have data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Days {
+    all: Vec<Day>,
+    are_asked: bool,
+}
+
+impl Days {
+    /// The last days with data; `None` where there are none.
+    pub(crate) fn with_data(all: Vec<Day>) -> Option<Self> {
+        (!all.is_empty()).then_some(Self { all, are_asked: false })
+    }
+
+    pub(crate) fn all(&self) -> &[Day] {
+        &self.all
+    }
+
+    /// How many, or which one.
+    pub(crate) fn short(&self) -> String {
+        match &*self.all {
+            [day] => day.to_string(),
+            days => format!("{} days", days.len()),
+        }
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.are_asked { "" } else { ", the last days with data" };
+        match &*self.all {
+            [] => Ok(()),
+            [day] => write!(f, "{day}"),
+            [first, .., last] => write!(f, "{first} to {last}{what}"),
+        }
+    }
+}
 
 impl Period {
     /// Reads `from` and `to`; `None` where neither is there, or both are empty, as a form sends them.
@@ -44,15 +83,10 @@ impl Period {
         Ok(Some(Self { from, to }))
     }
 
-    /// The last days of what there is.
-    pub(crate) fn last_of(first: Day, last: Day) -> Self {
-        let from = Day::from_epoch_days(last.epoch_days() - DEFAULT_DAYS + 1).unwrap_or(Day::MIN);
-        Self { from: from.max(first), to: last }
-    }
-
-    /// Every day, ascending.
-    pub(crate) fn days(self) -> Vec<Day> {
-        (self.from.epoch_days()..=self.to.epoch_days()).filter_map(Day::from_epoch_days).collect()
+    /// Every day of it.
+    pub(crate) fn days(self) -> Days {
+        let all = (self.from.epoch_days()..=self.to.epoch_days()).filter_map(Day::from_epoch_days).collect();
+        Days { all, are_asked: true }
     }
 }
 
@@ -95,14 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_days_that_there_are() {
-        let day = |text| Day::parse(text).unwrap();
-        let last = |first, last| {
-            let Period { from, to } = Period::last_of(day(first), day(last));
-            format!("{from} {to} {}", Period { from, to }.days().len())
-        };
-        assert_eq!(last("2023-01-01", "2024-01-31"), "2024-01-18 2024-01-31 14");
-        assert_eq!(last("2024-01-31", "2024-01-31"), "2024-01-31 2024-01-31 1");
-        assert_eq!(last("1970-01-01", "1970-01-02"), "1970-01-01 1970-01-02 2");
+    fn days_are_said() {
+        let asked = Period::parse("from=2023-12-31&to=2024-01-02").unwrap().unwrap().days();
+        assert_eq!(asked.all().len(), 3);
+        expect!["3 days: 2023-12-31 to 2024-01-02"].assert_eq(&format!("{}: {asked}", asked.short()));
+        assert_eq!(Days::with_data(Vec::new()), None);
+        let with_data = Days::with_data(vec![asked.all()[0], asked.all()[2]]).unwrap();
+        expect!["2 days: 2023-12-31 to 2024-01-02, the last days with data"]
+            .assert_eq(&format!("{}: {with_data}", with_data.short()));
+        let one = Days::with_data(vec![asked.all()[0]]).unwrap();
+        expect!["2023-12-31: 2023-12-31"].assert_eq(&format!("{}: {one}", one.short()));
     }
 }

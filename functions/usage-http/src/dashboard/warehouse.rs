@@ -6,7 +6,7 @@ use telecom::{Category, Cost, Day, Msisdn, Tariff, Totals, UsageKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::period::Period;
+use super::period::{DEFAULT_DAYS, Days};
 use super::text::Text;
 
 /// The channels that are told apart; the rest is summed.
@@ -15,6 +15,8 @@ const MAX_CHANNELS: i64 = 6;
 const MAX_SUBSCRIBERS: i64 = 10;
 /// The loads that are shown.
 const MAX_RUNS: i64 = 5;
+/// The loads whose rows are balanced: a day's, as there is one an hour.
+pub(crate) const BALANCED_RUNS: i64 = 24;
 /// The reasons for which records are rejected are a few dozen.
 const MAX_REASONS: i64 = 20;
 /// The newest rejected records, which are summed up: reading all of them would take longer each month.
@@ -88,7 +90,7 @@ pub(crate) struct Run {
     pub(crate) message: Text,
 }
 
-/// What went into a table and what came out, in the last run that loaded anything.
+/// What went into a table and what came out, in the last runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Balance {
     pub(crate) layer: Text,
@@ -126,31 +128,30 @@ pub(crate) async fn missing(pool: &Pool, tables: &[&'static str]) -> anyhow::Res
     Ok(tables.iter().copied().filter(|table| rows.iter().any(|row| row.get::<_, &str>(0) == *table)).collect())
 }
 
-/// The last days with data of a table with one row a day and heading; `None` where it is empty.
-pub(crate) async fn last_days(pool: &Pool, table: &str) -> anyhow::Result<Option<Period>> {
-    let rows = pool.query(&format!("SELECT min(day)::text, max(day)::text FROM {table}"), &[]).await?;
-    let row = rows.first().context("an aggregate has a row")?;
-    match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(1)?) {
-        (Some(first), Some(last)) => Ok(Some(Period::last_of(Day::parse(first)?, Day::parse(last)?))),
-        _ => Ok(None),
-    }
+/// The last days with data of a table with a few rows a day; `None` where it is empty.
+pub(crate) async fn last_days(pool: &Pool, table: &str) -> anyhow::Result<Option<Days>> {
+    let sql = format!(
+        "SELECT day::text FROM (SELECT DISTINCT day FROM {table} ORDER BY day DESC LIMIT $1) AS last ORDER BY last.day"
+    );
+    let rows = pool.query(&sql, &[&DEFAULT_DAYS]).await?;
+    Ok(Days::with_data(rows.iter().map(|row| day(row, 0)).collect::<anyhow::Result<_>>()?))
 }
 
-pub(crate) async fn usage(pool: &Pool, period: Period) -> anyhow::Result<Vec<DayUsage>> {
+pub(crate) async fn usage(pool: &Pool, days: &Days) -> anyhow::Result<Vec<DayUsage>> {
     let sql = "SELECT day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
-               FROM analytics.usage_by_day WHERE day BETWEEN $1::text::date AND $2::text::date ORDER BY 1, 2, 3";
-    let rows = query(pool, sql, period, &[]).await?;
+               FROM analytics.usage_by_day WHERE day = ANY ($1::text[]::date[]) ORDER BY 1, 2, 3";
+    let rows = query(pool, sql, days, &[]).await?;
     rows.iter().map(|row| Ok(DayUsage { day: day(row, 0)?, kind: kind(row, 1)?, totals: totals(row, 3)? })).collect()
 }
 
-pub(crate) async fn top(pool: &Pool, period: Period, tariff: &Tariff) -> anyhow::Result<Top> {
+pub(crate) async fn top(pool: &Pool, days: &Days, tariff: &Tariff) -> anyhow::Result<Top> {
     let by_cost = "SELECT msisdn, sum(cost_zar) AS rank FROM prepared_layers.daily_cost \
-                   WHERE day BETWEEN $1::text::date AND $2::text::date GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $3";
+                   WHERE day = ANY ($1::text[]::date[]) GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2";
     let by_data = "SELECT msisdn, sum(up_bytes + down_bytes) AS rank FROM prepared_layers.daily_usage \
-                   WHERE category = 'data' AND day BETWEEN $1::text::date AND $2::text::date \
-                   GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $3";
+                   WHERE category = 'data' AND day = ANY ($1::text[]::date[]) \
+                   GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2";
     let (by_cost, by_data) =
-        tokio::try_join!(ranking(pool, period, tariff, by_cost), ranking(pool, period, tariff, by_data))?;
+        tokio::try_join!(ranking(pool, days, tariff, by_cost), ranking(pool, days, tariff, by_data))?;
     let (mut by_cost, mut by_data) = (by_cost, by_data);
     by_cost.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.cost), subscriber.msisdn.to_string()));
     by_data.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.bytes), subscriber.msisdn.to_string()));
@@ -158,14 +159,14 @@ pub(crate) async fn top(pool: &Pool, period: Period, tariff: &Tariff) -> anyhow:
 }
 
 /// The subscribers that `top` selects, with their usage of the period.
-async fn ranking(pool: &Pool, period: Period, tariff: &Tariff, top: &str) -> anyhow::Result<Vec<Subscriber>> {
+async fn ranking(pool: &Pool, days: &Days, tariff: &Tariff, top: &str) -> anyhow::Result<Vec<Subscriber>> {
     let sql = format!(
         "WITH top AS ({top}) \
          SELECT msisdn, day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
          FROM top JOIN prepared_layers.daily_usage USING (msisdn) \
-         WHERE day BETWEEN $1::text::date AND $2::text::date ORDER BY msisdn, day"
+         WHERE day = ANY ($1::text[]::date[]) ORDER BY msisdn, day"
     );
-    let rows = query(pool, &sql, period, &[&MAX_SUBSCRIBERS]).await?;
+    let rows = query(pool, &sql, days, &[&MAX_SUBSCRIBERS]).await?;
     let mut subscribers: Vec<Subscriber> = Vec::new();
     for row in &rows {
         let msisdn = Msisdn::parse(row.try_get(0)?)?;
@@ -184,21 +185,21 @@ async fn ranking(pool: &Pool, period: Period, tariff: &Tariff, top: &str) -> any
     Ok(subscribers)
 }
 
-pub(crate) async fn messages(pool: &Pool, period: Period) -> anyhow::Result<Messages> {
+pub(crate) async fn messages(pool: &Pool, days: &Days) -> anyhow::Result<Messages> {
     let (by_channel, by_sender) =
-        tokio::try_join!(messages_by(pool, period, "channel"), messages_by(pool, period, "sender_type"))?;
+        tokio::try_join!(messages_by(pool, days, "channel"), messages_by(pool, days, "sender_type"))?;
     Ok(Messages { by_channel, by_sender })
 }
 
-async fn messages_by(pool: &Pool, period: Period, column: &str) -> anyhow::Result<Vec<DayMessages>> {
+async fn messages_by(pool: &Pool, days: &Days, column: &str) -> anyhow::Result<Vec<DayMessages>> {
     let sql = format!(
         "WITH asked AS (SELECT day, {column} AS heading, messages FROM analytics.messages_by_day \
-                        WHERE day BETWEEN $1::text::date AND $2::text::date), \
-              top AS (SELECT heading FROM asked GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $3) \
+                        WHERE day = ANY ($1::text[]::date[])), \
+              top AS (SELECT heading FROM asked GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $2) \
          SELECT day::text, top.heading, sum(messages)::bigint FROM asked LEFT JOIN top USING (heading) \
          GROUP BY day, top.heading ORDER BY day, top.heading"
     );
-    let rows = query(pool, &sql, period, &[&MAX_CHANNELS]).await?;
+    let rows = query(pool, &sql, days, &[&MAX_CHANNELS]).await?;
     let message = |row: &Row| {
         let heading = row.try_get::<_, Option<String>>(1)?.map(Text::new);
         Ok(DayMessages { day: day(row, 0)?, heading, messages: number(row, 2)? })
@@ -206,17 +207,17 @@ async fn messages_by(pool: &Pool, period: Period, column: &str) -> anyhow::Resul
     rows.iter().map(message).collect()
 }
 
-pub(crate) async fn waits(pool: &Pool, period: Period) -> anyhow::Result<Vec<Waits>> {
+pub(crate) async fn waits(pool: &Pool, days: &Days) -> anyhow::Result<Vec<Waits>> {
     // Days and the whole period first: it is channels of which there may be too many.
     let sql = "SELECT day::text, channel, count(*), \
                       percentile_disc(0.5) WITHIN GROUP (ORDER BY response_seconds)::bigint, \
                       percentile_disc(0.9) WITHIN GROUP (ORDER BY response_seconds)::bigint \
                FROM analytics.response_times \
-               WHERE day BETWEEN $1::text::date AND $2::text::date AND response_seconds IS NOT NULL \
+               WHERE day = ANY ($1::text[]::date[]) AND response_seconds IS NOT NULL \
                GROUP BY GROUPING SETS ((), (day), (channel)) HAVING count(*) > 0 \
-               ORDER BY grouping(channel) DESC, day NULLS FIRST, count(*) DESC, channel LIMIT $3";
-    let days = i64::try_from(period.days().len())?;
-    let rows = query(pool, sql, period, &[&(1 + days + MAX_CHANNELS)]).await?;
+               ORDER BY grouping(channel) DESC, day NULLS FIRST, count(*) DESC, channel LIMIT $2";
+    let limit = 1 + i64::try_from(days.all().len())? + MAX_CHANNELS;
+    let rows = query(pool, sql, days, &[&limit]).await?;
     let wait = |row: &Row| {
         let of = match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(1)?) {
             (Some(text), _) => WaitsOf::Day(Day::parse(text)?),
@@ -233,10 +234,11 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
                        greatest(extract(epoch FROM now() - finished_at), 0)::bigint, \
                        greatest(extract(epoch FROM finished_at - started_at), 0)::bigint, coalesce(message, '') \
                 FROM ops.runs ORDER BY run_id DESC LIMIT $1";
-    let balances = "SELECT layer, table_name, rows_in::bigint, rows_out::bigint, duplicates::bigint, rejected::bigint, is_balanced \
-                    FROM ops.layer_audit WHERE run_id = (SELECT max(run_id) FROM ops.layer_audit) \
-                    ORDER BY layer, table_name";
-    let (runs, balances) = tokio::try_join!(pool.query(runs, &[&MAX_RUNS]), pool.query(balances, &[]))?;
+    let balances = "SELECT layer, CASE layer WHEN 'models' THEN '' ELSE table_name END AS name, sum(rows_in)::bigint, sum(rows_out)::bigint, \
+                           sum(duplicates)::bigint, sum(rejected)::bigint, bool_and(is_balanced) \
+                    FROM ops.layer_audit WHERE run_id IN (SELECT run_id FROM ops.runs ORDER BY run_id DESC LIMIT $1) \
+                    GROUP BY layer, name ORDER BY array_position('{silver,raw,models}'::text[], layer), name";
+    let (runs, balances) = tokio::try_join!(pool.query(runs, &[&MAX_RUNS]), pool.query(balances, &[&BALANCED_RUNS]))?;
     let run = |row: &Row| {
         let seconds = |at| anyhow::Ok(row.try_get::<_, Option<i64>>(at)?.map(i64::unsigned_abs).map(u128::from));
         Ok(Run {
@@ -277,9 +279,9 @@ pub(crate) async fn rejected(pool: &Pool) -> anyhow::Result<Vec<Rejected>> {
     rows.iter().map(rejected).collect()
 }
 
-async fn query(pool: &Pool, sql: &str, period: Period, more: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
-    let (from, to) = (period.from.to_string(), period.to.to_string());
-    let days: [&(dyn ToSql + Sync); 2] = [&from, &to];
+async fn query(pool: &Pool, sql: &str, days: &Days, more: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
+    let days: Vec<String> = days.all().iter().map(ToString::to_string).collect();
+    let days: [&(dyn ToSql + Sync); 1] = [&days];
     pool.query(sql, &[&days, more].concat()).await
 }
 

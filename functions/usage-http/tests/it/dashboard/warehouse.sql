@@ -1,4 +1,4 @@
--- What the dashboard reads of the warehouse, with two weeks and a day in it: the columns that it names, and no others.
+-- What the dashboard reads of the warehouse: the columns that it names, and no others.
 CREATE SCHEMA raw;
 CREATE SCHEMA prepared_layers;
 CREATE SCHEMA analytics;
@@ -6,12 +6,12 @@ CREATE SCHEMA ops;
 
 CREATE TABLE prepared_layers.daily_usage (msisdn text, day date, category text, usage_type text,
     events bigint, up_bytes bigint, down_bytes bigint, seconds bigint, PRIMARY KEY (msisdn, day, category, usage_type));
--- Twenty subscribers, each with a habit of its own; 3 January has nothing, and the day before the two weeks has.
+-- Twenty subscribers, each with a habit of its own; 3 January has nothing, so the last 14 days with data begin on 31 December.
 INSERT INTO prepared_layers.daily_usage
 SELECT (27821000000 + n * 7919)::text, day, category, usage_type, events,
        CASE category WHEN 'data' THEN events * size * 37 ELSE 0 END, CASE category WHEN 'data' THEN events * size * 211 ELSE 0 END,
        CASE category WHEN 'call' THEN events * (35 + n) ELSE 0 END
-FROM generate_series(1, 20) AS n, generate_series(date '2023-12-31', date '2024-01-14', '1 day') AS day,
+FROM generate_series(1, 20) AS n, generate_series(date '2023-12-30', date '2024-01-14', '1 day') AS day,
      (VALUES ('data', 'video', 90001::bigint), ('data', 'audio', 31013), ('data', 'image', 17011), ('data', 'text', 997), ('data', 'application', 45007),
              ('call', 'voice', 0), ('call', 'video', 0)) AS kind (category, usage_type, size),
      LATERAL (SELECT 1 + (hashtext(concat_ws(' ', n, day::date, category, usage_type)) & 65535) % (40 + 5 * n)) AS drawn (events)
@@ -50,9 +50,10 @@ INSERT INTO ops.runs VALUES
 CREATE TABLE ops.layer_audit (run_id bigint, layer text, table_name text, rows_in bigint, rows_out bigint, duplicates bigint, rejected bigint,
     is_balanced boolean);
 INSERT INTO ops.layer_audit VALUES
-    (2, 'raw', 'messages', 10, 8, 0, 0, false),
+    (2, 'raw', 'raw.messages', 10, 8, 0, 0, false),
     (3, 'raw', 'cdr_data.data', 432000, 431880, 100, 20, true), (3, 'raw', 'cdr_data.voice', 432000, 432000, 0, 0, true),
-    (3, 'raw', 'raw.messages', 6400, 6391, 8, 1, true);
+    (3, 'raw', 'raw.messages', 6400, 6391, 8, 1, true), (3, 'silver', 'messages', 6409, 6400, 9, 0, true),
+    (3, 'models', 'analytics.rooms', 40, 40, 0, 0, true), (3, 'models', 'analytics.messages', 6391, 6391, 0, 0, true);
 
 CREATE TABLE raw.rejected (reason text, rows bigint, batch_id bigint);
 INSERT INTO raw.rejected VALUES ('bad_header', 1200, 1), ('unknown_type', 1, 1), ('unknown_type', 1, 2), ('day_out_of_range', 1, 2);
