@@ -143,7 +143,7 @@ impl Pool {
     async fn lock_once(&self, key: i64) -> anyhow::Result<Option<Lock>> {
         let connection = Object::take(self.connections.get().await?);
         let row = connection.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?;
-        Ok(row.get::<_, bool>(0).then_some(Lock { _connection: connection }))
+        Ok(row.get::<_, bool>(0).then_some(Lock { connection, key }))
     }
 
     async fn try_query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Row>> {
@@ -187,9 +187,19 @@ impl Pool {
     }
 }
 
-/// An advisory lock, held until it is dropped.
+/// An advisory lock, held until it is released; dropped, until the server has noticed.
 pub struct Lock {
-    _connection: ClientWrapper,
+    connection: ClientWrapper,
+    key: i64,
+}
+
+impl Lock {
+    /// Gives it back: when this returns, others can have it. If the database does not answer any more, it has noticed itself.
+    pub async fn release(self) {
+        if let Err(error) = self.connection.execute("SELECT pg_advisory_unlock($1)", &[&self.key]).await {
+            tracing::debug!(error = %error, "the lock's connection is gone, and the lock with it");
+        }
+    }
 }
 
 impl fmt::Debug for Lock {

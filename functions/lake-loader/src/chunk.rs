@@ -173,13 +173,63 @@ mod tests {
 
     #[test]
     fn a_chunk_ends_where_an_object_does() {
-        check(0, &[], expect![[""]]);
-        check(0, &[(0, 4, 1), (5, 9, 1), (10, 10, 1)], expect![[""]]);
-        check(0, &[(0, 24, 1), (25, 25, 1)], expect![[""]]);
-        check(0, &[(0, 1, MAX_CHUNK_BYTES), (2, 2, 1)], expect![[""]]);
+        check(
+            0,
+            &[],
+            expect![[r#"
+            []
+        "#]],
+        );
+        check(
+            0,
+            &[(0, 4, 1), (5, 9, 1), (10, 10, 1)],
+            expect![[r#"
+            [Some(0), Some(0), Some(10)]
+            0..10 gap 0
+            10..11 gap 0
+        "#]],
+        );
+        check(
+            0,
+            &[(0, 24, 1), (25, 25, 1)],
+            expect![[r#"
+            [Some(0), Some(25)]
+            0..25 gap 0
+            25..26 gap 0
+        "#]],
+        );
+        check(
+            0,
+            &[(0, 1, MAX_CHUNK_BYTES), (2, 2, 1)],
+            expect![[r#"
+            [Some(0), Some(2)]
+            0..2 gap 0
+            2..3 gap 0
+        "#]],
+        );
         // Objects that overlap, and one that is not needed.
-        check(3, &[(0, 4, 1), (2, 3, 1), (4, 7, 1), (5, 6, 1)], expect![[""]]);
-        check(10, &[(0, 4, 1)], expect![[""]]);
-        check(0, &[(5, 6, 1), (9, 9, 1)], expect![[""]]);
+        check(
+            3,
+            &[(0, 4, 1), (2, 3, 1), (4, 7, 1), (5, 6, 1)],
+            expect![[r#"
+            [Some(3), None, Some(3), None]
+            3..8 gap 0
+        "#]],
+        );
+        check(
+            10,
+            &[(0, 4, 1)],
+            expect![[r#"
+            [None]
+        "#]],
+        );
+        check(
+            0,
+            &[(5, 6, 1), (9, 9, 1)],
+            expect![[r#"
+            [Some(0), Some(0)]
+            0..10 gap 7
+        "#]],
+        );
     }
 }

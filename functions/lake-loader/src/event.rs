@@ -143,14 +143,35 @@ mod tests {
                 Err(error) => expect.assert_eq(&format!("{error:#}")),
             }
         }
-        check(include_str!("../../../events/lake-loader/schedule.json"), expect![[""]]);
-        check(include_str!("../../../events/lake-loader/backfill.json"), expect![[""]]);
-        check(include_str!("../../../events/lake-loader/full-refresh.json"), expect![[""]]);
-        check("", expect![[""]]);
-        check("null", expect![[""]]);
-        check(r#"{"load": {}}"#, expect![[""]]);
-        check(r#"{"load": {"from": "2024-01-01T05", "to": "2024-01-01T05"}}"#, expect![[""]]);
-        check(r#"{"load": {"from": "2024-01-01"}}"#, expect![[""]]);
-        check(r#"{"load": {"form": "2024-01-01T00"}}"#, expect![[""]]);
+        check(include_str!("../../../events/lake-loader/schedule.json"), expect!["schedule {}"]);
+        check(
+            include_str!("../../../events/lake-loader/backfill.json"),
+            expect![[
+                r#"backfill {"load":{"from":"2024-01-01T00","full_refresh":false,"to":"2024-01-02T00","wait":false}}"#
+            ]],
+        );
+        check(
+            include_str!("../../../events/lake-loader/full-refresh.json"),
+            expect![[r#"request {"load":{"full_refresh":true,"wait":true}}"#]],
+        );
+        check("", expect!["schedule {}"]);
+        check("null", expect!["schedule {}"]);
+        check(r#"{"load": {}}"#, expect![[r#"request {"load":{"full_refresh":false,"wait":false}}"#]]);
+        check(
+            r#"{"load": {"from": "2024-01-01T05", "to": "2024-01-01T05"}}"#,
+            expect!["there is no hour from 2024-01-01T05 to before 2024-01-01T05"],
+        );
+        check(
+            r#"{"load": {"from": "2024-01-01"}}"#,
+            expect![[
+                r#"expected a schedule's event or {"load": {"from": "2024-01-01T00", "to": "2024-01-02T00", "full_refresh": true, "wait": true}}: an hour is written 2024-01-01T05 (UTC) at line 1 column 31"#
+            ]],
+        );
+        check(
+            r#"{"load": {"form": "2024-01-01T00"}}"#,
+            expect![[
+                r#"expected a schedule's event or {"load": {"from": "2024-01-01T00", "to": "2024-01-02T00", "full_refresh": true, "wait": true}}: unknown field `form`, expected one of `wait`, `full_refresh`, `from`, `to` at line 1 column 16"#
+            ]],
+        );
     }
 }

@@ -126,13 +126,14 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
             duration_ms: started.elapsed().as_millis() as u64,
         });
     };
-    let done = deadline.limit("the lake or the warehouse", work(deps, run.id, event.request(), deadline)).await;
+    let id = run.id;
+    let done = deadline.limit("the lake or the warehouse", work(deps, id, event.request(), deadline)).await;
     let ended = match &done {
         Ok(Done { left: None, .. }) => run.end(&deps.pool, End::Succeeded).await,
         Ok(Done { left: Some(left), .. }) => run.end(&deps.pool, End::Incomplete(left)).await,
         Err(error) => {
             let kept = match error.downcast_ref::<Imbalance>() {
-                Some(Imbalance(audit)) => audit::keep(&deps.pool, run.id, &[((**audit).clone(), false)]).await,
+                Some(Imbalance(audit)) => audit::keep(&deps.pool, id, &[((**audit).clone(), false)]).await,
                 None => Ok(()),
             };
             kept.and(run.end(&deps.pool, End::Failed(&format!("{error:#}"))).await)
@@ -143,11 +144,11 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         (Err(error), Ok(())) => return Err(error),
         (Err(error), Err(other)) => return Err(error.context(format!("ops.runs does not say so ({other:#})"))),
     };
-    let streams = StreamReport::of(deps, run.id).await?;
+    let streams = StreamReport::of(deps, id).await?;
     let duration_ms = started.elapsed().as_millis() as u64;
     let sum = |count: fn(&StreamReport) -> u64| streams.iter().map(count).sum::<u64>();
     tracing::info!(
-        run_id = run.id.0,
+        run_id = id.0,
         chunks = sum(|stream| stream.chunks),
         records = sum(|stream| stream.records),
         accepted = sum(|stream| stream.accepted),

@@ -1,10 +1,12 @@
 //! The models of `warehouse/`, which the program has in it.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use include_dir::{Dir, DirEntry, include_dir};
 use lambda_boot::Deadline;
+use postgres_pool::Pool;
 use sql_models::{Options, Project, Status};
 
 use crate::audit::{self, Audit, Layer};
@@ -43,9 +45,12 @@ pub(crate) struct Models {
 /// # Errors
 /// When a model or a test fails, or the database, or the run has been taken over.
 pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: Deadline) -> anyhow::Result<Models> {
-    let needs_full_refresh = tariff::sync(&deps.pool, run, &deps.tariff).await?;
+    tariff::sync(&deps.pool, run, &deps.tariff).await?;
+    let Batches { checked, last } = Batches::of(&deps.pool, full_refresh).await?;
     let options = Options {
-        full_refresh: full_refresh || needs_full_refresh,
+        full_refresh,
+        // Its tests need not look at what they have looked at.
+        vars: BTreeMap::from([("checked_batch".to_owned(), checked.into())]),
         guard: Some(format!("SELECT ops.hold({})", run.0)),
         deadline: deadline.remaining().map(|left| Instant::now() + left.saturating_sub(Deadline::FAILURE_MARGIN * 2)),
         ..Options::default()
@@ -68,8 +73,8 @@ pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: D
         bail!("models failed, and stay as they were: {}", failures.join("; "));
     }
     let is_complete = report.is_complete();
-    if is_complete && options.full_refresh {
-        tariff::models_are_new(&deps.pool, run).await?;
+    if is_complete {
+        Batches::keep(&deps.pool, run, last).await?;
     }
     let model = |unit: &sql_models::Unit| ModelReport {
         name: unit.name.clone(),
@@ -79,4 +84,28 @@ pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: D
         duration_ms: unit.duration.as_millis() as u64,
     };
     Ok(Models { models: ended().map(model).collect(), is_complete })
+}
+
+/// Which rows the models have seen.
+struct Batches {
+    /// All models have built and tested what came up to it.
+    checked: i64,
+    /// The last that there is.
+    last: i64,
+}
+
+impl Batches {
+    async fn of(pool: &Pool, full_refresh: bool) -> anyhow::Result<Self> {
+        // Rows that were restored have numbers of the sequence, and no chunk of their own.
+        const SQL: &str = "SELECT checked_batch_id,
+                coalesce(pg_sequence_last_value(pg_get_serial_sequence('ops.chunks', 'batch_id')::regclass), 0)
+            FROM ops.state";
+        let rows = pool.query(SQL, &[]).await?;
+        let [row] = &rows[..] else { bail!("ops.state has no row: run `trunkline init`") };
+        Ok(Self { checked: if full_refresh { 0 } else { row.get(0) }, last: row.get(1) })
+    }
+
+    async fn keep(pool: &Pool, run: RunId, checked: i64) -> anyhow::Result<()> {
+        pool.query("UPDATE ops.state SET checked_batch_id = $2 WHERE run_id = $1", &[&run.0, &checked]).await.map(drop)
+    }
 }

@@ -30,10 +30,19 @@ pub(crate) async fn plan(deps: &Deps, run: RunId) -> anyhow::Result<bool> {
 }
 
 async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> anyhow::Result<bool> {
-    let (found, is_all) = Known::recent(deps, topic).await?.look(deps, topic, MAX_NEW_OBJECTS).await?;
+    let found = Known::recent(deps, topic).await?.look(deps, topic, MAX_NEW_OBJECTS).await?;
+    let ends: BTreeMap<i32, i64> =
+        found.iter().filter_map(|(lane, segments)| Some((*lane, segments.last()?.first))).collect();
     let mut plan = Plan::of(deps, run, stream, topic, found).await?;
-    if plan.gap_offsets() > 0 && !is_all {
-        let (found, _) = Known::all(deps, topic).await?.look(deps, topic, usize::MAX).await?;
+    if plan.gap_offsets() > 0 {
+        // An object may lie further back, and a listing of many pages can miss one that is put meanwhile. What lies before
+        // an object is there when it is: a gap is believed when a listing that began after the object behind it was seen still has it.
+        let mut found = Known::all(deps, topic).await?.look(deps, topic, usize::MAX).await?;
+        found.retain(|lane, segments| {
+            let end = ends.get(lane);
+            segments.retain(|segment| end.is_some_and(|end| segment.first <= *end));
+            !segments.is_empty()
+        });
         plan = Plan::of(deps, run, stream, topic, found).await?;
     }
     if plan.gap_offsets() > 0 {
@@ -78,12 +87,11 @@ impl Known {
         Ok(Self { since: None, keys: keys.iter().map(|row| row.get(0)).collect() })
     }
 
-    /// The topic's other objects, at most so many of the earliest hours; and whether these are all.
-    async fn look(&self, deps: &Deps, topic: &str, most: usize) -> anyhow::Result<(Found, bool)> {
+    /// The topic's other objects, at most so many of the earliest hours.
+    async fn look(&self, deps: &Deps, topic: &str, most: usize) -> anyhow::Result<Found> {
         let new = AtomicUsize::new(0);
         let is_left_out = |key: &str| self.keys.contains(key) || new.fetch_add(1, Ordering::Relaxed) >= most;
-        let found = bronze::segments(&deps.lake, deps.epoch, topic, self.since, is_left_out).await?;
-        Ok((found, self.since.is_none() && new.into_inner() <= most))
+        Ok(bronze::segments(&deps.lake, deps.epoch, topic, self.since, is_left_out).await?)
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct RunId(pub(crate) i64);
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) id: RunId,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// How a run ended.
@@ -66,7 +66,7 @@ impl Run {
             if let Some(lock) = pool.try_lock(LOCK).await? {
                 let begun = pool.query(SQL, &[&event.cause(), &request.full_refresh]).await?;
                 let [row] = &begun[..] else { anyhow::bail!("ops.state has no row: run `trunkline init`") };
-                return Ok(Some(Self { id: RunId(row.get(0)), _lock: lock }));
+                return Ok(Some(Self { id: RunId(row.get(0)), lock }));
             }
             if !request.wait || deadline.is_within(LEAST_TIME) {
                 return Ok(None);
@@ -75,11 +75,11 @@ impl Run {
         }
     }
 
-    /// Says how it ended.
+    /// Says how it ended, and lets others begin.
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
-    pub(crate) async fn end(&self, pool: &Pool, end: End<'_>) -> anyhow::Result<()> {
+    pub(crate) async fn end(self, pool: &Pool, end: End<'_>) -> anyhow::Result<()> {
         const SQL: &str = "UPDATE ops.runs SET status = $2, message = $3, finished_at = now()
             WHERE run_id = $1 AND status = 'running'";
         let (status, message) = match end {
@@ -87,7 +87,8 @@ impl Run {
             End::Incomplete(left) => ("incomplete", Some(left)),
             End::Failed(why) => ("failed", Some(why)),
         };
-        pool.query(SQL, &[&self.id.0, &status, &message]).await?;
-        Ok(())
+        let said = pool.query(SQL, &[&self.id.0, &status, &message]).await;
+        self.lock.release().await;
+        said.map(drop)
     }
 }

@@ -5,47 +5,32 @@ use telecom::Tariff;
 
 use crate::run::RunId;
 
-/// Writes the tariff, where it has changed. Says whether the models have to be built anew: costs are kept by day, and no new
-/// record tells of a new price.
+/// Writes the tariff, where it has changed; the models of costs notice it themselves.
 ///
 /// # Errors
 /// When the database fails, or the run has been taken over.
-pub(crate) async fn sync(pool: &Pool, run: RunId, tariff: &Tariff) -> anyhow::Result<bool> {
+pub(crate) async fn sync(pool: &Pool, run: RunId, tariff: &Tariff) -> anyhow::Result<()> {
     pool.transaction(tariff, move |transaction, tariff| Box::pin(sync_in(transaction, run, tariff))).await
 }
 
-async fn sync_in(transaction: &Transaction<'_>, run: RunId, tariff: &Tariff) -> anyhow::Result<bool> {
+async fn sync_in(transaction: &Transaction<'_>, run: RunId, tariff: &Tariff) -> anyhow::Result<()> {
     const SQL: &str = "WITH given AS (
             SELECT valid_from::date, voice * 0.000001 AS voice, video * 0.000001 AS video, data * 0.000001 AS data
             FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS g (valid_from, voice, video, data)
         ), gone AS (
-            DELETE FROM ops.tariff WHERE valid_from NOT IN (SELECT valid_from FROM given) RETURNING 1
-        ), written AS (
-            INSERT INTO ops.tariff AS t SELECT * FROM given
-            ON CONFLICT (valid_from) DO UPDATE SET voice_zar_per_minute = excluded.voice_zar_per_minute,
-                video_zar_per_minute = excluded.video_zar_per_minute, data_zar_per_gb = excluded.data_zar_per_gb
-            WHERE (t.voice_zar_per_minute, t.video_zar_per_minute, t.data_zar_per_gb)
-                <> (excluded.voice_zar_per_minute, excluded.video_zar_per_minute, excluded.data_zar_per_gb)
-            RETURNING 1
+            DELETE FROM ops.tariff WHERE valid_from NOT IN (SELECT valid_from FROM given)
         )
-        UPDATE ops.state SET needs_full_refresh = needs_full_refresh
-            -- What was there before: a statement does not see its own changes.
-            OR EXISTS (SELECT FROM ops.tariff) AND (EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM written))
-        RETURNING needs_full_refresh";
+        INSERT INTO ops.tariff AS t SELECT * FROM given
+        ON CONFLICT (valid_from) DO UPDATE SET voice_zar_per_minute = excluded.voice_zar_per_minute,
+            video_zar_per_minute = excluded.video_zar_per_minute, data_zar_per_gb = excluded.data_zar_per_gb
+        WHERE (t.voice_zar_per_minute, t.video_zar_per_minute, t.data_zar_per_gb)
+            <> (excluded.voice_zar_per_minute, excluded.video_zar_per_minute, excluded.data_zar_per_gb)";
     run.hold(transaction).await?;
     let price = |micro_zar: u64| i64::try_from(micro_zar).unwrap_or(i64::MAX);
     let days: Vec<String> = tariff.rows().map(|row| row.from.to_string()).collect();
     let voice: Vec<i64> = tariff.rows().map(|row| price(row.voice_micro_zar_per_minute)).collect();
     let video: Vec<i64> = tariff.rows().map(|row| price(row.video_micro_zar_per_minute)).collect();
     let data: Vec<i64> = tariff.rows().map(|row| price(row.data_micro_zar_per_gb)).collect();
-    Ok(transaction.query_one(SQL, &[&days, &voice, &video, &data]).await?.get(0))
-}
-
-/// The models are as the tariff is.
-///
-/// # Errors
-/// When the database fails, or the run has been taken over.
-pub(crate) async fn models_are_new(pool: &Pool, run: RunId) -> anyhow::Result<()> {
-    const SQL: &str = "UPDATE ops.state SET needs_full_refresh = false WHERE run_id = $1 AND needs_full_refresh";
-    pool.query(SQL, &[&run.0]).await.map(drop)
+    transaction.execute(SQL, &[&days, &voice, &video, &data]).await?;
+    Ok(())
 }

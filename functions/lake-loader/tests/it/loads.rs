@@ -1,0 +1,228 @@
+//! What a load makes of bronze: each record once, whatever lies there and however often it is run.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use lake_loader::table::Stream::{CdrData, Messages};
+use lake_loader::{Event, Request, Status, handle};
+use lambda_boot::Deadline;
+
+use crate::world::{HOUR_MS, START_MS, World, message, record, session, shown};
+
+const SESSIONS: &str =
+    "SELECT kafka_partition, kafka_offset, source_line, event_datetime FROM cdr_data.data ORDER BY 1, 2";
+
+#[tokio::test]
+async fn each_record_is_there_once() {
+    let world = World::new().await;
+    let time = "2024-01-01 12:00:00";
+    let all: Vec<_> = (0..6).map(|line| session(line, 7, line.unsigned_abs() + 1, time)).collect();
+    // Objects that overlap; a file that is published again in the middle, and one of its rows that is not usable.
+    world.put(CdrData, 0, &all[..4]).await;
+    world.put(CdrData, 0, &all[2..]).await;
+    world.put(CdrData, 0, &[session(6, 7, 3, time), record(7, START_MS, "{}"), session(8, 7, 7, time)]).await;
+    // Late: its event lies two hours back.
+    world.put(CdrData, 2, &[session(0, 9, 1, "2024-01-01 10:30:00")]).await;
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 2 chunks, 10 records = 8 accepted + 1 duplicates + 1 rejected; gap 0; 8 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    expect![[r#"
+        (0,0,1,"2024-01-01 12:00:00")
+        (0,1,2,"2024-01-01 12:00:00")
+        (0,2,3,"2024-01-01 12:00:00")
+        (0,3,4,"2024-01-01 12:00:00")
+        (0,4,5,"2024-01-01 12:00:00")
+        (0,5,6,"2024-01-01 12:00:00")
+        (0,8,7,"2024-01-01 12:00:00")
+        (2,0,1,"2024-01-01 10:30:00")"#]]
+    .assert_eq(&world.texts(SESSIONS).await.join("\n"));
+    expect![[r#"
+        silver/cdr_data/date=2024-01-01/hour=10/cdr-data-1-2-00000000000000000000.parquet
+        silver/cdr_data/date=2024-01-01/hour=12/cdr-data-1-0-00000000000000000000.parquet"#]]
+    .assert_eq(&world.silver().await.into_keys().collect::<Vec<_>>().join("\n"));
+    expect![[r#"(0,7,missing_column,"msisdn is missing",{})"#]].assert_eq(
+        &world
+            .texts("SELECT partition, \"offset\", reason, detail, encode(value, 'escape') FROM ops.unusable_records")
+            .await
+            .join("\n"),
+    );
+    // Nothing is new.
+    expect![[r#"
+        Succeeded
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    // The file comes once more, in another chunk.
+    world.put(CdrData, 0, &[session(9, 7, 7, time), session(10, 7, 8, time)]).await;
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 1 chunks, 2 records = 1 accepted + 1 duplicates + 0 rejected; gap 0; 1 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    let sums = world.texts("SELECT msisdn, day, up_bytes, events FROM prepared_layers.daily_usage").await;
+    expect!["(27821234567,2024-01-01,37,9)"].assert_eq(&sums.join("\n"));
+    let accounts = "SELECT layer, table_name, rows_in, rows_out, duplicates, rejected, is_balanced FROM ops.layer_audit
+        WHERE layer <> 'models' ORDER BY run_id, 1, 2";
+    expect![[r#"
+        (raw,cdr_data.data,8,8,0,0,t)
+        (silver,cdr_data,10,8,1,1,t)
+        (raw,cdr_data.data,1,1,0,0,t)
+        (silver,cdr_data,2,1,1,0,t)"#]]
+    .assert_eq(&world.texts(accounts).await.join("\n"));
+    assert_eq!(world.texts("SELECT status FROM ops.runs WHERE status <> 'succeeded'").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn gaps_are_counted_and_late_objects_are_found() {
+    let world = World::new().await;
+    let time = "2024-01-01 12:00:00";
+    let at = |offset: i64, hours: i64| lake::bronze::Record {
+        timestamp_ms: START_MS + hours * HOUR_MS,
+        ..session(offset, 7, offset.unsigned_abs(), time)
+    };
+    // Days apart, so that what lies far back is not listed any more.
+    world.put(CdrData, 0, &[at(5, 0), at(6, 0)]).await;
+    world.put(CdrData, 0, &[at(7, 100)]).await;
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 1 chunks, 3 records = 3 accepted + 0 duplicates + 0 rejected; gap 5; 3 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    // The next objects leave a gap, which one with an old hour in its name fills.
+    world.put(CdrData, 0, &[at(8, 1)]).await;
+    world.put(CdrData, 0, &[at(9, 101)]).await;
+    // And a true one.
+    world.put(CdrData, 0, &[at(20, 101)]).await;
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 1 chunks, 3 records = 3 accepted + 0 duplicates + 0 rejected; gap 10; 3 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    expect![[r#"
+        Succeeded
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    assert_eq!(world.texts("SELECT kafka_offset FROM cdr_data.data ORDER BY 1").await.concat(), "(5)(6)(7)(8)(9)(20)");
+}
+
+/// A message that was sent to two rooms came by two lanes: the first one stays, whichever lane is loaded first.
+#[tokio::test]
+async fn the_earliest_of_a_messages_copies_stays() {
+    let world = World::new().await;
+    world.put(Messages, 0, &[message(0, START_MS + 500, "m-1", "late"), message(1, START_MS, "m-2", "early")]).await;
+    let first = world.load().await;
+    world.put(Messages, 1, &[message(0, START_MS, "m-1", "early"), message(1, START_MS + 500, "m-2", "late")]).await;
+    // And again in its own lane.
+    world.put(Messages, 0, &[message(2, START_MS + 600, "m-1", "late")]).await;
+    let second = world.load().await;
+    expect![[r#"
+        Succeeded
+        raw.messages: 1 chunks, 2 records = 2 accepted + 0 duplicates + 0 rejected; gap 0; 2 new rows
+        Succeeded
+        raw.messages: 2 chunks, 3 records = 2 accepted + 1 duplicates + 0 rejected; gap 0; 0 new rows
+    "#]]
+    .assert_eq(&format!("{}{}", shown(&first), shown(&second)));
+    expect![[r#"
+        (m-1,early,"m-1 in early at 0",1)
+        (m-2,early,"m-2 in early at 1",0)"#]]
+    .assert_eq(
+        &world
+            .texts("SELECT message_id, room_id, message_text, kafka_partition FROM raw.messages ORDER BY 1")
+            .await
+            .join("\n"),
+    );
+    expect![[r#"
+        (m-1,early)
+        (m-2,early)"#]]
+    .assert_eq(&world.texts("SELECT message_id, room_id FROM analytics.messages ORDER BY 1").await.join("\n"));
+}
+
+#[tokio::test]
+async fn what_is_missing_is_restored() {
+    let world = World::new().await;
+    let time = "2024-01-01 12:00:00";
+    world.put(CdrData, 0, &[session(0, 7, 1, time), session(1, 7, 2, time)]).await;
+    world.load().await;
+    let silver = world.silver().await;
+    world.client.batch_execute("DELETE FROM cdr_data.data WHERE kafka_offset = 1").await.unwrap();
+    for key in silver.keys() {
+        world.lake.delete(key).await.unwrap();
+    }
+    let hours = |from: &str, to: &str| Request {
+        from: Some(from.parse().unwrap()),
+        to: Some(to.parse().unwrap()),
+        ..Request::default()
+    };
+    let other = world.ask(hours("2024-01-01T09", "2024-01-01T10")).await.unwrap();
+    let there = world.ask(hours("2024-01-01T10", "2024-01-01T11")).await.unwrap();
+    expect![[r#"
+        Succeeded
+        Succeeded
+        cdr_data.data: 1 chunks, 2 records = 2 accepted + 0 duplicates + 0 rejected; gap 0; 1 new rows
+    "#]]
+    .assert_eq(&format!("{}{}", shown(&other), shown(&there)));
+    assert_eq!(world.silver().await, silver);
+    let batches = "SELECT kafka_offset, batch_id > (SELECT max(batch_id) FROM ops.chunks) AS is_new FROM cdr_data.data ORDER BY 1";
+    expect![[r#"
+        (0,f)
+        (1,t)"#]]
+    .assert_eq(&world.texts(batches).await.join("\n"));
+}
+
+#[tokio::test]
+async fn only_one_run_is_at_work_and_none_begins_what_it_cannot_end() {
+    let world = World::new().await;
+    world.put(CdrData, 0, &[session(0, 7, 1, "2024-01-01 12:00:00")]).await;
+    world
+        .client
+        .batch_execute("SELECT pg_advisory_lock(('x' || encode('trunklld', 'hex'))::bit(64)::bigint)")
+        .await
+        .unwrap();
+    assert_eq!(world.load().await.status, Status::Busy);
+    let waiting = world.ask(Request { wait: true, ..Request::default() });
+    let freed = async { world.client.batch_execute("SELECT pg_advisory_unlock_all()").await };
+    let (waited, freed) = tokio::join!(waiting, freed);
+    freed.unwrap();
+    assert_eq!(waited.unwrap().status, Status::Succeeded);
+    world.put(CdrData, 0, &[session(1, 7, 2, "2024-01-01 12:00:00")]).await;
+    let short = handle(&world.deps, Event::Schedule, Deadline::after(Duration::from_secs(30))).await.unwrap();
+    expect![[r#"
+        Incomplete, left: 1 chunks, and the models after them
+    "#]]
+    .assert_eq(&shown(&short));
+    expect![[r#"
+        (request,succeeded,)
+        (schedule,incomplete,"1 chunks, and the models after them")"#]]
+    .assert_eq(&world.texts("SELECT cause, status, message FROM ops.runs ORDER BY run_id").await.join("\n"));
+}
+
+#[tokio::test]
+async fn rows_that_vanish_fail_the_run() {
+    let world = World::new().await;
+    world.put(CdrData, 0, &[session(0, 7, 1, "2024-01-01 12:00:00")]).await;
+    world.load().await;
+    world
+        .client
+        .batch_execute(
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE TRIGGER swallow BEFORE INSERT ON cdr_data.data FOR EACH ROW EXECUTE FUNCTION swallow()",
+        )
+        .await
+        .unwrap();
+    world.put(CdrData, 0, &[session(1, 7, 2, "2024-01-01 12:00:00")]).await;
+    let error = world.ask(Request::default()).await.unwrap_err();
+    expect!["raw cdr_data.data does not balance: 1 in, 0 out, 0 duplicates, 0 rejected. Nothing of this chunk was kept; the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes"].assert_eq(&format!("{error:#}"));
+    let accounts = "SELECT r.status, a.layer, a.table_name, a.rows_in, a.rows_out, a.is_balanced
+        FROM ops.runs r LEFT JOIN ops.layer_audit a ON a.run_id = r.run_id AND NOT a.is_balanced ORDER BY r.run_id";
+    expect![[r#"
+        (succeeded,,,,,)
+        (failed,raw,cdr_data.data,1,0,f)"#]]
+    .assert_eq(&world.texts(accounts).await.join("\n"));
+    world.client.batch_execute("DROP TRIGGER swallow ON cdr_data.data").await.unwrap();
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 1 chunks, 1 records = 1 accepted + 0 duplicates + 0 rejected; gap 0; 1 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+}
