@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helper functions")]
 
+mod kills;
+mod loads;
 mod silver;
 mod silver_properties;
+mod warehouse;
+mod world;
