@@ -199,12 +199,13 @@ impl Session<'_> {
             None => relation.clone(),
             Some(_) => Relation::stored(schema, &sql::intermediate(identifier)),
         };
+        let table = sql::create_table(self.job.project, model, scope, &fresh, query)?;
         let mut rows = 0;
-        for statement in sql::create_table(self.job.project, model, scope, &fresh, query)? {
+        for statement in table.statements {
             rows = self.execute(&statement, Some(origin)).await?;
         }
-        for index in &model.config.indexes {
-            self.execute(&sql::create_index(&fresh, index), None).await?;
+        for statement in table.finish {
+            self.execute(&statement, None).await?;
         }
         // The models after it are planned by what is in it.
         self.batch(&format!("analyze {fresh}")).await?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::error::{Place, ReadError};
+use crate::yaml::has_jinja;
 
 /// Settings as they stand in one place of the project, by name.
 pub(crate) type Settings = BTreeMap<String, (Place, Json)>;
@@ -79,6 +80,10 @@ impl Config {
     }
 
     fn set(&mut self, name: &str, value: &Json) -> Result<(), String> {
+        let is_hook = matches!(name, "pre_hook" | "pre-hook" | "post_hook" | "post-hook");
+        if !is_hook && has_jinja(&value.to_string()) {
+            return Err("Jinja is not rendered here".to_owned());
+        }
         match name {
             "enabled" => self.is_disabled = !boolean(value)?,
             "materialized" => {

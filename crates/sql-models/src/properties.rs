@@ -297,7 +297,7 @@ fn generic_test(node: &Node, column: &str) -> Result<GenericTest, ReadError> {
             "config" => {
                 for (key, value) in value.entries()? {
                     match key.as_str() {
-                        "where" => test.filter = Some(value.text()?),
+                        "where" => test.filter = Some(value.template()?),
                         "severity" => test.is_warning = is_warning(&value.json(), &value.place)?,
                         "tags" | "meta" => {}
                         _ => return Err(unknown(&value.place, key, "a test's config")),

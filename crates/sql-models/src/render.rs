@@ -134,10 +134,15 @@ impl Jinja {
                 jinja.env.template_from_named_str(file, source).map_err(|error| jinja.explain(&error, template))?;
             let own = own.render_captured(()).map_err(|error| jinja.explain(&error, template))?;
             for name in own.state().exports() {
-                if GLOBALS.contains(&name) || !known.insert(name.to_owned()) {
-                    let line = source.lines().position(|line| line.contains(name)).map(|line| line + 1);
-                    return Err(template.place(line).error(format!("the macro {name} is there twice, or dbt's own")));
-                }
+                let why = if is_dbts_own(name) {
+                    "is called by dbt itself, but not here: give it another name"
+                } else if known.insert(name.to_owned()) {
+                    continue;
+                } else {
+                    "is there twice"
+                };
+                let line = source.lines().position(|line| line.contains(name)).map(|line| line + 1);
+                return Err(template.place(line).error(format!("the macro {name} {why}")));
             }
             jinja.files.push((lines, file.clone()));
             text.push_str(source);
@@ -317,6 +322,13 @@ impl Jinja {
         let why = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         place.error(why)
     }
+}
+
+/// Whether a macro of this name would change what dbt does elsewhere than where it is called.
+fn is_dbts_own(name: &str) -> bool {
+    GLOBALS.contains(&name)
+        || matches!(name, "generate_alias_name" | "generate_database_name" | "create_table_as")
+        || ["default__", "postgres__", "get_", "test_"].iter().any(|start| name.starts_with(start))
 }
 
 fn failure(why: impl Into<String>) -> Error {

@@ -20,35 +20,58 @@ pub(crate) fn intermediate(identifier: &str) -> String {
     format!("{}{INTERMEDIATE}", &identifier[..end])
 }
 
-/// Makes a table of a query's rows; the last statement is the one that writes them.
+/// How a table is made of a query's rows.
+pub(crate) struct Table {
+    /// The last one writes the rows.
+    pub(crate) statements: Vec<String>,
+    /// What is cheaper to make of all rows than with each: keys with their indexes, references, other indexes.
+    pub(crate) finish: Vec<String>,
+}
+
+/// Makes a table of a query's rows.
 pub(crate) fn create_table(
     project: &Project,
     model: &Model,
     scope: &Scope,
     table: &Relation,
     query: &str,
-) -> Result<Vec<String>, ReadError> {
+) -> Result<Table, ReadError> {
     let unlogged = if model.config.is_unlogged { "unlogged " } else { "" };
+    let indexes = model.config.indexes.iter().map(|index| create_index(table, index));
     let Some(properties) = model.properties.as_ref().filter(|_| model.config.is_contract_enforced) else {
-        return Ok(vec![format!("create {unlogged}table {table} as (\n{query}\n)")]);
+        let statements = vec![format!("create {unlogged}table {table} as (\n{query}\n)")];
+        return Ok(Table { statements, finish: indexes.collect() });
     };
-    let mut parts = Vec::new();
+    let (mut parts, mut finish) = (Vec::new(), Vec::new());
     for column in &properties.columns {
         let mut part = format!("{} {}", column.name, column.data_type.as_deref().unwrap_or_default());
         for constraint in &column.constraints {
-            part.push(' ');
-            part.push_str(&column_constraint(project, scope, constraint)?);
+            if is_of_all_rows(constraint) {
+                let of_model = Constraint { columns: vec![column.name.clone()], ..constraint.clone() };
+                finish.push(model_constraint(project, scope, &of_model)?);
+            } else {
+                part.push(' ');
+                part.push_str(&column_constraint(constraint));
+            }
         }
         parts.push(part);
     }
     for constraint in &properties.constraints {
-        parts.push(model_constraint(project, scope, constraint)?);
+        let place = if is_of_all_rows(constraint) { &mut finish } else { &mut parts };
+        place.push(model_constraint(project, scope, constraint)?);
     }
     let columns = names(&properties.columns);
-    Ok(vec![
+    let statements = vec![
         format!("create {unlogged}table {table} (\n{}\n)", parts.join(",\n")),
         format!("insert into {table} ({columns}) select {columns} from (\n{query}\n) as model_subq"),
-    ])
+    ];
+    let constraints = finish.iter().map(|constraint| format!("alter table {table} add {constraint}"));
+    Ok(Table { statements, finish: constraints.chain(indexes).collect() })
+}
+
+/// Whether a constraint is checked with an index, or against another table.
+fn is_of_all_rows(constraint: &Constraint) -> bool {
+    matches!(constraint.kind, ConstraintKind::Unique | ConstraintKind::PrimaryKey | ConstraintKind::ForeignKey)
 }
 
 /// The contract's columns, as a list.
@@ -74,16 +97,13 @@ fn references(project: &Project, scope: &Scope, constraint: &Constraint) -> Resu
     Ok(format!("references {} ({})", project.jinja.render(template, scope)?, columns.join(", ")))
 }
 
-fn column_constraint(project: &Project, scope: &Scope, constraint: &Constraint) -> Result<String, ReadError> {
+fn column_constraint(constraint: &Constraint) -> String {
     let expression = constraint.expression.as_deref().unwrap_or_default();
-    Ok(match constraint.kind {
+    match constraint.kind {
         ConstraintKind::NotNull => format!("not null {expression}"),
-        ConstraintKind::Unique => format!("unique {expression}"),
-        ConstraintKind::PrimaryKey => format!("primary key {expression}"),
         ConstraintKind::Check => format!("check ({expression})"),
-        ConstraintKind::ForeignKey => references(project, scope, constraint)?,
-        ConstraintKind::Custom => expression.to_owned(),
-    })
+        _ => expression.to_owned(),
+    }
 }
 
 fn model_constraint(project: &Project, scope: &Scope, constraint: &Constraint) -> Result<String, ReadError> {
@@ -107,7 +127,7 @@ fn model_constraint(project: &Project, scope: &Scope, constraint: &Constraint) -
     })
 }
 
-pub(crate) fn create_index(table: &Relation, index: &Index) -> String {
+fn create_index(table: &Relation, index: &Index) -> String {
     let unique = if index.is_unique { "unique " } else { "" };
     let method = index.method.as_ref().map(|method| format!(" using {method}")).unwrap_or_default();
     format!("create {unique}index on {table}{method} ({})", index.columns.join(", "))

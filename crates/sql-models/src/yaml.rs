@@ -53,8 +53,14 @@ impl Node {
         }
     }
 
-    /// A text; a number is the text that it was written as.
+    /// A text; a number is the text that it was written as. dbt would render Jinja in it: there must be none.
     pub(crate) fn text(&self) -> Result<String, ReadError> {
+        let text = self.template()?;
+        if has_jinja(&text) { Err(self.place.error("Jinja is not rendered here")) } else { Ok(text) }
+    }
+
+    /// A text that may have Jinja in it.
+    pub(crate) fn template(&self) -> Result<String, ReadError> {
         match &self.kind {
             Kind::Scalar(Json::String(text)) => Ok(text.clone()),
             Kind::Scalar(Json::Number(number)) => Ok(number.to_string()),
@@ -77,6 +83,11 @@ impl Node {
             _ => Err(self.place.error("expected true or false")),
         }
     }
+}
+
+/// Whether dbt would not take the text as it is.
+pub(crate) fn has_jinja(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|start| text.contains(start))
 }
 
 /// Reads a file's one document; `None` when it is empty.

@@ -78,7 +78,15 @@ fn what_is_unknown_is_refused_by_its_line() {
     );
     check(
         &[("macros/a.sql", "\n{% macro ref() %}{% endmacro %}")],
-        expect!["macros/a.sql:2: the macro ref is there twice, or dbt's own"],
+        expect!["macros/a.sql:2: the macro ref is called by dbt itself, but not here: give it another name"],
+    );
+    check(
+        &[("macros/a.sql", "{% macro generate_alias_name(a, b) %}x{% endmacro %}")],
+        expect!["macros/a.sql:1: the macro generate_alias_name is called by dbt itself, but not here: give it another name"],
+    );
+    check(
+        &[("models/a.sql", "{{ config(alias=\"{{ var('x') }}\") }} select 1")],
+        expect!["models/a.sql:1: alias: Jinja is not rendered here"],
     );
     check(&[("tests/a.sql", "select 1")], expect!["tests/a.sql:1: this test is about no model and no source"]);
 }
@@ -89,10 +97,7 @@ fn properties_are_of_what_there_is() {
         check(&[("models/a.sql", "select 1 as n"), ("models/a.yml", yaml)], expected);
     };
     check("models: [{name: b}]", expect!["models/a.yml:1: there is no model b"]);
-    check(
-        "models:\n  - name: a\n    versions: []",
-        expect!["models/a.yml:3: a model can't have versions here"],
-    );
+    check("models:\n  - name: a\n    versions: []", expect!["models/a.yml:3: a model can't have versions here"]);
     check(
         "models:\n  - name: a\n    columns: [{name: n, tests: [{expression_is_true: {}}]}]",
         expect![
@@ -130,6 +135,10 @@ fn properties_are_of_what_there_is() {
     check(
         "sources:\n  - name: raw\n    tables:\n      - name: x\n        external: {}",
         expect!["models/a.yml:5: a source's table can't have external here"],
+    );
+    check(
+        "models:\n  - name: a\n    description: \"{{ doc('a') }}\"",
+        expect!["models/a.yml:3: Jinja is not rendered here"],
     );
     check("seeds: []", expect!["models/a.yml:1: a properties file can't have seeds here"]);
     check("models: &x []\nsources: *x", expect!["models/a.yml:2: YAML's tags and aliases are not taken here"]);
