@@ -45,7 +45,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         started = stack::start(folder.data()) => started?,
         ended = interrupted() => return ended,
     };
-    let outcome = until_interrupted(&mut services, pipeline(&args, &folder, &endpoints, began)).await;
+    let outcome = until_interrupted(&mut services, Box::pin(pipeline(&args, &folder, &endpoints, began))).await;
     services.stop().await?;
     outcome
 }
