@@ -14,20 +14,16 @@ wholes as (
     select * from {{ wholes }}
 ),
 {% else %}
-changed as (
-    select distinct
-        msisdn,
-        {{ wholes_time }}::timestamp as window_start
-    from {{ wholes }}
-    where batch_id > {{ var('checked_batch') }}
+spans as (
+    {{ changed_spans(wholes, 'batch_id > ' ~ var('checked_batch'), wholes_time ~ '::timestamp', minutes) }}
 ),
 
 parts as (
-    {{ rows_of_changed_windows(parts, 'changed', parts_time, minutes) }}
+    {{ rows_in_spans(parts, 'spans', parts_time) }}
 ),
 
 wholes as (
-    {{ rows_of_changed_windows(wholes, 'changed', wholes_time, minutes) }}
+    {{ rows_in_spans(wholes, 'spans', wholes_time) }}
 ),
 {% endif %}
 

@@ -15,30 +15,34 @@
 {%- endmacro %}
 
 {#-
-  The windows of so many minutes, each with its subscriber, that have rows in `relation` which the model has not seen.
+  From when until when each subscriber's windows of so many minutes are to be made anew, a row a day: from the first to the
+  last that `condition` is true of a row of. What lies between them is made anew as well, and comes out as it was: one
+  lookup a day is less work than one for each window.
 -#}
-{% macro changed_windows(relation, this, time, minutes) -%}
-    select distinct
+{% macro changed_spans(relation, condition, time, minutes) -%}
+    select
         msisdn,
-        {{ window_start(time, minutes) }} as window_start
+        min({{ window_start(time, minutes) }}) as since,
+        max({{ window_start(time, minutes) }}) + interval '{{ minutes }} minutes' as until
     from {{ relation }}
-    where {{ is_new(relation, this) }}
+    where {{ condition }}
+    group by msisdn, date_trunc('day', {{ time }})
 {%- endmacro %}
 
 {#-
-  All rows of `relation` in the `changed` windows, new or not. OFFSET 0 keeps the planner from turning the lookups by the
-  index on (msisdn, time) into a join over the whole history.
+  All rows of `relation` in the `spans`, new or not. OFFSET 0 keeps the planner from turning the lookups by the index on
+  (msisdn, time) into a join over the whole history.
 -#}
-{% macro rows_of_changed_windows(relation, changed, time, minutes) -%}
-    select rows_of_window.*
-    from {{ changed }}
+{% macro rows_in_spans(relation, spans, time) -%}
+    select found.*
+    from {{ spans }}
     cross join lateral (
         select *
         from {{ relation }} as looked_up
         where
-            looked_up.msisdn = {{ changed }}.msisdn
-            and looked_up.{{ time }} >= {{ changed }}.window_start
-            and looked_up.{{ time }} < {{ changed }}.window_start + interval '{{ minutes }} minutes'
+            looked_up.msisdn = {{ spans }}.msisdn
+            and looked_up.{{ time }} >= {{ spans }}.since
+            and looked_up.{{ time }} < {{ spans }}.until
         offset 0
-    ) as rows_of_window
+    ) as found
 {%- endmacro %}

@@ -3,12 +3,12 @@
 with
 
 {% if is_incremental() %}
-changed as (
-    {{ changed_windows(relation, this, time, minutes) }}
+spans as (
+    {{ changed_spans(relation, is_new(relation, this), time, minutes) }}
 ),
 
 usage as (
-    {{ rows_of_changed_windows(relation, 'changed', time, minutes) }}
+    {{ rows_in_spans(relation, 'spans', time) }}
 )
 {% else %}
 usage as (

@@ -1,4 +1,4 @@
-{#- Late data can break a session up, so what stands for a changed hour goes first: the statement may bring no row for it. -#}
+{#- Late data can break a session up, so what stands for the hours that are made anew goes first: the statement may bring no row for it. -#}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
@@ -13,12 +13,12 @@
 with
 
 {% if is_incremental() %}
-changed as (
-    {{ changed_windows(ref('stg_interactions'), this, 'event_time', 60) }}
+spans as (
+    {{ changed_spans(ref('stg_interactions'), is_new(ref('stg_interactions'), this), 'event_time', 60) }}
 ),
 
 interactions as (
-    {{ rows_of_changed_windows(ref('stg_interactions'), 'changed', 'event_time', 60) }}
+    {{ rows_in_spans(ref('stg_interactions'), 'spans', 'event_time') }}
 ),
 {% else %}
 interactions as (
