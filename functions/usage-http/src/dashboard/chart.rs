@@ -104,7 +104,9 @@ impl Chart<'_> {
     /// The middle of a day, in percent.
     #[expect(clippy::cast_precision_loss, reason = "a quarter's days")]
     fn x(&self, at: usize) -> f64 {
-        (at as f64 + 0.5) * 100.0 / self.slots()
+        let slots = self.slots();
+        // Few days stand in the middle.
+        (at as f64 + 0.5 + (slots - self.days.len() as f64) / 2.0) * 100.0 / slots
     }
 
     fn figure(&self, form: &str, scale: &Scale, marks: &str) -> String {

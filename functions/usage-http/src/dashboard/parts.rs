@@ -178,14 +178,15 @@ pub(super) fn pipeline(
                 vec![row.reason.to_string(), found.to_owned(), Unit::Things.exact(row.rows)]
             });
             let caption = format!(
-                "Rejected, of the newest {} records each",
+                "Rejected, by reason (newest {} records)",
                 Unit::Things.exact(MAX_REJECTED.unsigned_abs().into())
             );
             table(&caption, ["Reason", "Found", "Rows"], rows, 2)
         }
         Err(absent) => titled("Rejected", &said(*absent)),
     };
-    part("pipeline", "Pipeline", grid(&[card(&lags), card(&runs), card(&balances), card(&rejected)]))
+    let right = [&runs, &balances, &rejected].map(|body| card(body)).concat();
+    part("pipeline", "Pipeline", grid(&[card(&lags), format!("<div class=\"stack\">{right}</div>")]))
 }
 
 fn mapping(lag: &GroupLag) -> Vec<String> {

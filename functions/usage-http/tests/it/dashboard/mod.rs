@@ -122,7 +122,7 @@ async fn a_browser_shows_what_the_warehouse_has() {
         bad_json · by the loader · 2
         unknown_type · by the functions · 2
         day_out_of_range · by the functions · 1"#]]
-    .assert_eq(&lines("Rejected, of the newest 100,000 records each"));
+    .assert_eq(&lines("Rejected, by reason (newest 100,000 records)"));
 
     let probed = test_support::chromium(&["--dump-dom", DARK], &at("/probe")).await;
     let found = r#"data-wider="0" data-width="360" data-background="rgb(14, 18, 23)""#;
