@@ -82,7 +82,9 @@ fn what_is_unknown_is_refused_by_its_line() {
     );
     check(
         &[("macros/a.sql", "{% macro generate_alias_name(a, b) %}x{% endmacro %}")],
-        expect!["macros/a.sql:1: the macro generate_alias_name is called by dbt itself, but not here: give it another name"],
+        expect![
+            "macros/a.sql:1: the macro generate_alias_name is called by dbt itself, but not here: give it another name"
+        ],
     );
     check(
         &[("models/a.sql", "{{ config(alias=\"{{ var('x') }}\") }} select 1")],
