@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use lambda_boot::Deadline;
 use postgres_pool::{Lock, Pool, Transaction};
 
 use crate::event::Event;
+use crate::timeouts;
 
 /// The advisory lock of whoever loads: the letters `trunklld`.
 const LOCK: i64 = i64::from_be_bytes(*b"trunklld");
@@ -54,19 +56,11 @@ impl Run {
     /// # Errors
     /// When the database can't be reached or refuses.
     pub(crate) async fn begin(pool: &Pool, event: Event, deadline: Deadline) -> anyhow::Result<Option<Self>> {
-        // Whoever had the lock before and has lost it (its connection broke) is refused by `hold` from now on.
-        const SQL: &str = "WITH ended AS (
-                UPDATE ops.runs SET status = 'interrupted', finished_at = now() WHERE status = 'running'
-            ), begun AS (
-                INSERT INTO ops.runs (cause, is_full_refresh) VALUES ($1, $2) RETURNING run_id
-            )
-            UPDATE ops.state SET run_id = begun.run_id FROM begun RETURNING begun.run_id";
         let request = event.request();
         loop {
             if let Some(lock) = pool.try_lock(LOCK).await? {
-                let begun = pool.query(SQL, &[&event.cause(), &request.full_refresh]).await?;
-                let [row] = &begun[..] else { anyhow::bail!("ops.state has no row: run `trunkline init`") };
-                return Ok(Some(Self { id: RunId(row.get(0)), lock }));
+                let id = pool.transaction(&(), |transaction, ()| Box::pin(take(transaction, event, deadline))).await?;
+                return Ok(Some(Self { id, lock }));
             }
             if !request.wait || deadline.is_within(LEAST_TIME) {
                 return Ok(None);
@@ -91,4 +85,18 @@ impl Run {
         self.lock.release().await;
         said.map(drop)
     }
+}
+
+/// Takes the warehouse from the run before. That one may have lost its lock (its connection broke) and not know it, or have been killed while
+/// a statement goes on in the server: its transaction is waited for, and `hold` refuses it any other.
+async fn take(transaction: &Transaction<'_>, event: Event, deadline: Deadline) -> anyhow::Result<RunId> {
+    const SQL: &str = "WITH ended AS (
+            UPDATE ops.runs SET status = 'interrupted', finished_at = now() WHERE status = 'running'
+        ), begun AS (
+            INSERT INTO ops.runs (cause, is_full_refresh) VALUES ($1, $2) RETURNING run_id
+        )
+        UPDATE ops.state SET run_id = begun.run_id FROM begun RETURNING begun.run_id";
+    transaction.batch_execute(&timeouts(deadline)).await?;
+    let row = transaction.query_opt(SQL, &[&event.cause(), &event.request().full_refresh]).await?;
+    Ok(RunId(row.context("ops.state has no row: run `trunkline init`")?.get(0)))
 }

@@ -40,7 +40,7 @@ async fn the_tables_are_those_of_an_undisturbed_run() {
     let mut round = 0;
     while kills < KILLS {
         round += 1;
-        topics.grow(&world, 120, &mut rng).await;
+        topics.grow(&world, 80, &mut rng).await;
         let mut functions = vec![start(&world).await];
         if round % 3 == 0 {
             functions.push(start(&world).await);
