@@ -36,6 +36,8 @@ struct World {
     sshd: Sshd,
     /// Between `sftp-poll` and `sshd`.
     line: Proxy,
+    /// The warehouse.
+    database: String,
     manifest: Manifest,
     password: String,
 }
@@ -56,15 +58,15 @@ impl World {
         succeeds(&mut Program::start(scratch.path(), &[&generate[..], &faults].concat()));
         let manifest = std::fs::read(scratch.path().join(FILES).join("faults.json")).expect("what was generated");
         let manifest = serde_json::from_slice(&manifest).expect("JSON");
-        let world = Self { scratch, kafka, cassandra, sshd, line, manifest, password: test_support::topic("password") };
-        std::fs::write(world.scratch.path().join(PARAMETERS), world.parameters(&bucket, database))
-            .expect("the parameters");
+        let password = test_support::topic("password");
+        let world = Self { scratch, kafka, cassandra, sshd, line, database, manifest, password };
+        std::fs::write(world.scratch.path().join(PARAMETERS), world.parameters(&bucket)).expect("the parameters");
         world
     }
 
     /// What an operator writes down once.
-    fn parameters(&self, bucket: &Bucket, database: String) -> String {
-        let Self { kafka, cassandra, sshd, line, .. } = self;
+    fn parameters(&self, bucket: &Bucket) -> String {
+        let Self { kafka, cassandra, sshd, line, database, .. } = self;
         let hash = http_api::auth::hash_password(&self.password).expect("a hash");
         let lines = [
             ("KafkaBrokers", kafka.sasl_bootstrap_servers.clone()),
@@ -81,8 +83,9 @@ impl World {
             ("SftpSettleSeconds", SETTLE.as_secs().to_string()),
             ("LakeBucket", bucket.bucket.clone()),
             ("LakeEndpoint", bucket.endpoint.clone()),
+            ("LakeWindowSeconds", "1".to_owned()),
             ("UsageStore", format!("scylla://{}/trunkline", cassandra.address)),
-            ("DatabaseUrl", database),
+            ("DatabaseUrl", database.clone()),
             ("ApiUsers", format!(r#"[{{"user":"{USER}","password_hash":"{hash}","msisdns":"*"}}]"#)),
             ("AWS_REGION", bucket.region.clone()),
             ("AWS_ACCESS_KEY_ID", bucket.access_key_id.clone()),
@@ -193,6 +196,20 @@ impl World {
         assert_eq!(rejected, manifest.map(|file| u64::from(file.rows - file.good)).sum::<u64>());
     }
 
+    /// After a load, each distinct row that was accepted is in the warehouse once, and its usage in the models.
+    async fn is_loaded(&self) {
+        succeeds(&mut self.trunkline(&["load", "--now"]));
+        let names = postgres_pool::Names { variable: "DATABASE_URL", service: "the warehouse" };
+        let pool = postgres_pool::Pool::new(&self.database, names).expect("an address");
+        let sql = "SELECT (SELECT count(*) FROM cdr_data.data) + (SELECT count(*) FROM cdr_data.voice),
+                          (SELECT sum(events)::bigint FROM prepared_layers.daily_usage),
+                          (SELECT count(*) FROM ops.layer_audit WHERE NOT is_balanced)";
+        let rows = pool.query(sql, &[]).await.expect("rows");
+        let distinct = self.manifest.files.iter().filter(|file| file.duplicate_of.is_none());
+        let accepted: i64 = distinct.map(|file| i64::from(file.good)).sum();
+        assert_eq!([0, 1, 2].map(|column| rows[0].get::<_, i64>(column)), [accepted, accepted, 0]);
+    }
+
     /// How many records there are for the aggregator.
     async fn rows_published(&self) -> u64 {
         let mut args = vec!["-Q".to_owned(), "-b".to_owned(), self.kafka.bootstrap_servers.clone()];
@@ -246,4 +263,5 @@ async fn files_become_the_apis_answers_whatever_breaks_on_the_way() {
     world.verified(&url, &files);
     world.kafka.start_broker(1).await;
     world.rows_are_records(&files, false).await;
+    world.is_loaded().await;
 }
