@@ -227,3 +227,56 @@ impl Scale {
         HEIGHT * (1.0 - value as f64 / self.top() as f64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn days(days: &[&str]) -> Vec<Day> {
+        days.iter().map(|day| Day::parse(day).unwrap()).collect()
+    }
+
+    fn series(name: &str, values: &[Option<u128>]) -> Series {
+        Series { name: Text::new(name), values: values.to_vec() }
+    }
+
+    #[test]
+    fn bars_stand_one_upon_the_other() {
+        let days = days(&["2023-12-31", "2024-01-02"]);
+        let series = vec![series("a<b>", &[Some(1_500), Some(500)]), series("\"c\"", &[Some(500), None])];
+        let chart = Chart { title: "Messages", unit: Unit::Things, days: &days, series };
+        expect![[r#"
+            <figure><figcaption>Messages</figcaption><ul class="legend"><li><i class="s0"></i>a&lt;b&gt;</li><li><i class="s1"></i>&quot;c&quot;</li></ul>
+            <div class="chart"><div class="axis" aria-hidden="true"><span>2,000</span><span>1,500</span><span>1,000</span><span>500</span><span>0</span></div><svg role="img" aria-label="Messages, as stacked bars, from 2023-12-31 to 2024-01-02; the axis ends at 2,000"><line class="grid" x1="0" x2="100%" y1="0.0" y2="0.0"/><line class="grid" x1="0" x2="100%" y1="45.0" y2="45.0"/><line class="grid" x1="0" x2="100%" y1="90.0" y2="90.0"/><line class="grid" x1="0" x2="100%" y1="135.0" y2="135.0"/><line class="grid" x1="0" x2="100%" y1="180.0" y2="180.0"/><line class="gap" x1="50.00%" x2="50.00%" y1="0" y2="180"/><rect class="s0" x="37.43%" y="45.0" width="10.86%" height="135.0"><title>2023-12-31 · a&lt;b&gt;: 1,500</title></rect><rect class="s1" x="37.43%" y="0.0" width="10.86%" height="45.0"><title>2023-12-31 · &quot;c&quot;: 500</title></rect><rect class="s0" x="51.71%" y="135.0" width="10.86%" height="45.0"><title>2024-01-02 · a&lt;b&gt;: 500</title></rect><text x="42.86%" y="200">31 Dec</text><text x="57.14%" y="200" class="minor">2 Jan</text></svg></div>
+            <details><summary>Figures<span class="off"> of: Messages</span></summary><div class="scroll" role="region" aria-label="Messages, count" tabindex="0"><table><caption>Messages, count</caption><thead><tr><th scope="col">Day</th><th scope="col" class="n">a&lt;b&gt;</th><th scope="col" class="n">&quot;c&quot;</th></tr></thead>
+            <tbody>
+            <tr><th scope="row">2023-12-31</th><td class="n">1,500</td><td class="n">500</td></tr>
+            <tr><th scope="row">2024-01-02</th><td class="n">500</td><td class="n">–</td></tr>
+            </tbody></table></div>
+            </details></figure>
+        "#]].assert_eq(&chart.bars());
+    }
+
+    #[test]
+    fn lines_end_where_there_is_nothing() {
+        let days = days(&["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-06"]);
+        let series = vec![series("median", &[Some(60), Some(30), None, Some(90), Some(120)])];
+        let chart = Chart { title: "Waits", unit: Unit::Seconds, days: &days, series };
+        let lines = chart.lines();
+        let lines: String =
+            lines.lines().filter(|line| line.contains("<svg")).map(|line| line.replace('>', ">\n")).collect();
+        let lines: Vec<_> =
+            lines.lines().filter(|line| line.contains("class=\"l0\"") || line.contains("gap")).collect();
+        expect![[r#"
+            <line class="gap" x1="71.43%" x2="71.43%" y1="0" y2="180"/>
+            <line class="l0" x1="21.43%" y1="90.0" x2="35.71%" y2="135.0"/>"#]].assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn nothing_is_a_chart_too() {
+        let chart = Chart { title: "Calls", unit: Unit::Seconds, days: &[], series: Vec::new() };
+        assert!(chart.bars().contains("Calls: nothing") && chart.lines().contains("Calls: nothing"));
+    }
+}

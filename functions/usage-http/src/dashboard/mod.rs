@@ -15,7 +15,6 @@ use postgres_pool::{Names, Pool};
 use telecom::Tariff;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Problem;
 use crate::config::DashboardConfig;
 use period::{Days, Period};
 use warehouse::{DayUsage, Loads, Messages, Rejected, Top, Waits};
@@ -66,22 +65,26 @@ pub(crate) enum Absent {
 
 type Section<T> = Result<T, Absent>;
 
-/// What the page shows. A part that goes by days has none where its table is empty.
-pub(crate) struct View {
+/// What the page shows.
+struct View {
     asked: Option<Period>,
+    marts: Marts,
+    lags: Section<Vec<GroupLag>>,
+}
+
+/// What the warehouse has. A part that goes by days has none where its table is empty.
+struct Marts {
     usage: Section<Option<(Days, Vec<DayUsage>)>>,
     top: Section<Option<(Days, Top)>>,
     messages: Section<Option<(Days, Messages)>>,
     waits: Section<Option<(Days, Vec<Waits>)>>,
     loads: Section<Loads>,
     rejected: Section<Vec<Rejected>>,
-    lags: Section<Vec<GroupLag>>,
 }
 
 /// The page as an answer; also where the days that are asked for are none.
 pub(crate) async fn answer(sources: &Sources, tariff: &Tariff, query: &str, wait: Duration) -> Response {
     let (status, body) = match Period::parse(query) {
-        Err(problem @ Problem::InvalidParameter { .. }) => (400, page::wrong(&problem.to_string())),
         Err(problem) => (problem.status(), page::wrong(&problem.to_string())),
         Ok(asked) => (200, page::render(&read(sources, tariff, asked, Instant::now() + wait).await, tariff)),
     };
@@ -95,12 +98,12 @@ async fn read(sources: &Sources, tariff: &Tariff, asked: Option<Period>, until: 
         let wait = until.duration_since(Instant::now()).min(KAFKA_WAIT);
         section("lag", until, kafka_sink::lag(kafka, GROUP_PREFIX, wait)).await
     };
-    let (mut view, lags) = tokio::join!(Box::pin(read_warehouse(&sources.warehouse, tariff, asked, until)), lags);
-    view.lags = lags;
-    view
+    let marts = Box::pin(read_marts(&sources.warehouse, tariff, asked, until));
+    let (marts, lags) = tokio::join!(marts, lags);
+    View { asked, marts, lags }
 }
 
-async fn read_warehouse(pool: &Pool, tariff: &Tariff, asked: Option<Period>, until: Instant) -> View {
+async fn read_marts(pool: &Pool, tariff: &Tariff, asked: Option<Period>, until: Instant) -> Marts {
     let tables = [&[USAGE, MESSAGES, WAITS], &TOP[..], &LOADS, &REJECTED].concat();
     let missing = section("tables", until, warehouse::missing(pool, &tables)).await;
     let there = |tables: &[&'static str]| match &missing {
@@ -134,7 +137,7 @@ async fn read_warehouse(pool: &Pool, tariff: &Tariff, asked: Option<Period>, unt
         loads,
         rejected,
     );
-    View { asked, usage, top, messages, waits, loads, rejected, lags: Err(Absent::Away) }
+    Marts { usage, top, messages, waits, loads, rejected }
 }
 
 async fn of_days<'a, T, F: Future<Output = anyhow::Result<T>>>(

@@ -43,18 +43,18 @@ pub(super) fn headers() -> BTreeMap<&'static str, Cow<'static, str>> {
 pub(super) fn render(view: &View, tariff: &Tariff) -> String {
     let body = [
         tiles(view, tariff),
-        parts::usage(&view.usage, tariff),
-        parts::subscribers(&view.top),
-        parts::messages(&view.messages),
-        parts::waits(&view.waits),
-        parts::pipeline(&view.lags, &view.loads, &view.rejected),
+        parts::usage(&view.marts.usage, tariff),
+        parts::subscribers(&view.marts.top),
+        parts::messages(&view.marts.messages),
+        parts::waits(&view.marts.waits),
+        parts::pipeline(&view.lags, &view.marts.loads, &view.marts.rejected),
     ];
     frame(view.asked, &body.concat())
 }
 
 /// The page where no days can be shown.
 pub(super) fn wrong(why: &str) -> String {
-    frame(None, &format!(r#"<p class="note wrong" role="alert">{}</p>"#, Text::new(why)))
+    frame(None, &format!(r#"<p class="note wrong" role="alert">{}</p>"#, Text::passage(why)))
 }
 
 fn frame(asked: Option<Period>, body: &str) -> String {
@@ -95,7 +95,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
     let mut tile = |name: &str, value: String, more: String| {
         tiles.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>\n"));
     };
-    let usage = |of: &dyn Fn(&[DayUsage]) -> String| match &view.usage {
+    let usage = |of: &dyn Fn(&[DayUsage]) -> String| match &view.marts.usage {
         Ok(Some((days, rows))) => (of(rows), days.short()),
         other => nothing(other),
     };
@@ -114,7 +114,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
         Unit::Cents.short(cents(cost))
     });
     tile("Cost", value, more);
-    let (value, more) = match &view.messages {
+    let (value, more) = match &view.marts.messages {
         Ok(Some((days, messages))) => {
             let messages = messages.by_channel.iter().map(|row| row.messages).sum();
             (Unit::Things.short(messages), days.short())
@@ -122,7 +122,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
         other => nothing(other),
     };
     tile("Messages", value, more);
-    let (value, more) = match &view.waits {
+    let (value, more) = match &view.marts.waits {
         Ok(Some((_, waits))) => match waits.iter().find(|wait| wait.of == WaitsOf::Period) {
             Some(all) => (Unit::Seconds.short(all.median_seconds), "median wait".to_owned()),
             None => ("–".to_owned(), "no answers".to_owned()),
@@ -139,7 +139,7 @@ fn tiles(view: &View, tariff: &Tariff) -> String {
         Err(absent) => ("–".to_owned(), reason(*absent)),
     };
     tile("Behind", value, more);
-    let (value, more) = match &view.loads {
+    let (value, more) = match &view.marts.loads {
         Ok(loads) => match loads.runs.first() {
             Some(run) => (parts::status(&run.status), parts::when(run)),
             None => ("–".to_owned(), "none yet".to_owned()),

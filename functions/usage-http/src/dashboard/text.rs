@@ -8,13 +8,24 @@ use telecom::{Cost, Day};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text(String);
 
-/// The most characters that are shown of a text: the rest tells a reader of a table nothing.
-const MAX_CHARS: usize = 80;
+/// The most characters that are shown of a name: the rest tells a reader of a table nothing.
+const MAX_NAME_CHARS: usize = 80;
+/// The most characters of what is said in sentences, such as why a load failed.
+const MAX_PASSAGE_CHARS: usize = 500;
 
 impl Text {
+    /// A name: something short.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let mut text = text.into();
-        if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        Self::cut(text.into(), MAX_NAME_CHARS)
+    }
+
+    /// Sentences.
+    pub(crate) fn passage(text: impl Into<String>) -> Self {
+        Self::cut(text.into(), MAX_PASSAGE_CHARS)
+    }
+
+    fn cut(mut text: String, max_chars: usize) -> Self {
+        if let Some((end, _)) = text.char_indices().nth(max_chars) {
             text.truncate(end);
             text.push('…');
         }

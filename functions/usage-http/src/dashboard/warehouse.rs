@@ -6,11 +6,13 @@ use telecom::{Category, Cost, Day, Msisdn, Tariff, Totals, UsageKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::chart::MAX_SERIES;
 use super::period::{DEFAULT_DAYS, Days};
 use super::text::Text;
 
 /// The channels that are told apart; the rest is summed.
 const MAX_CHANNELS: i64 = 6;
+const _: () = assert!(MAX_CHANNELS as usize + 1 == MAX_SERIES, "a colour each, and one for the rest");
 /// The subscribers of a ranking.
 const MAX_SUBSCRIBERS: i64 = 10;
 /// The loads that are shown.
@@ -246,7 +248,7 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
             status: text(row, 1)?,
             ended_seconds_ago: seconds(2)?,
             took_seconds: seconds(3)?,
-            message: text(row, 4)?,
+            message: Text::passage(row.try_get::<_, String>(4)?),
         })
     };
     let balance = |row: &Row| {
