@@ -271,7 +271,8 @@ mod tests {
             lines.lines().filter(|line| line.contains("class=\"l0\"") || line.contains("gap")).collect();
         expect![[r#"
             <line class="gap" x1="71.43%" x2="71.43%" y1="0" y2="180"/>
-            <line class="l0" x1="21.43%" y1="90.0" x2="35.71%" y2="135.0"/>"#]].assert_eq(&lines.join("\n"));
+            <line class="l0" x1="21.43%" y1="90.0" x2="35.71%" y2="135.0"/>"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]
