@@ -21,10 +21,20 @@ const FAULTS: f64 = 0.03;
 pub(super) const PARTITIONS: i32 = 2;
 pub(super) const EPOCH: u32 = 1;
 
+/// At 49 rand a gigabyte 0.245, 0.735 and 1.225 rand: half a cent has to go to the even side.
+const HALF_CENTS: [(&str, u64); 3] =
+    [("27600000001", 5_000_000), ("27600000002", 15_000_000), ("27600000003", 25_000_000)];
+
 /// The records of all topics, in two parts: the second has what comes later, and what belongs before that and comes late.
 pub(super) async fn records() -> [Records; 2] {
     let mut parts = [const { Records(BTreeMap::new()) }; 2];
     let mut log = Log::default();
+    for (msisdn, down_bytes) in HALF_CENTS {
+        let json = format!(
+            r#"{{"msisdn":"{msisdn}","tower_id":1,"up_bytes":0,"down_bytes":{down_bytes},"data_type":"video","event_datetime":"2024-01-01 23:30:00"}}"#
+        );
+        log.append(&mut parts[0], Stream::CdrData, msisdn, json.into_bytes());
+    }
     let files = files().await;
     let half = files.len() / 2;
     // Each fifth file of the first half is late.
