@@ -50,15 +50,19 @@ pub(crate) fn table(report: &Report) -> String {
         let StreamReport { chunks, bytes, records, duplicates, rejected, gap_offsets, .. } = stream;
         let [records, chunks, duplicates, rejected, missing] =
             [records, chunks, duplicates, rejected, gap_offsets].map(|count| grouped(*count));
-        let note = format!(
-            "rows of {records} records in {chunks} chunks, {} MB; {duplicates} duplicates, {rejected} rejected, {missing} missing",
-            megabytes(*bytes)
-        );
+        let note = if stream.records == 0 {
+            "rows: nothing new".to_owned()
+        } else {
+            let bytes = grouped(bytes.div_ceil(1_000));
+            format!(
+                "rows of {records} records, {bytes} kB (chunks {chunks}; duplicates {duplicates}, rejected {rejected}, missing {missing})"
+            )
+        };
         line(&stream.table, &grouped(stream.stored), &note)
     });
     let models = report.models.iter().filter(|model| model.rows > 0).map(|model| {
         let ModelReport { name, rows, tests, duration_ms, .. } = model;
-        line(name, &grouped(*rows), &format!("rows written in {} ms; {tests} tests passed", grouped(*duration_ms)))
+        line(name, &grouped(*rows), &format!("rows written in {} ms (tests passed {tests})", grouped(*duration_ms)))
     });
     streams.chain(models).collect()
 }
@@ -71,10 +75,4 @@ fn ending(report: &Report) -> String {
         (_, Some(left)) => format!("Not everything was done in time, left are {left}: run it again. {seconds:.1} s"),
         (_, None) => format!("{} models, {tests} tests, {seconds:.1} s", report.models.len()),
     }
-}
-
-/// Tenths of a megabyte: enough to compare hours.
-fn megabytes(bytes: u64) -> String {
-    let tenths = bytes.div_ceil(100_000);
-    format!("{}.{}", grouped(tenths / 10), tenths % 10)
 }

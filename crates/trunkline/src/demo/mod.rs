@@ -91,7 +91,9 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
     let lake = counting.first_upload.elapsed();
     println!("Everything is counted, and in the lake; loading the warehouse");
     let load_began = Instant::now();
-    let load = crate::load::load(&*functions, lake_loader::Request::default()).await?;
+    // The schedule may be at it already, five minutes past the hour.
+    let request = lake_loader::Request { wait: true, ..lake_loader::Request::default() };
+    let load = crate::load::load(&*functions, request).await?;
     let stages = Stages { counting, lake, load: load_began.elapsed(), total: began.elapsed() };
     let report = Report::new(&api, &files, &load, stages, versions());
     println!("\n{}", report.table());

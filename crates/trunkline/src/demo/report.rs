@@ -159,6 +159,8 @@ mod tests {
         };
         let stream = StreamReport {
             table: "cdr_data.data".into(),
+            chunks: 3,
+            bytes: 2_100_000,
             records: 2000,
             accepted: 1990,
             stored: 1990,
@@ -195,8 +197,8 @@ mod tests {
             "  load seconds                     1.0   2,000 rows/s",
             "  total seconds                    4.0   500 rows/s",
             "",
-            "  cdr_data.data                  1,990   rows of 2,000 records in 0 chunks, 0.0 MB; 0 duplicates, 10 rejected, 0 missing",
-            "  usage_15min                      500   rows written in 1,200 ms; 3 tests passed",
+            "  cdr_data.data                  1,990   rows of 2,000 records, 2,100 kB (chunks 3; duplicates 0, rejected 10, missing 0)",
+            "  usage_15min                      500   rows written in 1,200 ms (tests passed 3)",
         ];
         assert_eq!(report.table().lines().collect::<Vec<_>>(), table);
         let json = serde_json::to_value(&report).expect("JSON");
