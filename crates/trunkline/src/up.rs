@@ -30,6 +30,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     };
     if let Some(address) = runtime.http_addr() {
         println!("The API is at http://{address}. Ctrl-C ends everything.");
+        println!("The dashboard is at http://{address}/dashboard, for users who may see every subscriber.");
     }
     interrupted().await?;
     runtime.shutdown().await;
