@@ -15,9 +15,9 @@
 {%- endmacro %}
 
 {#-
-  From when until when each subscriber's windows of so many minutes are to be made anew, a row a day: from the first to the
-  last that `condition` is true of a row of. What lies between them is made anew as well, and comes out as it was: one
-  lookup a day is less work than one for each window.
+  Which windows of so many minutes are to be made anew, as a span of time for each subscriber and day: from the first to the
+  last window with a row for which `condition` holds. Windows between them are made anew as well, and come out as they were:
+  one lookup a day is less work than one a window.
 -#}
 {% macro changed_spans(relation, condition, time, minutes) -%}
     select
