@@ -3,11 +3,13 @@ SELECT pg_advisory_xact_lock(hashtext('trunkline: schema'));
 
 CREATE SCHEMA IF NOT EXISTS raw;
 CREATE SCHEMA IF NOT EXISTS cdr_data;
+CREATE SCHEMA IF NOT EXISTS staging;
 CREATE SCHEMA IF NOT EXISTS prepared_layers;
 CREATE SCHEMA IF NOT EXISTS analytics;
 CREATE SCHEMA IF NOT EXISTS ops;
 COMMENT ON SCHEMA raw IS 'Messages and rejected records as they were loaded.';
 COMMENT ON SCHEMA cdr_data IS 'Call records as they were loaded.';
+COMMENT ON SCHEMA staging IS 'The models'' views of what was loaded: names and types.';
 COMMENT ON SCHEMA prepared_layers IS 'What the models make of call records and the CRM.';
 COMMENT ON SCHEMA analytics IS 'What the models make for reports and the dashboard.';
 COMMENT ON SCHEMA ops IS 'What the loader keeps about its own work.';
