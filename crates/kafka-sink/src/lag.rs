@@ -86,11 +86,9 @@ fn read(client: &ClientConfig, asked: &Asked, deadline: Instant) -> anyhow::Resu
             let members = |name: &str| {
                 groups.groups().iter().find(|group| group.name() == name).map_or(0, |group| group.members().len())
             };
-            let partitions = |name: &str| topics.iter().find(|(topic, _)| *topic == name).map_or(0, |(_, count)| *count);
-            named
-                .iter()
-                .map(|(group, topic)| (nothing_read(group, topic, members(group)), partitions(topic)))
-                .collect()
+            let partitions =
+                |name: &str| topics.iter().find(|(topic, _)| *topic == name).map_or(0, |(_, count)| *count);
+            named.iter().map(|(group, topic)| (nothing_read(group, topic, members(group)), partitions(topic))).collect()
         }
     };
     let bounds = Bounds::read(&consumer, &lags, left())?;

@@ -24,7 +24,8 @@ pub async fn snapshot(database_url: &str, topic_prefix: &str, sink: &Sink) -> an
     let mut told = 0;
     for (table, key) in TABLES {
         let topic = format!("{topic_prefix}.{table}");
-        let rows = pool.query(&rows_of(table, key), &[&lsn]).await.with_context(|| format!("reading {table} failed"))?;
+        let rows =
+            pool.query(&rows_of(table, key), &[&lsn]).await.with_context(|| format!("reading {table} failed"))?;
         for row in rows {
             let (key, value): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
             session.send(&topic, key.as_bytes(), value.as_bytes()).await?;
