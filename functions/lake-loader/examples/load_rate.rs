@@ -1,5 +1,5 @@
 //! How fast a day is loaded and modelled, how long a run takes that finds nothing, and whether an hour costs more when there
-//! is more before it. Prints what it ran on. `load_rate [HOURS…]`: also one more hour after so many.
+//! is more before it. Prints what it ran on. `load_rate HOURS…`: one more hour after so many, instead of a day.
 
 #![expect(clippy::print_stdout, reason = "an example prints what it measures")]
 
@@ -39,9 +39,18 @@ const PUTS_IN_FLIGHT: usize = 8;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let histories: Vec<i64> = std::env::args().skip(1).map(|hours| hours.parse()).collect::<Result<_, _>>()?;
-    let world = World::new().await?;
-    println!("{}", world.machine().await?);
+    println!("{}", machine().await?);
+    if histories.is_empty() {
+        day().await?;
+    }
+    for hours in histories {
+        hour_after(hours).await?;
+    }
+    Ok(())
+}
 
+async fn day() -> anyhow::Result<()> {
+    let world = World::new().await?;
     let mut bronze = Bronze::new(&world.lake, DAY_HOURS).await?;
     let rows = bronze.hours(0..DAY_HOURS).await?;
     world.accounts(&bronze.subscribers()).await?;
@@ -55,22 +64,23 @@ async fn main() -> anyhow::Result<()> {
     let (_, seconds) = world.load().await?;
     println!("nothing new: {seconds:.2} s");
     println!("peak memory of this process, with the store and what it made: {} MB", peak_megabytes()?);
+    Ok(())
+}
 
-    for history in histories {
-        let world = World::new().await?;
-        let mut bronze = Bronze::new(&world.lake, history + 1).await?;
-        let before = bronze.hours(0..history).await?;
-        world.accounts(&bronze.subscribers()).await?;
-        world.load().await?;
-        let rows = bronze.hours(history..history + 1).await?;
-        let (report, seconds) = world.load().await?;
-        let models: u64 = report.models.iter().map(|model| model.duration_ms).sum();
-        println!(
-            "one hour more ({rows} rows) after {history} hours ({before} rows): {seconds:.2} s; the models' times add up to {models} ms"
-        );
-        for model in report.models.iter().filter(|model| model.duration_ms >= 200) {
-            println!("    {:<40} {:>9} rows {:>6} ms", model.name, model.rows, model.duration_ms);
-        }
+async fn hour_after(history: i64) -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut bronze = Bronze::new(&world.lake, history + 1).await?;
+    let before = bronze.hours(0..history).await?;
+    world.accounts(&bronze.subscribers()).await?;
+    world.load().await?;
+    let rows = bronze.hours(history..history + 1).await?;
+    let (report, seconds) = world.load().await?;
+    let models: u64 = report.models.iter().map(|model| model.duration_ms).sum();
+    println!(
+        "one hour more ({rows} rows) after {history} hours ({before} rows): {seconds:.2} s; the models' times add up to {models} ms"
+    );
+    for model in report.models.iter().filter(|model| model.duration_ms >= 200) {
+        println!("    {:<40} {:>9} rows {:>6} ms", model.name, model.rows, model.duration_ms);
     }
     Ok(())
 }
@@ -125,23 +135,23 @@ impl World {
         let report = handle(&self.deps, Event::Schedule, Deadline::NONE).await?;
         Ok((report, began.elapsed().as_secs_f64()))
     }
+}
 
-    async fn machine(&self) -> anyhow::Result<String> {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
-        let connection = tokio::spawn(connection);
-        let postgres: String = client.query_one("SHOW server_version", &[]).await?.get(0);
-        drop(client);
-        connection.await??;
-        let cpus = read_to_string("/proc/cpuinfo").context("Linux's /proc is needed")?;
-        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        Ok(format!(
-            "{} × {}; Linux {}; load of the last minute {}; PostgreSQL {postgres} and the object store on the same machine",
-            std::thread::available_parallelism()?,
-            model.map_or("unknown processor", |(_, model)| model),
-            read_to_string("/proc/sys/kernel/osrelease")?.trim(),
-            read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
-        ))
-    }
+async fn machine() -> anyhow::Result<String> {
+    let (client, connection) = tokio_postgres::connect(&test_support::postgres_database().await, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let postgres: String = client.query_one("SHOW server_version", &[]).await?.get(0);
+    drop(client);
+    connection.await??;
+    let cpus = read_to_string("/proc/cpuinfo").context("Linux's /proc is needed")?;
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    Ok(format!(
+        "{} × {}; Linux {}; load of the last minute {}; PostgreSQL {postgres} and the object store on the same machine",
+        std::thread::available_parallelism()?,
+        model.map_or("unknown processor", |(_, model)| model),
+        read_to_string("/proc/sys/kernel/osrelease")?.trim(),
+        read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
+    ))
 }
 
 fn peak_megabytes() -> anyhow::Result<u64> {
