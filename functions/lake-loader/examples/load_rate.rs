@@ -283,9 +283,9 @@ async fn files(hours: i64) -> anyhow::Result<BTreeMap<i64, Vec<(String, Bytes)>>
         // cdr_data_YYYYMMDD_HHMMSS.csv: when its first record was made.
         let time = file.0.trim_end_matches(".csv").rsplitn(3, '_').take(2).collect::<Vec<_>>();
         let [time, date] = time[..] else { anyhow::bail!("{} is no name of a file of the generator", file.0) };
-        let hour =
-            START.until(DateTime::strptime("%Y%m%d %H%M%S", format!("{date} {time}"))?)?.total(jiff::Unit::Hour)?;
-        by_hour.entry((hour as i64).min(hours - 1)).or_default().push(file);
+        let made = DateTime::strptime("%Y%m%d %H%M%S", format!("{date} {time}"))?;
+        let hour = made.duration_since(START).as_hours();
+        by_hour.entry(hour.min(hours - 1)).or_default().push(file);
     }
     Ok(by_hour)
 }
