@@ -1,12 +1,16 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::{Record, Segment, line, needed};
 use crate::{Error, Lake};
 
-/// Objects that are read ahead of the one that is taken: enough to hide the store's answer time, and two batches' memory.
-const READ_AHEAD: usize = 2;
+/// Objects that are read side by side, so that small ones don't wait for the store's answer time one after the other…
+const READ_AHEAD: usize = 16;
+/// … and their length together. Full batches have half a megabyte or more, and ten times that in memory: there, it is two or so.
+const READ_AHEAD_BYTES: u32 = 1 << 20;
 
 /// An object's records: at most a batch (6 MB of payload), by ascending offset.
 ///
@@ -36,21 +40,26 @@ pub fn read_range(
     let pieces: Vec<_> = needed(segments, &offsets)
         .into_iter()
         .map(|segment| {
-            let piece = (segment.key.clone(), from.max(segment.first)..(segment.last + 1).min(offsets.end));
+            let bytes = u32::try_from(segment.bytes).unwrap_or(u32::MAX).min(READ_AHEAD_BYTES);
+            let piece = (segment.key.clone(), bytes, from.max(segment.first)..(segment.last + 1).min(offsets.end));
             from = segment.last + 1;
             piece
         })
         .collect();
     let lake = lake.clone();
+    let room = Arc::new(Semaphore::new(READ_AHEAD_BYTES as usize));
     stream::iter(pieces)
-        .map(move |(key, piece)| {
-            let lake = lake.clone();
+        .map(move |(key, bytes, piece)| {
+            let (lake, room) = (lake.clone(), Arc::clone(&room));
             async move {
+                // First come, first served: the object that is taken next never waits for those behind it.
+                let room = room.acquire_many_owned(bytes).await;
                 let mut records = read(&lake, &key).await?;
                 records.retain(|record| piece.contains(&record.offset));
-                Ok(records)
+                Ok((records, room))
             }
         })
         .buffered(READ_AHEAD)
+        .map_ok(|(records, _)| records)
         .try_filter(|records| futures::future::ready(!records.is_empty()))
 }
