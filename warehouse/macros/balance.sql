@@ -1,8 +1,9 @@
 {#-
-  Where usage in windows is not the sum of what it was made of: a test's whole statement. It brings a row for each
-  subscriber and type with another sum, over the windows that have changed since they were last checked.
+  Where usage in windows is not the sum of what it was made of: a test's whole statement. `parts` are events or smaller
+  windows, by `parts_time`; `keys` is what the sums are compared by. It looks at the windows that have
+  changed since they were last checked, each with all that lies in it.
 -#}
-{% macro usage_differences(parts, parts_time, parts_events, wholes, wholes_time, minutes) -%}
+{% macro usage_differences(parts, parts_time, parts_events, wholes, wholes_time, length, keys) -%}
 with
 
 {% if var('checked_batch') | int == 0 %}
@@ -14,51 +15,62 @@ wholes as (
     select * from {{ wholes }}
 ),
 {% else %}
-spans as (
-    {{ changed_spans(wholes, 'batch_id > ' ~ var('checked_batch'), wholes_time ~ '::timestamp', minutes) }}
+changed as (
+    select distinct {{ wholes_time }} as window_start from {{ wholes }}
+    where batch_id > {{ var('checked_batch') }}
 ),
 
 parts as (
-    {{ rows_in_spans(parts, 'spans', parts_time) }}
+    select found.*
+    from changed
+    cross join lateral (
+        select *
+        from {{ parts }} as looked_up
+        where
+            looked_up.{{ parts_time }} >= changed.window_start
+            and looked_up.{{ parts_time }} < changed.window_start + interval '{{ length }}'
+        offset 0
+    ) as found
 ),
 
 wholes as (
-    {{ rows_in_spans(wholes, 'spans', wholes_time) }}
+    select found.*
+    from changed
+    cross join lateral (
+        select *
+        from {{ wholes }} as looked_up
+        where looked_up.{{ wholes_time }} = changed.window_start
+        offset 0
+    ) as found
 ),
 {% endif %}
 
 sum_of_parts as (
     select
-        msisdn,
-        category,
-        usage_type,
+        {{ keys }},
         {{ parts_events }} as events,
         sum(up_bytes) as up_bytes,
         sum(down_bytes) as down_bytes,
         sum(seconds) as seconds
     from parts
-    group by 1, 2, 3
+    group by {{ keys }}
 ),
 
 sum_of_wholes as (
     select
-        msisdn,
-        category,
-        usage_type,
+        {{ keys }},
         sum(events) as events,
         sum(up_bytes) as up_bytes,
         sum(down_bytes) as down_bytes,
         sum(seconds) as seconds
     from wholes
-    group by 1, 2, 3
+    group by {{ keys }}
 )
 
 select
-    msisdn,
-    category,
-    usage_type
+    {{ keys }}
 from sum_of_parts
-full join sum_of_wholes using (msisdn, category, usage_type)
+full join sum_of_wholes using ({{ keys }})
 where
     (sum_of_parts.events, sum_of_parts.up_bytes, sum_of_parts.down_bytes, sum_of_parts.seconds)
     is distinct from (sum_of_wholes.events, sum_of_wholes.up_bytes, sum_of_wholes.down_bytes, sum_of_wholes.seconds)

@@ -3,8 +3,12 @@
     {% if is_incremental() %}
     delete from {{ this }} as session
     using (
-        {{ changed_spans(relation, is_new(relation, this), 'event_time', 60) }}
-    ) as spans
-    where session.msisdn = spans.msisdn and session.hour >= spans.since and session.hour < spans.until
+        select distinct
+            msisdn,
+            {{ window_start('event_time', 60) }} as hour
+        from {{ relation }}
+        where {{ is_new(relation, this) }}
+    ) as changed
+    where session.hour = changed.hour and session.msisdn = changed.msisdn
     {% endif %}
 {%- endmacro %}

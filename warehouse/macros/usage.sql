@@ -1,31 +1,57 @@
-{#- Usage per subscriber and window of so many minutes: a model's whole statement. `relation` has events by `time`. -#}
-{% macro usage_per_window(relation, this, time, minutes, events) -%}
+{#-
+  Usage per subscriber and window: a model's whole statement. `window` is the window of a row of `relation`, which the column
+  `name` holds. What the model has is added to: it has every batch up to its highest once, as that one is in the same transaction.
+  OFFSET 0 keeps the planner from reading all of the model's history instead of looking up what it adds to.
+-#}
+{% macro usage_per_window(relation, this, window, name) -%}
 with
 
-{% if is_incremental() %}
-spans as (
-    {{ changed_spans(relation, is_new(relation, this), time, minutes) }}
-),
-
-usage as (
-    {{ rows_in_spans(relation, 'spans', time) }}
+added as (
+    select
+        msisdn,
+        {{ window }} as {{ name }},
+        category,
+        usage_type,
+        count(*) as events,
+        sum(up_bytes)::bigint as up_bytes,
+        sum(down_bytes)::bigint as down_bytes,
+        sum(seconds)::bigint as seconds,
+        max(batch_id) as batch_id
+    from {{ relation }}
+    {% if is_incremental() %}
+    where {{ is_new(relation, this) }}
+    {% endif %}
+    group by 1, 2, 3, 4
 )
-{% else %}
-usage as (
-    select * from {{ relation }}
-)
-{% endif %}
 
 select
-    msisdn,
-    {{ window_start(time, minutes) }} as window_start,
-    category,
-    usage_type,
-    {{ events }}::bigint as events,
-    sum(up_bytes)::bigint as up_bytes,
-    sum(down_bytes)::bigint as down_bytes,
-    sum(seconds)::bigint as seconds,
-    max(batch_id) as batch_id
-from usage
-group by 1, 2, 3, 4
+    added.msisdn,
+    added.{{ name }},
+    added.category,
+    added.usage_type,
+    {% if is_incremental() %}
+    added.events + coalesce(before.events, 0) as events,
+    added.up_bytes + coalesce(before.up_bytes, 0) as up_bytes,
+    added.down_bytes + coalesce(before.down_bytes, 0) as down_bytes,
+    added.seconds + coalesce(before.seconds, 0) as seconds,
+    added.batch_id
+from added
+left join lateral (
+    select events, up_bytes, down_bytes, seconds
+    from {{ this }} as looked_up
+    where
+        looked_up.{{ name }} = added.{{ name }}
+        and looked_up.msisdn = added.msisdn
+        and looked_up.category = added.category
+        and looked_up.usage_type = added.usage_type
+    offset 0
+) as before on true
+    {% else %}
+    added.events,
+    added.up_bytes,
+    added.down_bytes,
+    added.seconds,
+    added.batch_id
+from added
+    {% endif %}
 {%- endmacro %}

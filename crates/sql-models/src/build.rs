@@ -18,6 +18,9 @@ const MAX_STATEMENT: Duration = Duration::from_secs(15 * 60);
 /// The warehouse's tables are read by index while they are in memory; with PostgreSQL's default, made for disks that turn,
 /// it reads all of a table to change a few rows.
 const RANDOM_PAGE_COST: &str = "1.1";
+/// What an increment replaces is looked up row by row: a join would read all of the table, which grows.
+const ONLY_LOOKUPS: &str = "set local enable_hashjoin = off; set local enable_mergejoin = off";
+const ALL_JOINS: &str = "set local enable_hashjoin to default; set local enable_mergejoin to default";
 
 /// A unit to be built, and with what.
 #[derive(Clone, Copy)]
@@ -280,11 +283,35 @@ impl Session<'_> {
             return Ok(0);
         }
         self.batch(&format!("analyze {new}")).await?;
+        let is_looked_up = self.has_index_of_key(model).await?;
+        if is_looked_up {
+            self.batch(ONLY_LOOKUPS).await?;
+        }
         let mut rows = 0;
         for statement in sql::upsert(&model.config, &model.relation, &new, &existing.columns) {
             rows += self.execute(&statement, None).await?;
         }
+        if is_looked_up {
+            self.batch(ALL_JOINS).await?;
+        }
         Ok(rows)
+    }
+
+    /// Whether the table has an index that begins with the columns of its unique key, in any order.
+    async fn has_index_of_key(&self, model: &Model) -> anyhow::Result<bool> {
+        let found = self
+            .transaction
+            .query_one(
+                "select exists (select from pg_index where indrelid = $1::text::regclass and indisvalid and indpred is null \
+                     and (select array_agg(attname::text order by attname::text) \
+                         from unnest(indkey::int2[]) with ordinality as part (number, nth) \
+                         join pg_attribute on attrelid = indrelid and attnum = number \
+                         where nth <= cardinality($2::text[])) \
+                     = (select array_agg(name order by name) from unnest($2::text[]) as name))",
+                &[&model.relation.to_string(), &model.config.unique_key],
+            )
+            .await?;
+        Ok(found.get(0))
     }
 
     /// Names and types of a query's columns.

@@ -205,15 +205,18 @@ impl<'a> Work<'a> {
     /// Writes the rest, accounts for all of it, and says that it is loaded.
     async fn finish(mut self) -> anyhow::Result<()> {
         const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
-                records = $3, accepted = $4, duplicates = $5, rejected = $6
+                records = $3, accepted = $4, duplicates = $5, rejected = $6,
+                restored_batch_id = coalesce($7, restored_batch_id)
             WHERE batch_id = $1";
         const OBJECTS: &str =
             "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
         self.write().await?;
-        let Self { transaction, job, counts, .. } = self;
+        let Self { transaction, job, counts, load, .. } = self;
         self.filter.keep(transaction, &job.chunk).await?;
         let number = |count: u64| i64::try_from(count);
         let batch_id = &job.chunk.batch_id;
+        let has_put_back = job.purpose == Purpose::Restore && counts.stored.new > 0;
+        let restored_batch_id = has_put_back.then_some(load.batch_id);
         transaction
             .execute(
                 DONE,
@@ -224,6 +227,7 @@ impl<'a> Work<'a> {
                     &number(counts.silver)?,
                     &number(counts.duplicates)?,
                     &number(counts.rejected)?,
+                    &restored_batch_id,
                 ],
             )
             .await?;

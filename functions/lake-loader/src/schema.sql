@@ -4,13 +4,11 @@ SELECT pg_advisory_xact_lock(hashtext('trunkline: schema'));
 CREATE SCHEMA IF NOT EXISTS raw;
 CREATE SCHEMA IF NOT EXISTS cdr_data;
 CREATE SCHEMA IF NOT EXISTS staging;
-CREATE SCHEMA IF NOT EXISTS staging;
 CREATE SCHEMA IF NOT EXISTS prepared_layers;
 CREATE SCHEMA IF NOT EXISTS analytics;
 CREATE SCHEMA IF NOT EXISTS ops;
 COMMENT ON SCHEMA raw IS 'Messages and rejected records as they were loaded.';
 COMMENT ON SCHEMA cdr_data IS 'Call records as they were loaded.';
-COMMENT ON SCHEMA staging IS 'The models'' views of what was loaded: names and types.';
 COMMENT ON SCHEMA staging IS 'The models'' views of their sources: names and types.';
 COMMENT ON SCHEMA prepared_layers IS 'What the models make of call records and the CRM.';
 COMMENT ON SCHEMA analytics IS 'What the models make for reports and the dashboard.';
@@ -32,7 +30,7 @@ COMMENT ON COLUMN ops.runs.cause IS 'schedule, request (trunkline load), or back
 COMMENT ON COLUMN ops.runs.status IS
     'incomplete: the time was up, the next run goes on; interrupted: it ended without a word, and the next run found it.';
 COMMENT ON COLUMN ops.runs.message IS 'Why it failed, or what is left to do.';
-COMMENT ON COLUMN ops.runs.is_full_refresh IS 'Whether the models were built anew.';
+COMMENT ON COLUMN ops.runs.is_full_refresh IS 'Whether it was asked to build the models anew.';
 
 CREATE TABLE IF NOT EXISTS ops.state (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
@@ -72,9 +70,11 @@ CREATE TABLE IF NOT EXISTS ops.chunks (
     accepted bigint,
     duplicates bigint,
     rejected bigint,
+    restored_batch_id bigint,
     UNIQUE (epoch, topic, partition, start_offset)
 );
 CREATE INDEX IF NOT EXISTS chunks_open ON ops.chunks (batch_id) WHERE loaded_at IS NULL;
+CREATE INDEX IF NOT EXISTS chunks_restored ON ops.chunks (restored_batch_id) WHERE restored_batch_id IS NOT NULL;
 COMMENT ON TABLE ops.chunks IS
     'What is loaded at a time: the records of a lane (epoch, topic, partition) from start_offset to before end_offset. Decided before anything is read, so that whoever does it makes the same.';
 COMMENT ON COLUMN ops.chunks.batch_id IS 'The batch_id of its rows. What comes later has a higher one.';
@@ -83,6 +83,8 @@ COMMENT ON COLUMN ops.chunks.gap_offsets IS 'Offsets that no object of the lake 
 COMMENT ON COLUMN ops.chunks.bytes IS 'The length of its objects of bronze.';
 COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until then.';
 COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
+COMMENT ON COLUMN ops.chunks.restored_batch_id IS
+    'The batch_id of rows that were missing in the table and were put back last; the models are built anew when they come to it.';
 COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected.';
 
 CREATE TABLE IF NOT EXISTS ops.loaded_objects (

@@ -29,6 +29,7 @@ fn each_strategy() -> Project {
         ("models/sources.yml", SOURCES),
         ("models/appended.sql", &model("unique_key=none")),
         ("models/replaced.sql", &model("unique_key=['key']")),
+        ("models/replaced_by_index.sql", &model("unique_key=['key'], indexes=[{'columns': ['key', 'value']}]")),
         ("models/merged.sql", &model("unique_key='key', incremental_strategy='merge'")),
         ("models/kept.sql", &model("unique_key='key', incremental_strategy='merge', merge_exclude_columns=['value']")),
         ("models/fresh.sql", &model("full_refresh=true")),
@@ -58,6 +59,7 @@ async fn new_rows_come_in_as_the_strategy_says() {
         kept public.kept incremental 0
         merged public.merged incremental 0
         replaced public.replaced incremental 0
+        replaced_by_index public.replaced_by_index incremental 0
     "#]]
     .assert_eq(&show(&run(&project, &pool).await));
     assert_eq!(rows(&pool, places).await, before);
@@ -69,11 +71,13 @@ async fn new_rows_come_in_as_the_strategy_says() {
         kept public.kept incremental 2
         merged public.merged incremental 2
         replaced public.replaced incremental 3
+        replaced_by_index public.replaced_by_index incremental 3
     "#]]
     .assert_eq(&show(&run(&project, &pool).await));
     for (name, expected) in [
         ("appended", expect!["(a,1,1) (b,1,1) (b,2,2) (c,2,2) "]),
         ("replaced", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
+        ("replaced_by_index", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
         ("merged", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
         ("kept", expect!["(a,1,1) (b,1,2) (c,2,2) "]),
         ("fresh", expect!["(a,1,1) (b,2,2) (c,2,2) "]),

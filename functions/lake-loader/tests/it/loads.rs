@@ -163,6 +163,8 @@ async fn what_is_missing_is_restored() {
     "#]]
     .assert_eq(&format!("{}{}", shown(&other), shown(&there)));
     assert_eq!(world.silver().await, silver);
+    // It was counted before.
+    assert_eq!(world.texts("SELECT events FROM prepared_layers.daily_usage").await, ["(2)"]);
     let batches = "SELECT kafka_offset, batch_id > (SELECT max(batch_id) FROM ops.chunks) AS is_new FROM cdr_data.data ORDER BY 1";
     expect![[r#"
         (0,f)

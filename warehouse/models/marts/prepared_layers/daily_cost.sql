@@ -1,11 +1,10 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['msisdn', 'day'],
+    unique_key=['day', 'msisdn'],
     indexes=[
-        {'columns': ['msisdn', 'day'], 'unique': True},
+        {'columns': ['day', 'msisdn'], 'unique': True},
         {'columns': ['batch_id']},
-        {'columns': ['day']},
         {'columns': ['tariff_id']}
     ]
 ) }}
@@ -59,7 +58,6 @@ days as (
         tariff_id,
         sum(data_units) as data_units,
         sum(call_units) as call_units,
-        sum(data_units + call_units) as units,
         max(batch_id) as batch_id
     from priced
     group by 1, 2, 3
@@ -70,7 +68,7 @@ select
     day,
     {{ zar('data_units') }} as data_cost_zar,
     {{ zar('call_units') }} as call_cost_zar,
-    {{ zar('units') }} as cost_zar,
+    {{ zar('(data_units + call_units)') }} as cost_zar,
     tariff_id,
     batch_id
 from days

@@ -22,7 +22,6 @@ changed_hours as (
     where {{ is_repriced(ref('stg_tariff'), this) }}
 ),
 
--- A balance carries on to all later hours.
 changed as (
     select
         msisdn,
@@ -31,15 +30,33 @@ changed as (
     group by 1
 ),
 
-usage as (
-    select later.*
+-- A balance carries on to all later hours.
+hours_to_price as (
+    select msisdn, hour from changed_hours
+
+    union
+
+    select
+        changed.msisdn,
+        later.hour
     from changed
+    cross join lateral (
+        select hour
+        from {{ this }} as looked_up
+        where looked_up.msisdn = changed.msisdn and looked_up.hour > changed.since
+        offset 0
+    ) as later
+),
+
+usage as (
+    select found.*
+    from hours_to_price
     cross join lateral (
         select *
         from {{ ref('usage_1h') }} as looked_up
-        where looked_up.msisdn = changed.msisdn and looked_up.window_start >= changed.since
+        where looked_up.window_start = hours_to_price.hour and looked_up.msisdn = hours_to_price.msisdn
         offset 0
-    ) as later
+    ) as found
 ),
 
 opening as (

@@ -2,10 +2,10 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['msisdn', 'hour'],
+    unique_key=['hour', 'msisdn'],
     pre_hook="{{ delete_changed_hours(ref('stg_interactions'), this) }}",
     indexes=[
-        {'columns': ['msisdn', 'hour', 'session_start', 'tower_id'], 'unique': True},
+        {'columns': ['hour', 'msisdn', 'session_start', 'tower_id'], 'unique': True},
         {'columns': ['batch_id']}
     ]
 ) }}
@@ -13,12 +13,21 @@
 with
 
 {% if is_incremental() %}
-spans as (
-    {{ changed_spans(ref('stg_interactions'), is_new(ref('stg_interactions'), this), 'event_time', 60) }}
+hours as (
+    select distinct {{ window_start('event_time', 60) }} as hour from {{ ref('stg_interactions') }}
+    where {{ is_new(ref('stg_interactions'), this) }}
 ),
 
+-- All of these hours, as an hour's rows lie together: what has not changed in them is left out in the end.
 interactions as (
-    {{ rows_in_spans(ref('stg_interactions'), 'spans', 'event_time') }}
+    select found.*
+    from hours
+    cross join lateral (
+        select *
+        from {{ ref('stg_interactions') }} as looked_up
+        where looked_up.event_time >= hours.hour and looked_up.event_time < hours.hour + interval '1 hour'
+        offset 0
+    ) as found
 ),
 {% else %}
 interactions as (
@@ -55,5 +64,8 @@ select
     count(*) as interactions,
     max(batch_id) as batch_id
 from stays
+{% if is_incremental() %}
+where batch_id > (select coalesce(max(batch_id), 0) from {{ this }})
+{% endif %}
 group by msisdn, tower_id, hour, nth_stay
 having count(*) > 2

@@ -1,11 +1,11 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['msisdn', 'window_start'],
+    unique_key=['window_start', 'msisdn', 'category', 'usage_type'],
     indexes=[
-        {'columns': ['msisdn', 'window_start', 'category', 'usage_type'], 'unique': True},
+        {'columns': ['window_start', 'msisdn', 'category', 'usage_type'], 'unique': True},
         {'columns': ['batch_id']}
     ]
 ) }}
 
-{{ usage_per_window(ref('usage_15min'), this, 'window_start', 60, 'sum(events)') }}
+{{ usage_per_window(ref('stg_interactions'), this, window_start('event_time', 60), 'window_start') }}
