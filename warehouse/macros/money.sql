@@ -1,23 +1,22 @@
+{#- What costs something in rows of usage: columns of a query that groups them. Summed first, priced once. -#}
+{% macro quantities() -%}
+    coalesce(sum(up_bytes) filter (where category = 'data'), 0)
+        + coalesce(sum(down_bytes) filter (where category = 'data'), 0) as bytes,
+    coalesce(sum(seconds) filter (where category = 'call' and usage_type <> 'video'), 0) as voice_seconds,
+    coalesce(sum(seconds) filter (where category = 'call' and usage_type = 'video'), 0) as video_seconds
+{%- endmacro %}
+
 {#-
   Exact amounts are whole numbers of 1/3,000,000,000,000,000 ZAR: both a byte's share of a gigabyte and a second's of a
   minute, at a price in millionths of a rand, are whole numbers of these. `tariff` is the row of stg_tariff for the usage's day.
 -#}
 {% macro data_cost_units(usage) -%}
-    case {{ usage }}.category
-        when 'data'
-            then ({{ usage }}.up_bytes::numeric + {{ usage }}.down_bytes) * tariff.data_zar_per_gb * 3000000
-        else 0
-    end
+    {{ usage }}.bytes * tariff.data_zar_per_gb * 3000000
 {%- endmacro %}
 
 {% macro call_cost_units(usage) -%}
-    case {{ usage }}.category
-        when 'call'
-            then {{ usage }}.seconds::numeric
-                * case {{ usage }}.usage_type when 'video' then tariff.video_zar_per_minute else tariff.voice_zar_per_minute end
-                * 50000000000000
-        else 0
-    end
+    ({{ usage }}.voice_seconds * tariff.voice_zar_per_minute + {{ usage }}.video_seconds * tariff.video_zar_per_minute)
+        * 50000000000000
 {%- endmacro %}
 
 {#- An exact amount in rand with two decimals, rounded half to even. numeric's own round() rounds halves up. -#}

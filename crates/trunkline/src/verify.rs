@@ -16,8 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, RETRY_AFTER};
+use hyper::http::response::Parts;
+use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -40,6 +41,11 @@ const REQUESTS_IN_FLIGHT: usize = 16;
 
 /// An answer that takes longer will not come.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A question that is refused because the store is busy or away is asked so often, after the pause that the API names or
+/// else this one.
+const ATTEMPTS: u32 = 5;
+const PAUSE_SECONDS: u64 = 5;
 
 /// Differences that are shown, and how much of each; all are counted.
 const SHOWN_DIFFERENCES: usize = 20;
@@ -251,25 +257,42 @@ impl Asker {
 
     /// The answer; the inner error is one that is no JSON or no success.
     async fn get(&self, path: &str) -> anyhow::Result<Result<Value, String>> {
+        let mut attempt = 1;
+        loop {
+            let (head, body) = self.once(path).await?;
+            if head.status != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
+                return Ok(read(head.status, &body));
+            }
+            let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let pause = Duration::from_secs(seconds.unwrap_or(PAUSE_SECONDS)).min(ANSWER_PATIENCE);
+            tracing::warn!("the API can't answer just now: asking again in {pause:?}");
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn once(&self, path: &str) -> anyhow::Result<(Parts, Bytes)> {
         let request = Request::get(format!("{}{path}", self.url))
             .header(AUTHORIZATION, &self.authorization)
             .body(Empty::new())
             .context("the API's address is not a URL")?;
         let answer = async {
-            let response = self.client.request(request).await?;
-            let status = response.status();
-            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+            let (head, body) = self.client.request(request).await?.into_parts();
+            anyhow::Ok((head, body.collect().await?.to_bytes()))
         };
-        let (status, body) = tokio::time::timeout(ANSWER_PATIENCE, answer)
+        tokio::time::timeout(ANSWER_PATIENCE, answer)
             .await
             .map_err(|_| anyhow!("no answer within {ANSWER_PATIENCE:?}"))
             .flatten()
-            .with_context(|| format!("the API did not answer GET {path}"))?;
-        if !status.is_success() {
-            return Ok(Err(format!("{status}: {}", String::from_utf8_lossy(&body))));
-        }
-        Ok(serde_json::from_slice(&body).map_err(|error| format!("no JSON: {error}")))
+            .with_context(|| format!("the API did not answer GET {path}"))
     }
+}
+
+fn read(status: StatusCode, body: &[u8]) -> Result<Value, String> {
+    if !status.is_success() {
+        return Err(format!("{status}: {}", String::from_utf8_lossy(body)));
+    }
+    serde_json::from_slice(body).map_err(|error| format!("no JSON: {error}"))
 }
 
 /// The answer to `/v1/usage/{msisdn}` that is right for one whole year.

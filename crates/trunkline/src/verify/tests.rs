@@ -1,13 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use expect_test::{Expect, expect};
 use http_body_util::Full;
+use hyper::Response;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
 use telecom::{RecordType, Zone, csv};
@@ -324,24 +325,30 @@ fn fold_by_telecom(text: &[u8], name: &str, usage: &mut BTreeMap<String, Usage>)
 }
 
 /// An API of the test: fixed answers by path, for one user.
+/// An API that is busy when it is asked something for the first time.
 async fn serve(answers: BTreeMap<String, String>) -> Api {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = api(format!("http://{}", listener.local_addr().unwrap()));
     let answers = Arc::new(answers);
+    let asked = Arc::new(Mutex::new(BTreeSet::new()));
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
-            let answers = Arc::clone(&answers);
+            let (answers, asked) = (Arc::clone(&answers), Arc::clone(&asked));
             let answer = service_fn(move |request: Request<Incoming>| {
                 let is_known = request.headers()[AUTHORIZATION] == "Basic ZGVtbzpzZWNyZXQ="; // demo:secret
-                let found = answers.get(&request.uri().to_string()).cloned();
+                let path = request.uri().to_string();
+                let found = answers.get(&path).cloned();
+                let is_busy = asked.lock().unwrap().insert(path);
                 let (status, body) = match found {
+                    _ if is_busy => (StatusCode::SERVICE_UNAVAILABLE, "later".to_owned()),
                     Some(body) if is_known => (StatusCode::OK, body),
                     Some(_) => (StatusCode::UNAUTHORIZED, "who are you?".to_owned()),
                     None => (StatusCode::NOT_FOUND, "no such answer".to_owned()),
                 };
                 let mut response = Response::new(Full::<Bytes>::from(body));
                 *response.status_mut() = status;
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("0"));
                 std::future::ready(Ok::<_, Infallible>(response))
             });
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));

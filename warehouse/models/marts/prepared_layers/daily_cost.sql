@@ -38,29 +38,27 @@ usage as (
 ),
 {% endif %}
 
-priced as (
-    select
-        usage.msisdn,
-        usage.day,
-        tariff.tariff_id,
-        {{ data_cost_units('usage') }} as data_units,
-        {{ call_cost_units('usage') }} as call_units,
-        usage.batch_id
-    from usage
-    inner join {{ ref('stg_tariff') }} as tariff
-        on usage.day >= tariff.valid_from and usage.day < tariff.valid_to
-),
-
 days as (
     select
         msisdn,
         day,
-        tariff_id,
-        sum(data_units) as data_units,
-        sum(call_units) as call_units,
+        {{ quantities() }},
         max(batch_id) as batch_id
-    from priced
-    group by 1, 2, 3
+    from usage
+    group by 1, 2
+),
+
+priced as (
+    select
+        days.msisdn,
+        days.day,
+        {{ data_cost_units('days') }} as data_units,
+        {{ call_cost_units('days') }} as call_units,
+        tariff.tariff_id,
+        days.batch_id
+    from days
+    inner join {{ ref('stg_tariff') }} as tariff
+        on days.day >= tariff.valid_from and days.day < tariff.valid_to
 )
 
 select
@@ -71,4 +69,4 @@ select
     {{ zar('(data_units + call_units)') }} as cost_zar,
     tariff_id,
     batch_id
-from days
+from priced

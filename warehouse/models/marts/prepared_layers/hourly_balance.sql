@@ -85,26 +85,35 @@ opening as (
 
 hours as (
     select
-        usage.msisdn,
-        usage.window_start as hour,
-        tariff.tariff_id,
-        sum({{ data_cost_units('usage') }} + {{ call_cost_units('usage') }}) as units,
-        max(usage.batch_id) as batch_id
+        msisdn,
+        window_start as hour,
+        {{ quantities() }},
+        max(batch_id) as batch_id
     from usage
+    group by 1, 2
+),
+
+priced as (
+    select
+        hours.msisdn,
+        hours.hour,
+        {{ data_cost_units('hours') }} + {{ call_cost_units('hours') }} as units,
+        tariff.tariff_id,
+        hours.batch_id
+    from hours
     inner join {{ ref('stg_tariff') }} as tariff
-        on usage.window_start >= tariff.valid_from and usage.window_start < tariff.valid_to
-    group by 1, 2, 3
+        on hours.hour >= tariff.valid_from and hours.hour < tariff.valid_to
 ),
 
 balances as (
     select
-        hours.msisdn,
-        hours.hour,
-        hours.tariff_id,
-        hours.units,
-        coalesce(opening.units, 0) + sum(hours.units) over (partition by hours.msisdn order by hours.hour) as balance_units,
-        hours.batch_id
-    from hours
+        priced.msisdn,
+        priced.hour,
+        priced.tariff_id,
+        priced.units,
+        coalesce(opening.units, 0) + sum(priced.units) over (partition by priced.msisdn order by priced.hour) as balance_units,
+        priced.batch_id
+    from priced
     left join opening using (msisdn)
 )
 
