@@ -42,7 +42,8 @@ bench: package
 	cargo build $(CARGO_FLAGS) --profile cli $(WORKSPACE) --examples
 	$(TARGET)/cli/examples/parse_rate
 	$(TARGET)/cli/examples/generate_rate
-	$(TARGET)/cli/examples/load_rate 1 10 100
+	$(TARGET)/cli/examples/load_rate $(PACKED)/lake-loader
+	$(TARGET)/cli/examples/load_rate $(PACKED)/lake-loader 1 10 100
 	$(TARGET)/cli/examples/functions $(PACKED)
 
 ## A zip for each function, as `aws lambda update-function-code` takes it, and its size in bytes. Fails where one would not

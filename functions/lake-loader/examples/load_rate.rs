@@ -1,13 +1,15 @@
 //! How fast a day is loaded and modelled, how long a run takes that finds nothing, and whether an hour costs more when there
-//! is more before it. Prints what it ran on. `load_rate HOURS…`: one more hour after so many, instead of a day.
+//! is more before it. Prints what it ran on. `load_rate BINARY HOURS…`: the function's own binary, which runs as the service runs
+//! it; one more hour after so many, instead of a day.
 
 #![expect(clippy::print_stdout, reason = "an example prints what it measures")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -17,10 +19,11 @@ use jiff::civil::DateTime;
 use lake::Lake;
 use lake::bronze::{self, Lane, Record};
 use lake_loader::table::Stream;
-use lake_loader::{Config, Deps, Event, Report, handle};
-use lambda_boot::{Deadline, Vars};
+use lake_loader::{Config, Report};
+use lambda_boot::Vars;
 use telecom::csv::{Header, Provenance, Scratch};
 use telecom::{FileName, RecordType, SourceId, Zone};
+use test_support::Sandbox;
 use tokio_postgres::NoTls;
 
 /// The prod profile's day: 5 lines of each type a second.
@@ -35,22 +38,27 @@ const HOUR_MS: i64 = 3_600_000;
 const PARTITIONS: u64 = 3;
 const WINDOW_MS: i64 = 60_000;
 const PUTS_IN_FLIGHT: usize = 8;
+/// What triggers a load, and the template's Timeout.
+const SCHEDULE: &str = include_str!("../../../events/lake-loader/schedule.json");
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let histories: Vec<i64> = std::env::args().skip(1).map(|hours| hours.parse()).collect::<Result<_, _>>()?;
-    println!("{}", machine().await?);
+    let mut args = std::env::args().skip(1);
+    let binary = PathBuf::from(args.next().context("usage: load_rate BINARY HOURS…")?);
+    let histories: Vec<i64> = args.map(|hours| hours.parse()).collect::<Result<_, _>>()?;
+    println!("{} on {}", binary.display(), machine().await?);
     if histories.is_empty() {
-        day().await?;
+        day(&binary).await?;
     }
     for hours in histories {
-        hour_after(hours).await?;
+        hour_after(&binary, hours).await?;
     }
     Ok(())
 }
 
-async fn day() -> anyhow::Result<()> {
-    let world = World::new().await?;
+async fn day(binary: &Path) -> anyhow::Result<()> {
+    let mut world = World::new(binary).await?;
     let mut bronze = Bronze::new(&world.lake, DAY_HOURS).await?;
     let rows = bronze.hours(0..DAY_HOURS).await?;
     world.accounts(&bronze.subscribers()).await?;
@@ -63,12 +71,12 @@ async fn day() -> anyhow::Result<()> {
     }
     let (_, seconds) = world.load().await?;
     println!("nothing new: {seconds:.2} s");
-    println!("peak memory of this process, with the store and what it made: {} MB", peak_megabytes()?);
+    println!("peak memory: {} MB", world.function.peak_memory_bytes()? / 1_000_000);
     Ok(())
 }
 
-async fn hour_after(history: i64) -> anyhow::Result<()> {
-    let world = World::new().await?;
+async fn hour_after(binary: &Path, history: i64) -> anyhow::Result<()> {
+    let mut world = World::new(binary).await?;
     let mut bronze = Bronze::new(&world.lake, history + 1).await?;
     let before = bronze.hours(0..history).await?;
     world.accounts(&bronze.subscribers()).await?;
@@ -88,11 +96,11 @@ async fn hour_after(history: i64) -> anyhow::Result<()> {
 struct World {
     url: String,
     lake: Lake,
-    deps: Arc<Deps>,
+    function: Sandbox,
 }
 
 impl World {
-    async fn new() -> anyhow::Result<Self> {
+    async fn new(binary: &Path) -> anyhow::Result<Self> {
         let store = test_support::object_store().await;
         let url = test_support::postgres_database().await;
         lake_loader::init(&url).await?;
@@ -105,8 +113,8 @@ impl World {
             ("DATABASE_URL", &url),
         ];
         let config = Config::from_vars(&Vars::from_iter(vars))?;
-        let world =
-            Self { lake: Lake::connect(&config.lake), deps: Arc::new(Deps::connect(&config)?), url: url.clone() };
+        let function = Sandbox::start(binary, vars).await?;
+        let world = Self { lake: Lake::connect(&config.lake), function, url: url.clone() };
         world.execute(include_str!("../../cdc-handler/src/schema.sql")).await?;
         Ok(world)
     }
@@ -130,10 +138,10 @@ impl World {
         .await
     }
 
-    async fn load(&self) -> anyhow::Result<(Report, f64)> {
+    async fn load(&mut self) -> anyhow::Result<(Report, f64)> {
         let began = Instant::now();
-        let report = handle(&self.deps, Event::Schedule, Deadline::NONE).await?;
-        Ok((report, began.elapsed().as_secs_f64()))
+        let answer = self.function.invoke(SCHEDULE, TIMEOUT).await?;
+        Ok((serde_json::from_slice(&answer)?, began.elapsed().as_secs_f64()))
     }
 }
 
@@ -152,12 +160,6 @@ async fn machine() -> anyhow::Result<String> {
         read_to_string("/proc/sys/kernel/osrelease")?.trim(),
         read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
     ))
-}
-
-fn peak_megabytes() -> anyhow::Result<u64> {
-    let status = read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    Ok(peak.context("/proc/self/status has no VmHWM")?.parse::<u64>()? / 1_000)
 }
 
 /// Call records of the generator, as file-to-topic publishes them and lake-writer puts them: an object a minute and partition.
