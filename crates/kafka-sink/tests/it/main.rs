@@ -45,16 +45,21 @@ async fn read_from(config: &Config, topic: &str) -> Vec<Vec<String>> {
         let mut missing = 0;
         for partition in 0..3 {
             from.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
-            missing += consumer.fetch_watermarks(&topic, partition, PATIENCE).unwrap().1;
+            let asked = Instant::now();
+            missing += loop {
+                match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
+                    Ok((_, end)) => break end,
+                    Err(error) => assert!(asked.elapsed() < PATIENCE, "{error}"),
+                }
+            };
         }
         consumer.assign(&from).unwrap();
         let mut values = vec![Vec::new(); 3];
         let began = Instant::now();
         while missing > 0 {
             assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
-            // It may return early, with nothing.
-            if let Some(message) = consumer.poll(PATIENCE) {
-                let message = message.unwrap();
+            // It may return early: with nothing, or with the news that a broker is gone, from which the client recovers.
+            if let Some(Ok(message)) = consumer.poll(PATIENCE) {
                 let value = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
                 values[usize::try_from(message.partition()).unwrap()].push(value);
                 missing -= 1;
