@@ -12,6 +12,7 @@ mod sshd;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::cassandra::Login;
@@ -199,6 +200,20 @@ pub fn eventually(patience: Duration, condition: impl AsyncFnMut() -> bool) -> i
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
+}
+
+/// Runs a future until it has had to wait `waits` times, and drops it there: a crash at any of its waits.
+pub async fn cut_off<T>(future: impl Future<Output = T>, mut waits: usize) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if waits == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            waits -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 fn unique() -> String {

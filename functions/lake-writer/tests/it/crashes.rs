@@ -1,30 +1,13 @@
 //! Invocations that end at any of their waits, and others that wake up late.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use lake_writer::handle;
 use lambda_boot::Deadline;
 use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use test_support::cut_off;
 
 use crate::world::{TOPIC, Topic, World};
-
-/// Runs a future until it has had to wait `waits` times, and drops it there.
-async fn cut_off<T>(future: impl Future<Output = T>, mut waits: usize) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending if waits == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            waits -= 1;
-            Poll::Pending
-        }
-    })
-    .await
-}
 
 /// The mapping delivers a batch again, with other boundaries, until it is answered. Meanwhile an owner from before writes
 /// its own.

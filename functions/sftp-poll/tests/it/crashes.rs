@@ -1,29 +1,13 @@
 use std::fs;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 
 use futures::{StreamExt, stream};
 use lake::{Announcement, Digest, names};
 use lambda_boot::Deadline;
 use sftp_poll::{Event, Report, handle};
 use telecom::FileName;
+use test_support::cut_off;
 
 use crate::{Fixture, HOUR};
-
-/// Runs a future until it has had to wait `waits` times, and drops it there.
-async fn cut_off<T>(future: impl Future<Output = T>, mut waits: usize) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending if waits == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            waits -= 1;
-            Poll::Pending
-        }
-    })
-    .await
-}
 
 /// The invocation ends at each of its waits in turn; the next one, in a new process, brings everything to its end.
 #[tokio::test]
