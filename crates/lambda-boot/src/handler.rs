@@ -76,6 +76,21 @@ impl Deadline {
         }
     }
 
+    /// How long to wait for something: not longer than `most`, and so that time is left for an answer that tells of a failure.
+    #[must_use]
+    pub fn wait(self, most: Duration) -> Duration {
+        self.remaining().map_or(most, |left| left.saturating_sub(Self::FAILURE_MARGIN).min(most))
+    }
+
+    /// Waits that long for `work`.
+    ///
+    /// # Errors
+    /// When it has not ended until then; the error says that `silent` has not answered.
+    pub async fn wait_for<F: Future>(self, most: Duration, silent: &str, work: F) -> anyhow::Result<F::Output> {
+        let wait = self.wait(most);
+        tokio::time::timeout(wait, work).await.map_err(|_| anyhow::anyhow!("{silent}: no answer within {wait:?}"))
+    }
+
     /// A deadline at `moment`; one that has already passed means that there is none (`cargo lambda watch` sends a
     /// moment in 1970).
     #[must_use]

@@ -119,13 +119,8 @@ async fn in_time<T>(
     what: &str,
     future: impl Future<Output = anyhow::Result<T>>,
 ) -> Result<T, Problem> {
-    let left = deadline.remaining().map(|left| left.saturating_sub(Deadline::FAILURE_MARGIN));
-    let wait = left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT));
-    let result = match tokio::time::timeout(wait, future).await {
-        Ok(result) => result.with_context(|| format!("{what} can't be used")),
-        Err(_) => Err(anyhow::anyhow!("{what}: no answer within {wait:?}")),
-    };
-    result.map_err(Problem::Unavailable)
+    let result = deadline.wait_for(MAX_WAIT, what, future).await.map_err(Problem::Unavailable)?;
+    result.with_context(|| format!("{what} can't be used")).map_err(Problem::Unavailable)
 }
 
 fn log(request: &Request, user: Option<&User>, result: &Result<Outcome, Problem>, duration: Duration) {

@@ -44,9 +44,6 @@ const NOBODY: Msisdn = match Msisdn::from_u64(99_999) {
     Err(_) => panic!("this has five digits"),
 };
 
-/// Kept of the sandbox's time for the answer that says so.
-const ANSWER_TIME: Duration = Duration::from_millis(500);
-
 impl Deps {
     /// The store's clients, and the warehouse's. Users in a secret are read when the first request comes.
     ///
@@ -129,7 +126,7 @@ async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut 
                 return Err(Problem::DashboardOutOfScope);
             }
             let sources = deps.dashboard.as_ref().ok_or(Problem::NoDashboard)?;
-            Ok(dashboard::answer(sources, &deps.tariff, &request.query, wait(deadline)).await)
+            Ok(dashboard::answer(sources, &deps.tariff, &request.query, deadline.wait(MAX_WAIT)).await)
         }
     }
 }
@@ -149,23 +146,14 @@ async fn authenticate(
     seen.user.clone().ok_or(Problem::Unauthorized)
 }
 
-/// How long the request may wait for what it needs, so that time is left for the answer.
-fn wait(deadline: Deadline) -> Duration {
-    deadline.remaining().map_or(MAX_WAIT, |left| left.saturating_sub(ANSWER_TIME).min(MAX_WAIT))
-}
-
 /// Waits for what the request needs, but leaves time for the answer.
 async fn in_time<T, E: Into<anyhow::Error>>(
     deadline: Deadline,
     what: &str,
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Problem> {
-    let wait = wait(deadline);
-    let result = match tokio::time::timeout(wait, future).await {
-        Ok(result) => result.map_err(|error| error.into().context(format!("{what} can't be read"))),
-        Err(_) => Err(anyhow::anyhow!("{what}: no answer within {wait:?}")),
-    };
-    result.map_err(Problem::Unavailable)
+    let result = deadline.wait_for(MAX_WAIT, what, future).await.map_err(Problem::Unavailable)?;
+    result.map_err(|error| Problem::Unavailable(error.into().context(format!("{what} can't be read"))))
 }
 
 /// What the log says about a request.
