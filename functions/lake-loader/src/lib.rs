@@ -101,8 +101,8 @@ pub async fn init(database_url: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When the configuration is unusable.
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
-    let deps = Arc::new(Deps::connect(&Config::from_vars(&vars)?)?);
-    Ok(lambda_boot::handler(deps, |deps: Arc<Arc<Deps>>, invocation| async move {
+    let deps = Deps::connect(&Config::from_vars(&vars)?)?;
+    Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
         let event = Event::parse(&invocation.payload).map_err(InvalidEvent::new)?;
         let report = handle(&deps, event, invocation.deadline).await?;
         Ok(serde_json::to_vec(&report)?.into())

@@ -48,19 +48,17 @@ pub(crate) async fn store(
         ))
         .await?;
     columns.copy(transaction, "incoming", load).await?;
-    let new: i64 = transaction.query_one(&insert(table, columns.stream()), &[]).await?.get(0);
-    let key: Vec<_> = table.key.iter().map(|column| format!("\"{column}\"")).collect();
-    let there = format!("SELECT count(*) FROM incoming JOIN {name} USING ({})", key.join(", "));
+    let key = table.sql_key();
+    let new: i64 = transaction.query_one(&insert(table, &key, columns.stream()), &[]).await?.get(0);
+    let there = format!("SELECT count(*) FROM incoming JOIN {name} USING ({key})");
     let there: i64 = transaction.query_one(&there, &[]).await?.get(0);
     Ok(Stored { new: new.unsigned_abs(), known: (there - new).unsigned_abs() })
 }
 
 /// Puts the incoming rows into the table and counts those whose keys are new.
-fn insert(table: &Table, stream: Stream) -> String {
+fn insert(table: &Table, key: &str, stream: Stream) -> String {
     let name = table.sql_name();
     let columns = table.sql_columns();
-    let key: Vec<_> = table.key.iter().map(|column| format!("\"{column}\"")).collect();
-    let key = key.join(", ");
     let conflict = if stream == Stream::Messages {
         // Of the messages with one id the earliest stays, whichever lane is loaded first; with the time of the first upload.
         const PLACE: [&str; 4] = ["kafka_epoch", "kafka_timestamp", "kafka_partition", "kafka_offset"];

@@ -15,6 +15,11 @@ impl Table {
         joined(self.columns.iter().map(|column| column.name))
     }
 
+    /// The columns of the primary key in SQL, joined by commas.
+    pub fn sql_key(&self) -> String {
+        joined(self.key.iter().copied())
+    }
+
     /// What makes the table, its indexes and its comments; run again, it changes nothing but comments. The schema has to exist.
     pub fn ddl(&self) -> String {
         let name = self.sql_name();
@@ -24,7 +29,7 @@ impl Table {
             let (name, kind) = (quoted(column.name), column.kind.sql());
             writeln!(sql, "    {name} {kind}{not_null},").expect("a string takes all");
         }
-        write!(sql, "    PRIMARY KEY ({})\n);\n", joined(self.key.iter().copied())).expect("a string takes all");
+        write!(sql, "    PRIMARY KEY ({})\n);\n", self.sql_key()).expect("a string takes all");
         for index in self.indexes {
             let index_name = quoted(&format!("{}_by_{}", self.name, index.join("_")));
             let columns = joined(index.iter().copied());

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use postgres_pool::Pool;
-use telecom::{Category, Cost, Day, Msisdn, Tariff, Totals, UsageKind};
+use telecom::{Cost, Day, Msisdn, Tariff, Totals, UsageKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -152,9 +152,8 @@ pub(crate) async fn top(pool: &Pool, days: &Days, tariff: &Tariff) -> anyhow::Re
     let by_data = "SELECT msisdn, sum(up_bytes + down_bytes) AS rank FROM prepared_layers.daily_usage \
                    WHERE category = 'data' AND day = ANY ($1::text[]::date[]) \
                    GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2";
-    let (by_cost, by_data) =
+    let (mut by_cost, mut by_data) =
         tokio::try_join!(ranking(pool, days, tariff, by_cost), ranking(pool, days, tariff, by_data))?;
-    let (mut by_cost, mut by_data) = (by_cost, by_data);
     by_cost.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.cost), subscriber.msisdn.to_string()));
     by_data.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.bytes), subscriber.msisdn.to_string()));
     Ok(Top { by_cost, by_data })
@@ -302,9 +301,8 @@ fn number(row: &Row, at: usize) -> anyhow::Result<u128> {
 /// From a column with the category on, and the next with the type.
 fn kind(row: &Row, at: usize) -> anyhow::Result<UsageKind> {
     let (category, usage_type): (&str, &str) = (row.try_get(at)?, row.try_get(at + 1)?);
-    let category = Category::ALL.into_iter().find(|known| known.as_str() == category);
-    let kind = category.and_then(|category| category.kind(usage_type));
-    kind.with_context(|| format!("the warehouse has a kind of usage that is not known: {usage_type:?}"))
+    UsageKind::from_parts(category, usage_type)
+        .with_context(|| format!("the warehouse has a kind of usage that is not known: {usage_type:?}"))
 }
 
 /// From the column with the bytes up on.
