@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line prints text for people")]
 
 mod cli;
+mod client;
 mod demo;
 mod env;
 mod figures;

@@ -6,20 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use generator::chat::{Kind, Line, Options, lines};
-use http_body_util::{BodyExt, Full};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use intake_http::{MAX_BODY_BYTES, MAX_ITEMS};
+use hyper::StatusCode;
+use intake_http::{MAX_BODY_BYTES, MAX_ITEMS, PATH};
 use serde::Deserialize;
 
 use crate::cli::{GenerateMessagesArgs, MessagesArgs};
+use crate::client::{Client, Patience};
 use crate::figures::Api;
 use crate::verify::password;
 
@@ -27,12 +20,8 @@ use crate::verify::password;
 const MESSAGES_PER_REQUEST: usize = 1_000;
 const _: () = assert!(MESSAGES_PER_REQUEST <= MAX_ITEMS);
 
-/// An answer that takes longer will not come: the API itself gives up after 30 s.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(35);
-
-/// A request that is refused because Kafka is away is sent so often again, and after such a pause.
-const ATTEMPTS: u32 = 12;
-const PAUSE: Duration = Duration::from_secs(5);
+/// The API itself gives up after 30 s. Kafka may be away for a minute.
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(35), attempts: 12 };
 
 /// How much of an answer that is no success is shown.
 const SHOWN_CHARS: usize = 300;
@@ -88,17 +77,17 @@ fn write(options: &Options, path: &Path) -> anyhow::Result<u64> {
 /// When the API can't be reached, goes on being unavailable, refuses a request, or takes or refuses other messages than
 /// it should. The same call may be made again: messages are known by their ids.
 pub(crate) async fn post(api: &Api, options: &Options) -> anyhow::Result<Sent> {
-    let poster = Poster::new(api);
+    let client = Client::new(api, PATIENCE);
     let mut sum = Sent::default();
     let mut request = Batch::default();
     for line in lines(options)? {
         if !request.fits(&line) {
-            sum.add(poster.post(std::mem::take(&mut request)).await?);
+            sum.add(post_batch(&client, std::mem::take(&mut request)).await?);
         }
         request.push(&line);
     }
     if request.lines > 0 {
-        sum.add(poster.post(request).await?);
+        sum.add(post_batch(&client, request).await?);
     }
     Ok(sum)
 }
@@ -132,64 +121,21 @@ impl Batch {
     }
 }
 
-struct Poster {
-    client: Client<HttpConnector, Full<Bytes>>,
-    url: String,
-    authorization: String,
-}
-
-impl Poster {
-    fn new(api: &Api) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            url: format!("{}{}", api.url.trim_end_matches('/'), intake_http::PATH),
-            authorization: format!("Basic {}", STANDARD.encode(format!("{}:{}", api.user, api.password))),
-        }
-    }
-
-    async fn post(&self, batch: Batch) -> anyhow::Result<Sent> {
-        let body = Bytes::from(batch.body);
-        let mut attempt = 1;
-        let (status, answer) = loop {
-            let (status, answer) = self.once(body.clone()).await?;
-            if status != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
-                break (status, answer);
-            }
-            tracing::warn!("the API can't take messages just now: trying again in {PAUSE:?}");
-            tokio::time::sleep(PAUSE).await;
-            attempt += 1;
-        };
-        // A request whose messages are all unusable is a 400, which says the same of each.
-        let sent = serde_json::from_slice::<Sent>(&answer).ok();
-        let sent = sent.filter(|_| matches!(status, StatusCode::ACCEPTED | StatusCode::BAD_REQUEST));
-        let sent = sent.with_context(|| {
-            let answer: String = String::from_utf8_lossy(&answer).chars().take(SHOWN_CHARS).collect();
-            format!("POST {}: {status}: {answer}", self.url)
-        })?;
-        ensure!(
-            sent.rejected == batch.unusable && sent.accepted + sent.duplicates + sent.rejected == batch.lines as u64,
-            "of {} messages {} can't be used, and the API says: {sent:?}",
-            batch.lines,
-            batch.unusable
-        );
-        Ok(sent)
-    }
-
-    async fn once(&self, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::post(&self.url)
-            .header(AUTHORIZATION, &self.authorization)
-            .header(CONTENT_TYPE, "application/x-ndjson")
-            .body(Full::new(body))
-            .context("the API's address is not a URL")?;
-        let answer = async {
-            let response = self.client.request(request).await?;
-            let status = response.status();
-            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
-        let answer = tokio::time::timeout(ANSWER_PATIENCE, answer).await;
-        let answer = answer.with_context(|| format!("{} does not answer within {ANSWER_PATIENCE:?}", self.url))?;
-        answer.with_context(|| format!("{} can't be reached", self.url))
-    }
+/// Posts a request's messages. Returns what became of them, when that is what should.
+async fn post_batch(client: &Client, batch: Batch) -> anyhow::Result<Sent> {
+    let (status, answer) = client.post(PATH, "application/x-ndjson", batch.body.into()).await?;
+    // A request whose messages are all unusable is a 400, which says the same of each.
+    let sent = serde_json::from_slice::<Sent>(&answer).ok();
+    let sent = sent.filter(|_| matches!(status, StatusCode::ACCEPTED | StatusCode::BAD_REQUEST));
+    let sent = sent.with_context(|| {
+        let answer: String = String::from_utf8_lossy(&answer).chars().take(SHOWN_CHARS).collect();
+        format!("POST {PATH}: {status}: {answer}")
+    })?;
+    ensure!(
+        sent.rejected == batch.unusable && sent.accepted + sent.duplicates + sent.rejected == batch.lines as u64,
+        "of {} messages {} can't be used, and the API says: {sent:?}",
+        batch.lines,
+        batch.unusable
+    );
+    Ok(sent)
 }

@@ -10,24 +10,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use anyhow::{Context, ensure};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Empty};
-use hyper::header::{AUTHORIZATION, RETRY_AFTER};
-use hyper::http::response::Parts;
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::StatusCode;
 use lake::Lake;
 use lambda_boot::Vars;
 use serde_json::{Value, json};
 use usage_store::Store;
 
 use crate::cli::{TemplateArgs, VerifyArgs};
+use crate::client::{Client, Patience};
 use crate::figures::{Api, FileFigures};
 use crate::follow::Follow;
 use crate::functions::Project;
@@ -39,13 +31,8 @@ const PASSWORD_VARIABLE: &str = "TRUNKLINE_API_PASSWORD";
 /// Requests that wait for their answers at once: enough to keep the API busy, few enough for its database.
 const REQUESTS_IN_FLIGHT: usize = 16;
 
-/// An answer that takes longer will not come.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A question that is refused because the store is busy or away is asked so often, after the pause that the API names or
-/// else this one.
-const ATTEMPTS: u32 = 5;
-const PAUSE_SECONDS: u64 = 5;
+/// The store may be busy or away for a while.
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(30), attempts: 5 };
 
 /// Differences that are shown, and how much of each; all are counted.
 const SHOWN_DIFFERENCES: usize = 20;
@@ -162,8 +149,8 @@ pub(crate) fn password() -> anyhow::Result<String> {
 }
 
 async fn compare_answers(counted: &Counted, api: &Api, verdict: &mut Verdict) -> anyhow::Result<()> {
-    let asker = Asker::new(api)?;
-    let answers = stream::iter(&counted.subscribers).map(|(msisdn, usage)| asker.compare(msisdn, usage));
+    let client = Client::new(api, PATIENCE);
+    let answers = stream::iter(&counted.subscribers).map(|(msisdn, usage)| compare(&client, msisdn, usage));
     let mut answers = answers.buffer_unordered(REQUESTS_IN_FLIGHT);
     while let Some(differences) = answers.try_next().await? {
         verdict.subscribers += 1;
@@ -211,83 +198,35 @@ fn compare_files(counted: &Counted, said: &[FileFigures], verdict: &mut Verdict)
     }
 }
 
-struct Asker {
-    client: Client<HttpConnector, Empty<Bytes>>,
-    url: String,
-    authorization: String,
+/// The differences of one subscriber: each year with usage is asked for whole, in both forms.
+async fn compare(client: &Client, msisdn: &str, usage: &Usage) -> anyhow::Result<Vec<String>> {
+    let mut years: BTreeMap<&str, Usage> = BTreeMap::new();
+    for ((day, category, usage_type), amount) in usage {
+        let key = (day.clone(), *category, usage_type.clone());
+        years.entry(&day[..4]).or_default().insert(key, *amount);
+    }
+    let mut differences = Vec::new();
+    for (year, usage) in years {
+        let paths = [
+            (format!("/v1/usage/{msisdn}?from={year}-01-01&to={year}-12-31"), expected_days(msisdn, year, &usage)),
+            (
+                format!("/data_usage?msisdn={msisdn}&start_time={year}0101000000&end_time={year}1231235959"),
+                expected_data_usage(msisdn, year, &usage),
+            ),
+        ];
+        for (path, expected) in paths {
+            let (status, body) = client.get(&path).await?;
+            let difference = match read(status, &body) {
+                Ok(found) => difference(&expected, &found, ""),
+                Err(refusal) => Some(refusal),
+            };
+            differences.extend(difference.map(|difference| format!("GET {path}: {difference}")));
+        }
+    }
+    Ok(differences)
 }
 
-impl Asker {
-    fn new(api: &Api) -> anyhow::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            url: api.url.trim_end_matches('/').to_owned(),
-            authorization: format!("Basic {}", STANDARD.encode(format!("{}:{}", api.user, api.password))),
-        })
-    }
-
-    /// The differences of one subscriber: each year with usage is asked for whole, in both forms.
-    async fn compare(&self, msisdn: &str, usage: &Usage) -> anyhow::Result<Vec<String>> {
-        let mut years: BTreeMap<&str, Usage> = BTreeMap::new();
-        for ((day, category, usage_type), amount) in usage {
-            let key = (day.clone(), *category, usage_type.clone());
-            years.entry(&day[..4]).or_default().insert(key, *amount);
-        }
-        let mut differences = Vec::new();
-        for (year, usage) in years {
-            let paths = [
-                (format!("/v1/usage/{msisdn}?from={year}-01-01&to={year}-12-31"), expected_days(msisdn, year, &usage)),
-                (
-                    format!("/data_usage?msisdn={msisdn}&start_time={year}0101000000&end_time={year}1231235959"),
-                    expected_data_usage(msisdn, year, &usage),
-                ),
-            ];
-            for (path, expected) in paths {
-                let difference = match self.get(&path).await? {
-                    Ok(found) => difference(&expected, &found, ""),
-                    Err(refusal) => Some(refusal),
-                };
-                differences.extend(difference.map(|difference| format!("GET {path}: {difference}")));
-            }
-        }
-        Ok(differences)
-    }
-
-    /// The answer; the inner error is one that is no JSON or no success.
-    async fn get(&self, path: &str) -> anyhow::Result<Result<Value, String>> {
-        let mut attempt = 1;
-        loop {
-            let (head, body) = self.once(path).await?;
-            if head.status != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
-                return Ok(read(head.status, &body));
-            }
-            let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let pause = Duration::from_secs(seconds.unwrap_or(PAUSE_SECONDS)).min(ANSWER_PATIENCE);
-            tracing::warn!("the API can't answer just now: asking again in {pause:?}");
-            tokio::time::sleep(pause).await;
-            attempt += 1;
-        }
-    }
-
-    async fn once(&self, path: &str) -> anyhow::Result<(Parts, Bytes)> {
-        let request = Request::get(format!("{}{path}", self.url))
-            .header(AUTHORIZATION, &self.authorization)
-            .body(Empty::new())
-            .context("the API's address is not a URL")?;
-        let answer = async {
-            let (head, body) = self.client.request(request).await?.into_parts();
-            anyhow::Ok((head, body.collect().await?.to_bytes()))
-        };
-        tokio::time::timeout(ANSWER_PATIENCE, answer)
-            .await
-            .map_err(|_| anyhow!("no answer within {ANSWER_PATIENCE:?}"))
-            .flatten()
-            .with_context(|| format!("the API did not answer GET {path}"))
-    }
-}
-
+/// The answer, or what is wrong with it: no JSON, or no success.
 fn read(status: StatusCode, body: &[u8]) -> Result<Value, String> {
     if !status.is_success() {
         return Err(format!("{status}: {}", String::from_utf8_lossy(body)));

@@ -3,12 +3,13 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 use http_body_util::Full;
-use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
 use telecom::{RecordType, Zone, csv};

@@ -1,0 +1,104 @@
+//! A client of the API: basic authentication, patience, and another attempt where the API asks for it.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use hyper::http::response::Parts;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::figures::Api;
+
+/// The pause before another attempt where the API names none.
+const PAUSE_SECONDS: u64 = 5;
+
+/// How long an API is waited for.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// An answer that takes longer will not come.
+    pub(crate) answer: Duration,
+    /// A request that is refused because what is behind the API is busy or away is sent so often.
+    pub(crate) attempts: u32,
+}
+
+pub(crate) struct Client {
+    http: HyperClient<HttpConnector, Full<Bytes>>,
+    url: String,
+    authorization: String,
+    patience: Patience,
+}
+
+impl Client {
+    pub(crate) fn new(api: &Api, patience: Patience) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            http: HyperClient::builder(TokioExecutor::new()).build(connector),
+            url: api.url.trim_end_matches('/').to_owned(),
+            authorization: format!("Basic {}", STANDARD.encode(format!("{}:{}", api.user, api.password))),
+            patience,
+        }
+    }
+
+    /// The answer to a GET.
+    ///
+    /// # Errors
+    /// When there is none. One that is no success is an answer.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// The answer to a POST of a body of this type.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get)'s.
+    pub(crate) async fn post(&self, path: &str, media_type: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.send(Method::POST, path, Some((media_type, body))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let mut attempt = 1;
+        loop {
+            let answer = self.once(&method, path, body.as_ref()).await;
+            let (head, answer) = answer.with_context(|| format!("the API did not answer {method} {path}"))?;
+            if head.status != StatusCode::SERVICE_UNAVAILABLE || attempt == self.patience.attempts {
+                return Ok((head.status, answer));
+            }
+            let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let pause = Duration::from_secs(seconds.unwrap_or(PAUSE_SECONDS)).min(self.patience.answer);
+            tracing::warn!("the API can't do it just now: trying again in {pause:?}");
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn once(&self, method: &Method, path: &str, body: Option<&(&str, Bytes)>) -> anyhow::Result<(Parts, Bytes)> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header(AUTHORIZATION, &self.authorization);
+        if let Some((media_type, _)) = body {
+            request = request.header(CONTENT_TYPE, *media_type);
+        }
+        let body = body.map(|(_, body)| body.clone()).unwrap_or_default();
+        let request = request.body(Full::new(body)).context("the API's address is not a URL")?;
+        let answer = async {
+            let (head, body) = self.http.request(request).await?.into_parts();
+            anyhow::Ok((head, body.collect().await?.to_bytes()))
+        };
+        let wait = self.patience.answer;
+        tokio::time::timeout(wait, answer).await.map_err(|_| anyhow!("no answer within {wait:?}")).flatten()
+    }
+}
