@@ -6,6 +6,7 @@ mod chromium;
 mod debezium;
 mod kafka;
 mod proxy;
+mod records;
 mod sandbox;
 mod service;
 mod sshd;
@@ -26,6 +27,7 @@ pub use crate::chromium::Chromium;
 pub use crate::debezium::Debezium;
 pub use crate::kafka::Kafka;
 pub use crate::proxy::{Line, Proxy};
+pub use crate::records::{Record, commit, records};
 pub use crate::sandbox::Sandbox;
 pub use crate::sshd::{Sshd, SshdOptions};
 

@@ -1,7 +1,6 @@
 //! How far groups are behind, on the embedded broker and on Kafka.
 
 use kafka_sink::{Config, GroupLag, Sink};
-use rdkafka::consumer::CommitMode;
 use uuid::Uuid;
 
 use super::*;
@@ -28,20 +27,7 @@ async fn check(config: Config) {
         (format!("{prefix}keep-{all_messages}"), &all_messages, [Some(0), None, None]),
         (format!("{prefix}of-no-topic"), &calls, [Some(1), None, None]),
     ] {
-        let client = config.client();
-        let topic = topic.to_owned();
-        tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = { client }.set("group.id", &group).create().unwrap();
-            let mut list = TopicPartitionList::new();
-            for (partition, offset) in (0..).zip(offsets) {
-                if let Some(offset) = offset {
-                    list.add_partition_offset(&topic, partition, Offset::Offset(offset)).unwrap();
-                }
-            }
-            consumer.commit(&list, CommitMode::Sync).unwrap();
-        })
-        .await
-        .unwrap();
+        test_support::commit(config.client(), &group, topic, &offsets).await;
     }
     let lags = kafka_sink::lag(&config, &prefix, PATIENCE).await.unwrap();
     let lag = |name: &str, topic: &str, records| GroupLag {

@@ -10,11 +10,9 @@ mod order;
 #[cfg(feature = "tls")]
 mod secure;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kafka_sink::{Config, Sink};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message, Offset, TopicPartitionList};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,36 +35,9 @@ async fn read(topic: &str) -> Vec<Vec<String>> {
 
 /// The same from another cluster.
 async fn read_from(config: &Config, topic: &str) -> Vec<Vec<String>> {
-    let client = config.client();
-    let topic = topic.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = { client }.set("group.id", "reader").create().unwrap();
-        let mut from = TopicPartitionList::new();
-        let mut missing = 0;
-        for partition in 0..3 {
-            from.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
-            let asked = Instant::now();
-            missing += loop {
-                match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
-                    Ok((_, end)) => break end,
-                    Err(error) => assert!(asked.elapsed() < PATIENCE, "{error}"),
-                }
-            };
-        }
-        consumer.assign(&from).unwrap();
-        let mut values = vec![Vec::new(); 3];
-        let began = Instant::now();
-        while missing > 0 {
-            assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
-            // It may return early: with nothing, or with the news that a broker is gone, from which the client recovers.
-            if let Some(Ok(message)) = consumer.poll(PATIENCE) {
-                let value = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
-                values[usize::try_from(message.partition()).unwrap()].push(value);
-                missing -= 1;
-            }
-        }
-        values
-    })
-    .await
-    .unwrap()
+    let mut values = vec![Vec::new(); 3];
+    for record in test_support::records(config.client(), topic).await {
+        values[usize::try_from(record.partition).unwrap()].push(record.value_text().to_owned());
+    }
+    values
 }

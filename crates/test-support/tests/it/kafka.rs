@@ -5,8 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
-use rdkafka::message::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use test_support::Kafka;
 
@@ -48,18 +47,8 @@ async fn produce(client: &ClientConfig, topic: &str, text: &str) {
     producer.send(FutureRecord::<(), _>::to(topic).payload(text), PATIENCE).await.unwrap();
 }
 
-async fn consume(client: &ClientConfig, topic: &str, count: usize) -> Vec<String> {
-    let consumer: StreamConsumer =
-        client.clone().set("group.id", test_support::topic("g")).set("auto.offset.reset", "earliest").create().unwrap();
-    consumer.subscribe(&[topic]).unwrap();
-    let mut texts = Vec::new();
-    while texts.len() < count {
-        // What is not a record is the news that a broker is gone, from which the client recovers.
-        if let Ok(message) = tokio::time::timeout(PATIENCE, consumer.recv()).await.expect("a record") {
-            texts.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
-        }
-    }
-    texts
+async fn consume(client: &ClientConfig, topic: &str) -> Vec<String> {
+    test_support::records(client.clone(), topic).await.iter().map(|record| record.value_text().to_owned()).collect()
 }
 
 /// The leader and the in-sync replicas of the topic's partition.
@@ -78,7 +67,7 @@ async fn records_go_over_tls_with_a_login() {
     let topic = make_topic(&sasl(kafka)).await;
     produce(&sasl(kafka), &topic, "over TLS").await;
     produce(&plain(kafka), &topic, "without").await;
-    assert_eq!(consume(&sasl(kafka), &topic, 2).await, ["over TLS", "without"]);
+    assert_eq!(consume(&sasl(kafka), &topic).await, ["over TLS", "without"]);
     let printed = test_support::kcat(&["-b", &kafka.bootstrap_servers, "-C", "-t", &topic, "-e", "-q"]).await;
     assert_eq!(printed, "over TLS\nwithout\n");
 }
@@ -113,5 +102,5 @@ async fn a_lost_leader_is_replaced_and_taken_in_again() {
     let (second, _) = replicas(&client, &topic);
     kafka.stop_broker(second as usize).await;
     produce(&client, &topic, "without another").await;
-    assert_eq!(consume(&client, &topic, 3).await, ["before", "without it", "without another"]);
+    assert_eq!(consume(&client, &topic).await, ["before", "without it", "without another"]);
 }

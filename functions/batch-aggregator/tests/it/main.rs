@@ -13,8 +13,6 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use kafka_sink::{Rejected, admin};
 use lambda_boot::{Deadline, Invocation, Vars};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use telecom::{Day, Msisdn};
 use test_support::{broker, postgres_database, topic};
 use usage_store::Store;
@@ -23,7 +21,6 @@ use usage_store::Store;
 struct Scene {
     store: Store,
     database: String,
-    brokers: &'static str,
     rejected_topic: String,
     vars: Vars,
 }
@@ -48,7 +45,7 @@ async fn scene_on(url: String) -> Scene {
     let vars: Vars =
         [("KAFKA_BROKERS", brokers), ("REJECTED_TOPIC", &rejected_topic), ("USAGE_STORE", &url)].into_iter().collect();
     admin::create_topics(&vars.read().unwrap(), &[(&rejected_topic, 1)]).await.unwrap();
-    Scene { store, database: url, brokers, rejected_topic, vars }
+    Scene { store, database: url, rejected_topic, vars }
 }
 
 impl Scene {
@@ -79,23 +76,15 @@ impl Scene {
             .collect()
     }
 
-    /// Reads `count` rejected records: key, reason, length of the raw bytes.
-    fn rejected(&self, count: usize) -> Vec<String> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.brokers)
-            .set("group.id", &self.rejected_topic)
-            .create()
-            .unwrap();
-        let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_offset(&self.rejected_topic, 0, Offset::Beginning).unwrap();
-        consumer.assign(&partitions).unwrap();
-        let read = |_| {
-            let message = consumer.poll(Duration::from_secs(30)).expect("another rejected record").unwrap();
-            let rejected = Rejected::from_json(message.payload().unwrap()).unwrap();
-            assert_eq!(message.key().unwrap(), rejected.key().as_bytes());
+    /// The rejected records: key, reason, length of the raw bytes.
+    async fn rejected(&self) -> Vec<String> {
+        let config: kafka_sink::Config = self.vars.read().unwrap();
+        let shown = |record: &test_support::Record| {
+            let rejected = Rejected::from_json(record.value()).unwrap();
+            assert_eq!(record.key(), rejected.key());
             format!("{} {} {} bytes", rejected.key(), rejected.reason, rejected.raw.len())
         };
-        (0..count).map(read).collect()
+        test_support::records(config.client(), &self.rejected_topic).await.iter().map(shown).collect()
     }
 }
 
@@ -186,7 +175,7 @@ async fn what_can_not_be_used_is_rejected_and_the_rest_is_counted() {
         .assert_eq(&scene.accounts().await);
     }
     // Rejected at least once: here twice, under the same keys.
-    let rejected = scene.rejected(14);
+    let rejected = scene.rejected().await;
     assert_eq!(rejected[..7], rejected[7..]);
     expect![[r#"
         cdr-voice/1/1 bad_json 24 bytes

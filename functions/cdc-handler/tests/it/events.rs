@@ -8,8 +8,6 @@ use expect_test::{Expect, expect};
 use kafka_batch::{PartitionBatch, Record};
 use kafka_sink::Rejected;
 use lambda_boot::{Deadline, Invocation, Vars};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use test_support::broker;
 
 use crate::scene::{Scene, event};
@@ -175,7 +173,7 @@ async fn what_cant_be_used_is_rejected_with_its_bytes() {
           20 10:18:20–… u 1, Phone, smartphone, Android 14, 10:18:20
     "#]]
     .assert_eq(&scene.shown().await);
-    let rejected = rejected(&scene, 24);
+    let rejected = rejected(&scene).await;
     assert_eq!(rejected[..12], rejected[12..]);
     expect![[r#"
         crm.crm_system.devices/1/2 bad_json 10 bytes
@@ -193,23 +191,15 @@ async fn what_cant_be_used_is_rejected_with_its_bytes() {
     .assert_eq(&rejected[..12].join("\n"));
 }
 
-/// Reads `count` rejected records: key, reason, length of the raw bytes.
-fn rejected(scene: &Scene, count: usize) -> Vec<String> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", scene.brokers)
-        .set("group.id", &scene.rejected_topic)
-        .create()
-        .unwrap();
-    let mut partitions = TopicPartitionList::new();
-    partitions.add_partition_offset(&scene.rejected_topic, 0, Offset::Beginning).unwrap();
-    consumer.assign(&partitions).unwrap();
-    let read = |_| {
-        let message = consumer.poll(Duration::from_secs(30)).expect("another rejected record").unwrap();
-        let rejected = Rejected::from_json(message.payload().unwrap()).unwrap();
-        assert_eq!(message.key().unwrap(), rejected.key().as_bytes());
+/// The rejected records: key, reason, length of the raw bytes.
+async fn rejected(scene: &Scene) -> Vec<String> {
+    let config: kafka_sink::Config = scene.vars.read().unwrap();
+    let shown = |record: &test_support::Record| {
+        let rejected = Rejected::from_json(record.value()).unwrap();
+        assert_eq!(record.key(), rejected.key());
         format!("{} {} {} bytes", rejected.key(), rejected.reason, rejected.raw.len())
     };
-    (0..count).map(read).collect()
+    test_support::records(config.client(), &scene.rejected_topic).await.iter().map(shown).collect()
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) struct Scene {
     pub(crate) deps: Deps,
     pub(crate) vars: Vars,
-    pub(crate) brokers: &'static str,
     pub(crate) rejected_topic: String,
     pub(crate) database: Client,
 }
@@ -38,7 +37,7 @@ impl Scene {
         let (database, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         let deps = Deps::connect(&Config::from_vars(&vars).unwrap()).await.unwrap();
-        Self { deps, vars, brokers, rejected_topic, database }
+        Self { deps, vars, rejected_topic, database }
     }
 
     pub(crate) async fn handle(&self, event: Vec<PartitionBatch>) -> Outcome {

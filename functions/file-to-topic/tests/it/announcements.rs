@@ -34,8 +34,8 @@ async fn deliver_in_parts(world: &World, announcement: &Announcement) -> usize {
     while world.results(name).await.is_none() {
         // One key, so one partition: the last one is the newest.
         let rest = world.read(&world.config.topics.landed_files).await.pop().unwrap();
-        assert_eq!(rest.key, name);
-        handle(&world.deps, world.event(Some(rest.value)), hurry()).await.unwrap();
+        assert_eq!(rest.key(), name);
+        handle(&world.deps, world.event(rest.value), hurry()).await.unwrap();
         invocations += 1;
     }
     invocations
@@ -56,7 +56,7 @@ async fn a_file_in_parts_is_the_same_as_in_one() {
         let lines = async |world: &World| {
             let mut lines = vec![Vec::new(); PARTITIONS as usize];
             for message in world.read(&world.config.topics.cdr_voice).await {
-                let value: Value = serde_json::from_slice(&message.value).unwrap();
+                let value: Value = serde_json::from_slice(message.value()).unwrap();
                 lines[message.partition as usize].push(value["_source_line"].as_u64().unwrap());
             }
             lines

@@ -63,8 +63,8 @@ async fn outcome(name: &str, bytes: &[u8]) -> String {
     );
     let mut lines = BTreeMap::new();
     for message in &published {
-        let value: Value = serde_json::from_slice(&message.value).unwrap();
-        lines.insert(value["_source_line"].as_u64().unwrap(), message.key.clone());
+        let value: Value = serde_json::from_slice(message.value()).unwrap();
+        lines.insert(value["_source_line"].as_u64().unwrap(), message.key().to_owned());
     }
     for (line, key) in lines.iter().take(5) {
         writeln!(text, "line {line} of {key}").unwrap();
@@ -345,10 +345,10 @@ async fn the_records_are_those_of_the_seed() {
     let mut text = String::new();
     for topic in [&world.config.topics.cdr_data, &world.config.topics.cdr_voice] {
         for message in world.read(topic).await {
-            let mut value: Value = serde_json::from_slice(&message.value).unwrap();
+            let mut value: Value = serde_json::from_slice(message.value()).unwrap();
             let at = value["_ingestion_timestamp"].take();
             assert_eq!(at.as_str().unwrap().len(), "2024-12-07T15:23:45.123456".len());
-            writeln!(text, "{} {value:#}", message.key).unwrap();
+            writeln!(text, "{} {value:#}", message.key()).unwrap();
         }
     }
     expect![[r#"

@@ -1,16 +1,11 @@
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use file_to_topic::{Config, Deps, handle};
 use kafka_batch::{PartitionBatch, Record};
 use kafka_sink::{Rejected, admin};
 use lake::{Announcement, Digest, Lake};
 use lambda_boot::{Deadline, Vars};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use telecom::FileName;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const PARTITIONS: i32 = 3;
 
 /// A lake and topics of a test's own, and the function on them.
@@ -19,14 +14,6 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
     pub(crate) lake: Lake,
-}
-
-/// A message read back.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Read {
-    pub(crate) partition: i32,
-    pub(crate) key: String,
-    pub(crate) value: Vec<u8>,
 }
 
 impl World {
@@ -80,48 +67,16 @@ impl World {
 
     pub(crate) async fn rejected(&self) -> Vec<Rejected<'static>> {
         let messages = self.read(self.config.kafka.rejected_topic()).await;
-        let rejected = |message: Read| {
-            let rejected = Rejected::from_json(&message.value).unwrap();
-            assert_eq!(rejected.key(), message.key);
+        let rejected = |message: &test_support::Record| {
+            let rejected = Rejected::from_json(message.value()).unwrap();
+            assert_eq!(rejected.key(), message.key());
             rejected
         };
-        messages.into_iter().map(rejected).collect()
+        messages.iter().map(rejected).collect()
     }
 
     /// Everything in a topic, by partition and offset.
-    pub(crate) async fn read(&self, topic: &str) -> Vec<Read> {
-        let client = self.config.kafka.client();
-        let topic = topic.to_owned();
-        tokio::task::spawn_blocking(move || read(client, &topic)).await.unwrap()
+    pub(crate) async fn read(&self, topic: &str) -> Vec<test_support::Record> {
+        test_support::records(self.config.kafka.client(), topic).await
     }
-}
-
-fn read(mut client: rdkafka::ClientConfig, topic: &str) -> Vec<Read> {
-    // It closes only when its last fetch has come back.
-    client.set("group.id", "reader").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer = client.create().unwrap();
-    let mut from = TopicPartitionList::new();
-    let mut missing = 0;
-    for partition in 0..PARTITIONS {
-        from.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-        missing += consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap().1;
-    }
-    consumer.assign(&from).unwrap();
-    let mut messages = Vec::new();
-    let began = Instant::now();
-    while missing > 0 {
-        assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
-        // It may return early, with nothing.
-        if let Some(message) = consumer.poll(PATIENCE) {
-            let message = message.unwrap();
-            messages.push(Read {
-                partition: message.partition(),
-                key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
-                value: message.payload().unwrap().to_vec(),
-            });
-            missing -= 1;
-        }
-    }
-    messages.sort_by_key(|message| message.partition);
-    messages
 }

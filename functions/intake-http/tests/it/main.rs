@@ -4,20 +4,17 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use intake_http::{MAX_BODY_BYTES, MAX_ITEMS};
 use kafka_sink::admin;
 use lambda_boot::{Deadline, Handler, Invocation, Vars};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use telecom::{Message, Zone};
 use tokio::net::TcpSocket;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
 
 fn events() -> PathBuf {
@@ -57,32 +54,8 @@ impl World {
 
     /// Keys and values of the topic, by partition and offset.
     async fn published(&self) -> Vec<(String, Vec<u8>)> {
-        let (mut client, topic) = (self.kafka.client(), self.topic.clone());
-        let read = move || {
-            client.set("group.id", "reader").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
-            let consumer: BaseConsumer = client.create().unwrap();
-            let mut from = TopicPartitionList::new();
-            let mut missing = 0;
-            for partition in 0..PARTITIONS {
-                from.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
-                missing += consumer.fetch_watermarks(&topic, partition, PATIENCE).unwrap().1;
-            }
-            consumer.assign(&from).unwrap();
-            let (mut records, began) = (Vec::new(), Instant::now());
-            while missing > 0 {
-                assert!(began.elapsed() < PATIENCE, "{missing} messages did not come");
-                // It may return early, with nothing.
-                if let Some(record) = consumer.poll(PATIENCE) {
-                    let record = record.unwrap();
-                    let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
-                    records.push((record.partition(), record.offset(), key, record.payload().unwrap().to_vec()));
-                    missing -= 1;
-                }
-            }
-            records.sort();
-            records.into_iter().map(|(_, _, key, value)| (key, value)).collect()
-        };
-        tokio::task::spawn_blocking(read).await.unwrap()
+        let records = test_support::records(self.kafka.client(), &self.topic).await;
+        records.iter().map(|record| (record.key().to_owned(), record.value().to_vec())).collect()
     }
 }
 

@@ -12,14 +12,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use embedded::SftpServer;
 use futures::TryStreamExt;
 use lake::{Announcement, Lake};
 use lambda_boot::Deadline;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, Settings, handle};
 use test_support::{Line, Proxy, Sshd};
@@ -124,28 +122,13 @@ impl Fixture {
 
     /// All announcements, in order.
     async fn announcements(&self) -> Vec<Announcement> {
-        let (client, topic) = (self.config.kafka.client(), self.config.settings.landed_files.clone());
-        tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = { client }.set("group.id", "reader").create().unwrap();
-            let mut from = TopicPartitionList::new();
-            from.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
-            let missing = consumer.fetch_watermarks(&topic, 0, PATIENCE).unwrap().1 as usize;
-            consumer.assign(&from).unwrap();
-            let (mut announcements, began) = (Vec::new(), Instant::now());
-            while announcements.len() < missing {
-                assert!(began.elapsed() < PATIENCE, "{} of {missing} messages came", announcements.len());
-                // It may return early, with nothing.
-                if let Some(message) = consumer.poll(PATIENCE) {
-                    let message = message.unwrap();
-                    let announcement: Announcement = serde_json::from_slice(message.payload().unwrap()).unwrap();
-                    assert_eq!(message.key().unwrap(), announcement.name.as_str().as_bytes());
-                    announcements.push(announcement);
-                }
-            }
-            announcements
-        })
-        .await
-        .unwrap()
+        let announcement = |record: &test_support::Record| {
+            let announcement: Announcement = serde_json::from_slice(record.value()).unwrap();
+            assert_eq!(record.key(), announcement.name.as_str());
+            announcement
+        };
+        let topic = &self.config.settings.landed_files;
+        test_support::records(self.config.kafka.client(), topic).await.iter().map(announcement).collect()
     }
 
     /// The names of all announcements, in order.

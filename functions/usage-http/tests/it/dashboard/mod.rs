@@ -51,16 +51,8 @@ async fn behind(brokers: &str) -> String {
         session.send(&topic, b"room", b"message").await.unwrap();
     }
     session.flush(None).await.unwrap();
-    let (group, name) = (format!("trunkline-lake-writer-{topic}"), topic.clone());
-    tokio::task::spawn_blocking(move || {
-        use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-        let consumer: BaseConsumer = config.client().set("group.id", group).create().unwrap();
-        let mut offsets = rdkafka::TopicPartitionList::new();
-        offsets.add_partition_offset(&name, 0, rdkafka::Offset::Offset(1)).unwrap();
-        consumer.commit(&offsets, CommitMode::Sync).unwrap();
-    })
-    .await
-    .unwrap();
+    let group = format!("trunkline-lake-writer-{topic}");
+    test_support::commit(config.client(), &group, &topic, &[Some(1)]).await;
     topic
 }
 
