@@ -1,6 +1,7 @@
 //! The S3 object store.
 
 mod careful;
+mod listing;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};

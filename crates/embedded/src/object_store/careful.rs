@@ -16,6 +16,7 @@ use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
+use super::listing;
 use crate::folder::make_folder;
 
 /// Keys are spread over this many locks: puts of different keys rarely wait for one another.
@@ -71,10 +72,17 @@ impl Careful {
     /// Where an object that may be put lies.
     fn target(&self, bucket: &str, key: &str) -> S3Result<Object> {
         let object = Object::of(&self.folders.objects, bucket, key)?;
-        if !self.folders.objects.join(bucket).is_dir() {
+        self.bucket(bucket)?;
+        Ok(object)
+    }
+
+    /// A bucket's folder.
+    fn bucket(&self, name: &str) -> S3Result<PathBuf> {
+        let folder = self.folders.objects.join(name);
+        if !is_plain(name) || !folder.is_dir() {
             return Err(s3_error!(NoSuchBucket));
         }
-        Ok(object)
+        Ok(folder)
     }
 
     fn stage(&self) -> S3Result<Staged> {
@@ -122,6 +130,12 @@ impl Careful {
         }
         self.folders.commit(&staged, &target)?;
         Ok(S3Response::new(CompleteMultipartUploadOutput { bucket: Some(bucket), key: Some(key), ..output }))
+    }
+
+    async fn list(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let bucket = self.bucket(&request.input.bucket)?;
+        let page = tokio::task::spawn_blocking(move || listing::list(&bucket, request.input));
+        Ok(S3Response::new(page.await.map_err(|error| s3_error!(error, InternalError))??))
     }
 }
 
@@ -250,8 +264,7 @@ struct Object {
 
 impl Object {
     fn of(folder: &Path, bucket: &str, key: &str) -> S3Result<Self> {
-        let is_plain = |part: &str| !matches!(part, "" | "." | "..");
-        if !is_plain(bucket) || bucket.contains('/') || !key.split('/').all(is_plain) {
+        if !is_plain(bucket) || !key.split('/').all(is_plain) {
             return Err(s3_error!(InvalidArgument, "this store keeps objects as files: the key is not a path"));
         }
         Ok(Self {
@@ -285,6 +298,11 @@ fn beside(folder: &Path, bucket: &str, key: &str, kind: &str) -> PathBuf {
     folder.join(format!(".bucket-{}.object-{}.{kind}.json", encode(bucket), encode(key)))
 }
 
+/// Whether it is the name of one file or folder.
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains('/')
+}
+
 /// Removes a file that may be missing.
 fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
@@ -293,7 +311,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn internal(error: std::io::Error) -> s3s::S3Error {
+pub(super) fn internal(error: std::io::Error) -> s3s::S3Error {
     s3_error!(error, InternalError)
 }
 
@@ -322,6 +340,13 @@ macro_rules! operations {
                 request: S3Request<CompleteMultipartUploadInput>,
             ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
                 self.complete(request).await
+            }
+
+            async fn list_objects_v2(
+                &self,
+                request: S3Request<ListObjectsV2Input>,
+            ) -> S3Result<S3Response<ListObjectsV2Output>> {
+                self.list(request).await
             }
 
             $(async fn $get(&self, request: S3Request<$get_input>) -> S3Result<S3Response<$get_output>> {
@@ -356,7 +381,6 @@ operations! {
         head_bucket(HeadBucketInput) -> HeadBucketOutput,
         list_buckets(ListBucketsInput) -> ListBucketsOutput,
         list_objects(ListObjectsInput) -> ListObjectsOutput,
-        list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output,
     }
     staging {
         abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput,
