@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use lake::Lake;
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use postgres_pool::{Names, Pool};
@@ -200,6 +200,9 @@ async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline
 }
 
 /// Does chunks, lane by lane; within a lane in the order in which they were decided. Returns how many are left when the time is up.
+///
+/// # Errors
+/// The first lane's that failed. The others have gone as far as they could: what stops one lane need not stop them.
 async fn load_all(
     deps: &Arc<Deps>,
     run: RunId,
@@ -225,7 +228,17 @@ async fn load_all(
             anyhow::Ok(chunks.len())
         })
     });
-    stream::iter(lanes).buffer_unordered(LANES_SIDE_BY_SIDE).try_fold(0, async |sum, left| Ok(sum + left?)).await
+    let mut ends = stream::iter(lanes).buffer_unordered(LANES_SIDE_BY_SIDE);
+    let mut sum = Ok(0);
+    while let Some(end) = ends.next().await {
+        match (end.flatten(), &mut sum) {
+            (Ok(left), Ok(sum)) => *sum += left,
+            (Err(error), Ok(_)) => sum = Err(error),
+            (Err(error), Err(_)) => tracing::error!(error = format!("{error:#}"), "another lane could not be loaded"),
+            (Ok(_), Err(_)) => {}
+        }
+    }
+    sum
 }
 
 /// What begins a transaction that may take long: the connections' own limits are for short statements.

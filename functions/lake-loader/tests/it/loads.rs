@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
+use futures::TryStreamExt;
 use lake_loader::table::Stream::{CdrData, Messages};
 use lake_loader::{Event, Request, Status, handle};
 use lambda_boot::Deadline;
@@ -227,4 +228,37 @@ async fn rows_that_vanish_fail_the_run() {
         cdr_data.data: 1 chunks, 1 records = 1 accepted + 0 duplicates + 0 rejected; gap 0; 1 new rows
     "#]]
     .assert_eq(&shown(&world.load().await));
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_stops_its_own_lane_only() {
+    let world = World::new().await;
+    let row = |offset: i64| session(offset, 7, offset.unsigned_abs() + 1, "2024-01-01 12:00:00");
+    world.put(CdrData, 0, &[row(0), row(1)]).await;
+    let keys: Vec<_> = world.lake.list("bronze/").map_ok(|listed| listed.key).try_collect().await.unwrap();
+    let [key] = &keys[..] else { panic!("{keys:?}") };
+    let whole = world.lake.get_stream(key).await.unwrap().into_bytes().await.unwrap();
+    // Half of its bytes, with all that is kept with it.
+    let kept = world.lake.head(key).await.unwrap().unwrap().metadata;
+    let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    world.lake.delete(key).await.unwrap();
+    world.lake.put_if_absent(key, whole.slice(..whole.len() / 2), &kept).await.unwrap();
+    for partition in 1..5 {
+        world.put(CdrData, partition, &[row(0)]).await;
+    }
+    for _ in 0..2 {
+        let error = format!("{:#}", world.ask(Request::default()).await.unwrap_err());
+        assert!(error.contains(key), "{error}");
+    }
+    let loaded = "SELECT kafka_partition FROM cdr_data.data ORDER BY 1";
+    assert_eq!(world.texts(loaded).await.concat(), "(1)(2)(3)(4)");
+    assert_eq!(world.texts("SELECT status FROM ops.runs").await.concat(), "(failed)(failed)");
+
+    world.lake.put(key, whole).await.unwrap();
+    expect![[r#"
+        Succeeded
+        cdr_data.data: 1 chunks, 2 records = 2 accepted + 0 duplicates + 0 rejected; gap 0; 2 new rows
+    "#]]
+    .assert_eq(&shown(&world.load().await));
+    assert_eq!(world.texts("SELECT events FROM prepared_layers.daily_usage").await.concat(), "(6)");
 }
