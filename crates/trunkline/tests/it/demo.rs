@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Program, nothing_left_on};
+use crate::program::{PATIENCE, Program, nothing_left_on};
 
 /// Simulated seconds, one row of each type in each: some files, and a run takes seconds.
 const SMALL: &str = "3600";
@@ -143,7 +143,7 @@ fn it_serves_until_it_is_told_to_end_and_leaves_nothing_behind() {
         std::fs::remove_file(&report).expect("removed");
         let asked = Instant::now();
         program.signal(signal);
-        let status = program.ends_within(Duration::from_secs(30)).expect("it ends");
+        let status = program.ends_within(PATIENCE).expect("it ends");
         assert!(status.success(), "{signal}: {}", program.printed());
         println!("{signal}: ended after {:?}", asked.elapsed());
         nothing_left_on(&folder);

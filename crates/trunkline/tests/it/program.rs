@@ -101,7 +101,7 @@ pub(crate) fn nothing_left_with(text: &str) {
 }
 
 fn nothing_left(file: &str, text: &str) {
-    let gone = wait_for(Duration::from_secs(20), || processes(file, text).is_empty().then_some(()));
+    let gone = wait_for(PATIENCE, || processes(file, text).is_empty().then_some(()));
     assert!(gone.is_some(), "left behind: {:?}", processes(file, text));
 }
 

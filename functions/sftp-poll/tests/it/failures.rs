@@ -113,8 +113,8 @@ async fn kafka_does_not_answer_in_time() {
     fixture.deliver("cdr_data_20240101_000000.csv", b"x", HOUR);
     let config = Config { kafka: kafka_sink::Config::plaintext("127.0.0.1:1"), ..fixture.config.clone() };
     let deps = Deps::connect(&config).await.unwrap();
-    // Just enough time to begin a copy.
-    let deadline = Deadline::after(Duration::from_secs(11));
+    // Time enough to begin a copy.
+    let deadline = Deadline::after(Duration::from_secs(15));
     let error = handle(&deps, Event::Poll, deadline).await.unwrap_err();
     expect!["polling failed after 0 files were announced (failures: 1): landed files could not be announced: 1 records were not acknowledged by Kafka in time"].assert_eq(&format!("{error:#}"));
     // It has landed, and is announced when Kafka is back, though the server has it no more.
