@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::expect_used, reason = "a test can't go on without its services")]
 
+mod answer;
 mod cassandra;
 mod chromium;
 mod debezium;
 mod kafka;
+mod log;
 mod proxy;
 mod records;
 mod sandbox;
@@ -22,10 +24,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub use crate::answer::shown_answer;
 pub use crate::cassandra::Cassandra;
 pub use crate::chromium::Chromium;
 pub use crate::debezium::Debezium;
 pub use crate::kafka::Kafka;
+pub use crate::log::{Log, log};
 pub use crate::proxy::{Line, Proxy};
 pub use crate::records::{Record, commit, records};
 pub use crate::sandbox::Sandbox;

@@ -1,47 +1,14 @@
-use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kafka_sink::{Config, Sink, SinkError};
 use tokio::net::{TcpSocket, TcpStream};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::PATIENCE;
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn contains(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn a_broker_that_is_down_is_waited_for_and_the_log_says_so() {
-    let log = Log::default();
-    tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).init();
+    let log = test_support::log();
     let broker = test_support::broker().await;
     let (_, topic) = crate::sink("down").await;
 
@@ -54,10 +21,10 @@ async fn a_broker_that_is_down_is_waited_for_and_the_log_says_so() {
     session.send(&topic, b"k", b"v").await.unwrap();
     let late = session.flush(Some(Duration::from_millis(200))).await;
     assert!(matches!(late, Err(SinkError::NotInTime { waiting: 1 })), "{late:?}");
-    let is_said = test_support::eventually(PATIENCE, async || log.contains("waiting for Kafka"));
+    let is_said = test_support::eventually(PATIENCE, async || log.text().contains("waiting for Kafka"));
     tokio::select! {
         flushed = session.flush(None) => panic!("{flushed:?}"),
-        () = is_said => assert!(log.contains("Connection refused")),
+        () = is_said => assert!(log.text().contains("Connection refused")),
     }
 
     let listener = address.listen(16).unwrap();

@@ -3,7 +3,6 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,7 +59,7 @@ impl World {
 }
 
 async fn boot(brokers: &str, topic: &str) -> Handler {
-    LazyLock::force(&LOG);
+    test_support::log();
     let vars: Vars =
         [("KAFKA_BROKERS", brokers), ("CHAT_MESSAGES_TOPIC", topic), ("API_USERS", users())].into_iter().collect();
     intake_http::boot(vars).await.unwrap()
@@ -69,14 +68,6 @@ async fn boot(brokers: &str, topic: &str) -> Handler {
 async fn invoke(handler: &Handler, event: &Value, deadline: Deadline) -> Value {
     let invocation = Invocation { payload: Bytes::from(event.to_string()), deadline, request_id: "test".into() };
     serde_json::from_slice(&handler(invocation).await.unwrap()).unwrap()
-}
-
-/// Status, the headers that not every answer has, and the body.
-fn shown(answer: &Value) -> String {
-    let mut headers = answer["headers"].as_object().unwrap().clone();
-    assert_eq!(headers.remove("cache-control").unwrap(), "no-store");
-    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap())).collect();
-    format!("{} {}\n{}", answer["statusCode"], headers.join(", "), answer["body"].as_str().unwrap())
 }
 
 /// The event with this body.
@@ -180,7 +171,7 @@ async fn every_event_has_its_answer() {
     assert_eq!(files.count(), cases.len(), "a case for every event");
     for (name, expect) in cases {
         let answer = world.post(&event(name)).await;
-        expect.assert_eq(&shown(&answer));
+        expect.assert_eq(&test_support::shown_answer(&answer));
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
         if let Some(kind) = body["type"].as_str() {
             let row = format!("| {} | `{}` |", body["status"], kind.rsplit(':').next().unwrap());
@@ -242,7 +233,7 @@ async fn the_limits_are_what_they_say() {
     assert_eq!(world.post(&with_body("message", padded.clone())).await["statusCode"], 202);
     expect![[r#"
         413 content-type: application/problem+json
-        {"type":"urn:trunkline:problem:too-large","title":"The request is too large","status":413,"detail":"the body has 4194305 bytes and at most 4194304 are taken: send it in parts"}"#]].assert_eq(&shown(&world.post(&with_body("message", padded + " ")).await));
+        {"type":"urn:trunkline:problem:too-large","title":"The request is too large","status":413,"detail":"the body has 4194305 bytes and at most 4194304 are taken: send it in parts"}"#]].assert_eq(&test_support::shown_answer(&world.post(&with_body("message", padded + " ")).await));
 }
 
 #[tokio::test]
@@ -255,7 +246,7 @@ async fn kafka_that_is_down_is_a_503_in_time() {
     let answer = invoke(&handler, &event("array"), deadline).await;
     expect![[r#"
         503 content-type: application/problem+json, retry-after: 5
-        {"type":"urn:trunkline:problem:unavailable","title":"Messages can't be taken just now","status":503,"detail":"messages can't be taken just now: send all of them again in 5 seconds; those that did arrive are known by their message_id"}"#]].assert_eq(&shown(&answer));
+        {"type":"urn:trunkline:problem:unavailable","title":"Messages can't be taken just now","status":503,"detail":"messages can't be taken just now: send all of them again in 5 seconds; those that did arrive are known by their message_id"}"#]].assert_eq(&test_support::shown_answer(&answer));
     assert!(deadline.remaining().is_some_and(|left| !left.is_zero()));
     // What needs no Kafka is still answered.
     assert_eq!(invoke(&handler, &event("none-usable"), deadline).await["statusCode"], 400);
@@ -275,28 +266,6 @@ async fn the_documented_answers_are_the_real_ones() {
     }
 }
 
-/// What all tests of this process log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-static LOG: LazyLock<Log> = LazyLock::new(|| {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_target(false).without_time();
-    subscriber.with_writer(move || writer.clone()).init();
-    log
-});
-
 #[tokio::test]
 async fn a_request_is_one_line_of_the_log_without_what_was_said_and_by_whom() {
     let world = World::new().await;
@@ -305,7 +274,7 @@ async fn a_request_is_one_line_of_the_log_without_what_was_said_and_by_whom() {
         event["requestContext"]["requestId"] = format!("logged-{name}").into();
         world.post(&event).await;
     }
-    let lines = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
+    let lines = test_support::log().text();
     for secret in ["2782123", "Thandi", "bundle", "this morning", "example-password", "Basic ", "argon2"] {
         assert!(!lines.contains(secret), "{secret} is in the log:\n{lines}");
     }

@@ -5,7 +5,6 @@ mod dashboard;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -41,7 +40,7 @@ fn users() -> String {
 }
 
 async fn boot(usage_store: &str) -> Handler {
-    LazyLock::force(&LOG);
+    test_support::log();
     let vars: Vars = [("USAGE_STORE", usage_store), ("API_USERS", &users())].into_iter().collect();
     usage_http::boot(vars).await.unwrap()
 }
@@ -89,16 +88,6 @@ async fn invoke(handler: &Handler, payload: Bytes) -> Value {
 async fn invoke_until(handler: &Handler, payload: Bytes, deadline: Deadline) -> Value {
     let invocation = Invocation { payload, deadline, request_id: "test".into() };
     serde_json::from_slice(&handler(invocation).await.unwrap()).unwrap()
-}
-
-/// Status, the headers that not every answer has, and the body.
-fn shown(answer: &Value) -> String {
-    let mut headers = answer["headers"].as_object().unwrap().clone();
-    assert_eq!(headers.remove("cache-control").unwrap(), "no-store");
-    assert_eq!(answer["isBase64Encoded"], false);
-    let (status, body) = (&answer["statusCode"], answer["body"].as_str().unwrap());
-    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap())).collect();
-    format!("{status} {}\n{body}", headers.join(", "))
 }
 
 #[tokio::test]
@@ -281,7 +270,7 @@ async fn every_event_has_its_answer() {
     assert_eq!(files, cases.iter().map(|(name, _)| (*name).to_owned()).collect());
     for (name, expect) in cases {
         let first = invoke(&handler, event(name)).await;
-        expect.assert_eq(&shown(&first));
+        expect.assert_eq(&test_support::shown_answer(&first));
         // Answering changes nothing, and a remembered password makes no difference.
         assert_eq!(invoke(&handler, event(name)).await, first, "{name}, the second time");
     }
@@ -293,7 +282,7 @@ async fn a_store_that_is_down_is_a_503() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let handler = boot(&format!("postgres://trunkline:secret@127.0.0.1:{port}/trunkline")).await;
     for name in ["health", "usage", "data-usage", "tower-activity"] {
-        let answer = shown(&invoke(&handler, event(name)).await);
+        let answer = test_support::shown_answer(&invoke(&handler, event(name)).await);
         assert_eq!(answer, UNAVAILABLE, "{name}");
     }
     // Who may not ask is not told that it is down.
@@ -311,7 +300,7 @@ async fn a_store_that_hangs_is_a_503_before_the_deadline() {
     let handler = boot(&format!("postgres://trunkline:secret@127.0.0.1:{port}/trunkline")).await;
     let deadline = Deadline::after(Duration::from_secs(1));
     let answer = invoke_until(&handler, event("health"), deadline).await;
-    assert_eq!(shown(&answer), UNAVAILABLE);
+    assert_eq!(test_support::shown_answer(&answer), UNAVAILABLE);
     assert!(deadline.remaining().is_some_and(|left| !left.is_zero()));
 }
 
@@ -320,28 +309,6 @@ async fn a_store_without_its_tables_is_a_503() {
     let handler = boot(&test_support::postgres_database().await).await;
     assert_eq!(invoke(&handler, event("health")).await["statusCode"], 503);
 }
-
-/// What all tests of this process log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-static LOG: LazyLock<Log> = LazyLock::new(|| {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_target(false).without_time();
-    subscriber.with_writer(move || writer.clone()).init();
-    log
-});
 
 #[tokio::test]
 async fn a_request_is_one_line_of_the_log_without_numbers_and_secrets() {
@@ -360,7 +327,7 @@ async fn a_request_is_one_line_of_the_log_without_numbers_and_secrets() {
         event["requestContext"]["requestId"] = format!("logged-{name}").into();
         invoke(handler, event.to_string().into()).await;
     }
-    let lines = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
+    let lines = test_support::log().text();
     for secret in ["2782123", "2783123", "example-password", "shop-password", "Basic ", "secret@", "guess", "argon2"] {
         assert!(!lines.contains(secret), "{secret} is in the log:\n{lines}");
     }

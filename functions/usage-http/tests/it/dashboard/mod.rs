@@ -13,7 +13,7 @@ use front::{Front, get, table};
 const WAREHOUSE: &str = include_str!("warehouse.sql");
 
 async fn boot_with(variables: &[(&str, &str)]) -> Handler {
-    LazyLock::force(&LOG);
+    test_support::log();
     let users = users();
     let others = [("USAGE_STORE", "postgres://nobody@127.0.0.1:1/none"), ("API_USERS", &users)];
     usage_http::boot(others.iter().chain(variables).copied().collect()).await.unwrap()
