@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Record {
     pub partition: i32,
     pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
 }
 
 impl Record {

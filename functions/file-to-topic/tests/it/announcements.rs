@@ -35,7 +35,7 @@ async fn deliver_in_parts(world: &World, announcement: &Announcement) -> usize {
         // One key, so one partition: the last one is the newest.
         let rest = world.read(&world.config.topics.landed_files).await.pop().unwrap();
         assert_eq!(rest.key(), name);
-        handle(&world.deps, world.event(rest.value), hurry()).await.unwrap();
+        handle(&world.deps, world.event(Some(rest.value().to_vec())), hurry()).await.unwrap();
         invocations += 1;
     }
     invocations
