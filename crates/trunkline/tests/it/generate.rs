@@ -120,3 +120,12 @@ fn a_missing_variable_is_named_in_one_line() {
     assert!(!program.ends().success());
     assert_eq!(program.printed(), "trunkline: SFTP_HOST is missing: set this environment variable\n");
 }
+
+#[test]
+fn a_missing_template_is_named_with_what_to_do() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut program = Program::start(scratch.path(), &["load", "--now"]);
+    assert!(!program.ends().success());
+    let expected = "trunkline: there is no template.yaml: run this in the project's folder, or name the template with --template\n";
+    assert_eq!(program.printed(), expected);
+}
