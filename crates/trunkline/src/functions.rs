@@ -50,7 +50,10 @@ impl Project {
         let overrides = parameters.overrides;
         let template = match path {
             Some(path) if !path.exists() => {
-                bail!("there is no {}: run this in the project's folder, or name the template with --template", path.display())
+                bail!(
+                    "there is no {}: run this in the project's folder, or name the template with --template",
+                    path.display()
+                )
             }
             Some(path) => Template::read(path, &overrides)?,
             None => Template::parse(BUILT_IN_TEMPLATE, &overrides)?,

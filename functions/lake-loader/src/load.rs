@@ -162,7 +162,7 @@ impl<'a> Work<'a> {
         });
         let sum = async |sum, rows| Ok(sum + rows);
         self.counts.silver += stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await?;
-        self.counts.stored += store(self.transaction, &columns, self.load, self.job.purpose).await?;
+        self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl<'a> Work<'a> {
     async fn finish(mut self) -> anyhow::Result<()> {
         const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
                 records = $3, accepted = $4, duplicates = $5, rejected = $6,
-                restored_batch_id = coalesce($7, restored_batch_id)
+                rebuild_batch_id = coalesce($7, rebuild_batch_id)
             WHERE batch_id = $1";
         const OBJECTS: &str =
             "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
         let number = |count: u64| i64::try_from(count);
         let batch_id = &job.chunk.batch_id;
         let has_put_back = job.purpose == Purpose::Restore && counts.stored.new > 0;
-        let restored_batch_id = has_put_back.then_some(load.batch_id);
+        let rebuild_batch_id = (has_put_back || counts.stored.replaced > 0).then_some(load.batch_id);
         transaction
             .execute(
                 DONE,
@@ -227,7 +227,7 @@ impl<'a> Work<'a> {
                     &number(counts.silver)?,
                     &number(counts.duplicates)?,
                     &number(counts.rejected)?,
-                    &restored_batch_id,
+                    &rebuild_batch_id,
                 ],
             )
             .await?;

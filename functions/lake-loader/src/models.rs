@@ -46,12 +46,12 @@ pub(crate) struct Models {
 /// When a model or a test fails, or the database, or the run has been taken over.
 pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: Deadline) -> anyhow::Result<Models> {
     tariff::sync(&deps.pool, run, &deps.tariff).await?;
-    let Batches { checked, last, is_restored } = Batches::of(&deps.pool).await?;
-    if is_restored {
-        // Models that add to what they have would count these rows twice.
-        tracing::info!("rows were put back: all models are built anew");
+    let Batches { checked, last, is_rebuild_due } = Batches::of(&deps.pool).await?;
+    if is_rebuild_due {
+        // Models that add to what they have would count these rows twice, or keep what was made of those that went.
+        tracing::info!("rows were put back or replaced: all models are built anew");
     }
-    let full_refresh = full_refresh || is_restored;
+    let full_refresh = full_refresh || is_rebuild_due;
     // Their tests need not look at what they have looked at.
     let checked = if full_refresh { 0 } else { checked };
     let options = Options {
@@ -98,8 +98,8 @@ struct Batches {
     checked: i64,
     /// The last that there is.
     last: i64,
-    /// Whether rows were put back since then.
-    is_restored: bool,
+    /// Whether rows were put back or replaced since then.
+    is_rebuild_due: bool,
 }
 
 impl Batches {
@@ -107,11 +107,11 @@ impl Batches {
         // Rows that were restored have numbers of the sequence, and no chunk of their own.
         const SQL: &str = "SELECT checked_batch_id,
                 coalesce(pg_sequence_last_value(pg_get_serial_sequence('ops.chunks', 'batch_id')::regclass), 0),
-                EXISTS (SELECT FROM ops.chunks WHERE restored_batch_id > checked_batch_id)
+                EXISTS (SELECT FROM ops.chunks WHERE rebuild_batch_id > checked_batch_id)
             FROM ops.state";
         let rows = pool.query(SQL, &[]).await?;
         let [row] = &rows[..] else { bail!("ops.state has no row: run `trunkline init`") };
-        Ok(Self { checked: row.get(0), last: row.get(1), is_restored: row.get(2) })
+        Ok(Self { checked: row.get(0), last: row.get(1), is_rebuild_due: row.get(2) })
     }
 
     async fn keep(pool: &Pool, run: RunId, checked: i64) -> anyhow::Result<()> {

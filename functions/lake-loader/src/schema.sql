@@ -70,11 +70,11 @@ CREATE TABLE IF NOT EXISTS ops.chunks (
     accepted bigint,
     duplicates bigint,
     rejected bigint,
-    restored_batch_id bigint,
+    rebuild_batch_id bigint,
     UNIQUE (epoch, topic, partition, start_offset)
 );
 CREATE INDEX IF NOT EXISTS chunks_open ON ops.chunks (batch_id) WHERE loaded_at IS NULL;
-CREATE INDEX IF NOT EXISTS chunks_restored ON ops.chunks (restored_batch_id) WHERE restored_batch_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS chunks_rebuild ON ops.chunks (rebuild_batch_id) WHERE rebuild_batch_id IS NOT NULL;
 COMMENT ON TABLE ops.chunks IS
     'What is loaded at a time: the records of a lane (epoch, topic, partition) from start_offset to before end_offset. Decided before anything is read, so that whoever does it makes the same.';
 COMMENT ON COLUMN ops.chunks.batch_id IS 'The batch_id of its rows. What comes later has a higher one.';
@@ -83,8 +83,8 @@ COMMENT ON COLUMN ops.chunks.gap_offsets IS 'Offsets that no object of the lake 
 COMMENT ON COLUMN ops.chunks.bytes IS 'The length of its objects of bronze.';
 COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until then.';
 COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
-COMMENT ON COLUMN ops.chunks.restored_batch_id IS
-    'The batch_id of rows that were missing in the table and were put back last; the models are built anew when they come to it.';
+COMMENT ON COLUMN ops.chunks.rebuild_batch_id IS
+    'The batch_id of the last rows that were missing in the table and were put back, or that took the place of rows of an earlier run; the models are built anew when they come to it.';
 COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected.';
 
 CREATE TABLE IF NOT EXISTS ops.loaded_objects (

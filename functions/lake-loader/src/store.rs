@@ -6,6 +6,7 @@ use postgres_pool::Transaction;
 
 use crate::load::Purpose;
 use crate::rows::{Columns, Load};
+use crate::run::RunId;
 use crate::table::{Stream, Table};
 
 /// What became of rows, as PostgreSQL counts them.
@@ -15,12 +16,15 @@ pub(crate) struct Stored {
     pub(crate) new: u64,
     /// Rows whose key was there.
     pub(crate) known: u64,
+    /// Of those, rows that took the place of one that models may have seen.
+    pub(crate) replaced: u64,
 }
 
 impl AddAssign for Stored {
     fn add_assign(&mut self, other: Self) {
         self.new += other.new;
         self.known += other.known;
+        self.replaced += other.replaced;
     }
 }
 
@@ -30,6 +34,7 @@ impl AddAssign for Stored {
 /// When the database fails.
 pub(crate) async fn store(
     transaction: &Transaction<'_>,
+    run: RunId,
     columns: &Columns,
     load: Load,
     purpose: Purpose,
@@ -39,7 +44,7 @@ pub(crate) async fn store(
     let may_be_there = purpose == Purpose::Restore || columns.stream() == Stream::Messages;
     if !may_be_there {
         let new = columns.copy(transaction, &table.sql_name(), load).await?;
-        return Ok(Stored { new, known: 0 });
+        return Ok(Stored { new, ..Stored::default() });
     }
     let name = table.sql_name();
     transaction
@@ -49,10 +54,36 @@ pub(crate) async fn store(
         .await?;
     columns.copy(transaction, "incoming", load).await?;
     let key = table.sql_key();
+    let replaced = match columns.stream() {
+        Stream::Messages => transaction.query_one(&replaced(&name, &key), &[&run.0]).await?.get(0),
+        Stream::CdrData | Stream::CdrVoice | Stream::Rejected => 0_i64,
+    };
     let new: i64 = transaction.query_one(&insert(table, &key, columns.stream()), &[]).await?.get(0);
     let there = format!("SELECT count(*) FROM incoming JOIN {name} USING ({key})");
     let there: i64 = transaction.query_one(&there, &[]).await?.get(0);
-    Ok(Stored { new: new.unsigned_abs(), known: (there - new).unsigned_abs() })
+    Ok(Stored { new: new.unsigned_abs(), known: (there - new).unsigned_abs(), replaced: replaced.unsigned_abs() })
+}
+
+/// Of the messages with one id the earliest stays, whichever lane is loaded first.
+fn is_earlier(row: &str, than: &str) -> String {
+    const PLACE: [&str; 4] = ["kafka_epoch", "kafka_timestamp", "kafka_partition", "kafka_offset"];
+    let place = |row: &str| {
+        let columns = PLACE.map(|column| match column {
+            "kafka_timestamp" => format!("coalesce({row}.{column}, '-infinity')"),
+            column => format!("{row}.{column}"),
+        });
+        columns.join(", ")
+    };
+    format!("({}) < ({})", place(row), place(than))
+}
+
+/// Counts the rows that will go for an earlier one and that an earlier run has loaded.
+fn replaced(table: &str, key: &str) -> String {
+    format!(
+        "SELECT count(*) FROM incoming JOIN {table} AS kept USING ({key}) LEFT JOIN ops.chunks c ON c.batch_id = kept.batch_id
+        WHERE c.run_id IS DISTINCT FROM $1 AND {}",
+        is_earlier("incoming", "kept")
+    )
 }
 
 /// Puts the incoming rows into the table and counts those whose keys are new.
@@ -60,19 +91,11 @@ fn insert(table: &Table, key: &str, stream: Stream) -> String {
     let name = table.sql_name();
     let columns = table.sql_columns();
     let conflict = if stream == Stream::Messages {
-        // Of the messages with one id the earliest stays, whichever lane is loaded first; with the time of the first upload.
-        const PLACE: [&str; 4] = ["kafka_epoch", "kafka_timestamp", "kafka_partition", "kafka_offset"];
-        let place = |row: &str| {
-            let columns = PLACE.map(|column| match column {
-                "kafka_timestamp" => format!("coalesce({row}.{column}, '-infinity')"),
-                column => format!("{row}.{column}"),
-            });
-            columns.join(", ")
-        };
+        // With the time of the first upload.
         let others = table.columns.iter().map(|column| column.name);
         let others = others.filter(|name| !table.key.contains(name) && *name != "upload_date");
         let set: Vec<_> = others.map(|name| format!("\"{name}\" = excluded.\"{name}\"")).collect();
-        format!("DO UPDATE SET {} WHERE ({}) < ({})", set.join(", "), place("excluded"), place("kept"))
+        format!("DO UPDATE SET {} WHERE {}", set.join(", "), is_earlier("excluded", "kept"))
     } else {
         "DO NOTHING".to_owned()
     };

@@ -137,6 +137,16 @@ async fn the_earliest_of_a_messages_copies_stays() {
         (m-1,early)
         (m-2,early)"#]]
     .assert_eq(&world.texts("SELECT message_id, room_id FROM analytics.messages ORDER BY 1").await.join("\n"));
+    // Nothing is left of what the models had made of the copy that went.
+    for (query, expected) in [
+        ("SELECT room_id, customer_id FROM analytics.rooms", "(early,c-early)"),
+        ("SELECT customer_id FROM analytics.customers", "(c-early)"),
+        ("SELECT messages FROM analytics.messages_by_day", "(2)"),
+        ("SELECT room_id FROM analytics.response_times", "(early)"),
+        ("SELECT count(*) FROM ops.chunks WHERE rebuild_batch_id IS NOT NULL", "(1)"),
+    ] {
+        assert_eq!(world.texts(query).await.concat(), expected, "{query}");
+    }
 }
 
 #[tokio::test]
