@@ -288,8 +288,11 @@ async fn a_slow_function_keeps_its_place_in_the_group() {
         }
         .boxed()
     });
-    let runtime = start(&mapping_template(&topic, &format!("{EVERYTHING}, BatchSize: 100")), slow).await;
+    // A window that no full batch waits for: only full ones come.
+    let properties = format!("{EVERYTHING}, BatchSize: 100, MaximumBatchingWindowInSeconds: 60");
+    let runtime = start(&mapping_template(&topic, &properties), slow).await;
     eventually(PATIENCE, async || status(&runtime).records == 500).await;
     runtime.shutdown().await;
     assert_eq!(recorder.accepted()[&0], (0..500).collect::<Vec<_>>());
+    assert_eq!(recorder.seen().len(), 5);
 }
