@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "its results are for people")]
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -124,16 +123,7 @@ fn peak_kib() -> anyhow::Result<u64> {
 
 /// What the figures were measured on.
 async fn machine() -> anyhow::Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let load = fs::read_to_string("/proc/loadavg")?;
     let openssh = Command::new("ssh").arg("-V").output().await?.stderr;
-    Ok(format!(
-        "{} × {}; Linux {}; {}; load {} at the beginning",
-        std::thread::available_parallelism()?,
-        model.map_or("unknown processor", |(_, model)| model),
-        fs::read_to_string(Path::new("/proc/sys/kernel/osrelease"))?.trim(),
-        String::from_utf8_lossy(&openssh).split(',').next().unwrap_or_default(),
-        load.split(' ').next().unwrap_or_default(),
-    ))
+    let openssh = String::from_utf8_lossy(&openssh);
+    Ok(format!("{}; {}", test_support::machine()?, openssh.split(',').next().unwrap_or_default()))
 }

@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "an example prints what it measures")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::read_to_string;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -151,15 +150,7 @@ async fn machine() -> anyhow::Result<String> {
     let postgres: String = client.query_one("SHOW server_version", &[]).await?.get(0);
     drop(client);
     connection.await??;
-    let cpus = read_to_string("/proc/cpuinfo").context("Linux's /proc is needed")?;
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    Ok(format!(
-        "{} × {}; Linux {}; load of the last minute {}; PostgreSQL {postgres} and the object store on the same machine",
-        std::thread::available_parallelism()?,
-        model.map_or("unknown processor", |(_, model)| model),
-        read_to_string("/proc/sys/kernel/osrelease")?.trim(),
-        read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
-    ))
+    Ok(format!("{}; PostgreSQL {postgres} and the object store on the same machine", test_support::machine()?))
 }
 
 /// Call records of the generator, as file-to-topic publishes them and lake-writer puts them: an object a minute and partition.

@@ -1,4 +1,3 @@
-use std::fs::read_to_string;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -72,19 +71,14 @@ fn memory_limit_bytes(function: &str) -> anyhow::Result<u64> {
 
 /// What the figures were measured on.
 pub(crate) async fn machine() -> anyhow::Result<String> {
-    let cpus = read_to_string("/proc/cpuinfo").context("Linux's /proc is needed")?;
     let (database, connection) = tokio_postgres::connect(&test_support::postgres_database().await, NoTls).await?;
     let connection = tokio::spawn(connection);
     let postgres: String = database.query_one("SHOW server_version", &[]).await?.get(0);
     drop(database);
     connection.await??;
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Ok(format!(
-        "{} × {}; Linux {}; load of the last minute {}; trunkline {}, PostgreSQL {postgres}, librdkafka {}",
-        std::thread::available_parallelism()?,
-        model.map_or("unknown processor", |(_, model)| model),
-        read_to_string("/proc/sys/kernel/osrelease")?.trim(),
-        read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or("unknown"),
+        "{}; trunkline {}, PostgreSQL {postgres}, librdkafka {}",
+        test_support::machine()?,
         env!("CARGO_PKG_VERSION"),
         rdkafka::util::get_rdkafka_version().1,
     ))
