@@ -48,11 +48,14 @@ pub(crate) enum Generate {
     Messages(GenerateMessagesArgs),
 }
 
+/// The template's usual name, in the project's folder.
+pub(crate) const DEFAULT_TEMPLATE: &str = "template.yaml";
+
 /// Which template, with which values.
 #[derive(Args, Clone)]
 pub(crate) struct TemplateArgs {
     /// The SAM template
-    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_TEMPLATE)]
     pub(crate) template: PathBuf,
     /// Values for the template's parameters, as `sam deploy` takes them
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]

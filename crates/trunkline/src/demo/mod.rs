@@ -101,7 +101,7 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
         write_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
     }
     if args.verify {
-        verify(&endpoints.upload, &api, &files).await?;
+        verify(&endpoints.upload, &vars, &api, &files).await?;
     }
     if !args.exit {
         println!("{}", next_steps::next_steps(&api, endpoints, &parameters_file));
@@ -148,9 +148,9 @@ async fn count_all(
 }
 
 /// The second, plain count of the files against what the API says of every subscriber.
-async fn verify(files: &Path, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
+async fn verify(files: &Path, vars: &Vars, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
     let began = Instant::now();
-    let verdict = verify::verify(files, api, figures).await?;
+    let verdict = verify::verify(files, vars, api, figures).await?;
     println!("{verdict} ({:.1} s)", began.elapsed().as_secs_f64());
     if !verdict.is_clean() {
         bail!("the API's numbers differ from the files'");
