@@ -524,11 +524,8 @@ async fn every_broken_law_is_found() {
         expect!["cdr_voice_20240101_000000.csv: accepted + rejected 2 instead of 3"],
     )
     .await;
-    check_law(
-        |files| files[1].counted = 1,
-        expect!["cdr_voice_20240101_000001.csv: 1 of 2 accepted rows are counted"],
-    )
-    .await;
+    check_law(|files| files[1].counted = 1, expect!["cdr_voice_20240101_000001.csv: 1 of 2 accepted rows are counted"])
+        .await;
     // Each file obeys the law, but the rows are counted twice, or not at all.
     check_law(
         |files| (files[0].counted, files[0].duplicates) = (2, 0),
@@ -540,11 +537,7 @@ async fn every_broken_law_is_found() {
         expect!["cdr_voice_20240101_000000.csv and its copies (2 files): 0 counted + 4 duplicates instead of 2 + 2"],
     )
     .await;
-    check_law(
-        |files| drop(files.pop()),
-        expect!["cdr_voice_20240101_000001.csv: delivered, and not read yet"],
-    )
-    .await;
+    check_law(|files| drop(files.pop()), expect!["cdr_voice_20240101_000001.csv: delivered, and not read yet"]).await;
     check_law(
         |files| files[1].name = "cdr_voice_20240101_000002.csv".to_owned(),
         expect![[r#"
