@@ -1,0 +1,170 @@
+//! Membership of groups.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::leave_group_response::MemberResponse;
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::cluster::{GROUP_OPERATIONS, NOT_ASKED};
+use crate::broker::groups::{Group, Joining, Member, Phase};
+use crate::broker::node::{Node, Shared};
+use crate::broker::refusal::{Answer, Refusal, code};
+use crate::broker::wire::Call;
+
+/// Later versions of LeaveGroup take several members.
+const SEVERAL_MEMBERS_SINCE: i16 = 3;
+
+/// Later versions of DescribeGroups say of a group that is not there that it is not; earlier ones that it is dead.
+const NOT_FOUND_SINCE: i16 = 6;
+
+/// Later versions of JoinGroup and SyncGroup tell the kind of the group.
+const JOIN_TYPE_SINCE: i16 = 7;
+
+/// Where there is no generation.
+const NO_GENERATION: i32 = -1;
+
+pub(super) async fn join(node: &Shared, call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
+    let joining = begin_to_join(&mut node.borrow_mut(), call, &request);
+    let answer = match joining {
+        Ok(Joining::Answered(answer)) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
+        Ok(Joining::AskAgain(id)) => return refused(ResponseError::MemberIdRequired, id),
+        Err(refusal) => Err(refusal),
+    };
+    let response = answer.unwrap_or_else(|refusal| refused(refusal.error, request.member_id.clone()));
+    let has_type = call.version >= JOIN_TYPE_SINCE;
+    let protocol_type = response.protocol_type.clone().filter(|_| has_type);
+    response.with_protocol_type(protocol_type)
+}
+
+fn begin_to_join(node: &mut Node, call: &Call, request: &JoinGroupRequest) -> Answer<Joining> {
+    check_id(&request.group_id)?;
+    let settings = &node.settings;
+    let session_ms = u64::try_from(request.session_timeout_ms).unwrap_or_default();
+    if !(settings.session_min_ms..=settings.session_max_ms).contains(&session_ms) {
+        return Err(ResponseError::InvalidSessionTimeout.into());
+    }
+    node.groups.join(request, &call.client, call.version)
+}
+
+fn refused(error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
+    JoinGroupResponse::default()
+        .with_error_code(error.code())
+        .with_generation_id(NO_GENERATION)
+        .with_protocol_name(Some(StrBytes::default()))
+        .with_member_id(member_id)
+}
+
+fn check_id(group: &GroupId) -> Answer<()> {
+    if group.0.is_empty() { Err(ResponseError::InvalidGroupId.into()) } else { Ok(()) }
+}
+
+pub(super) async fn sync(node: &Shared, request: SyncGroupRequest) -> SyncGroupResponse {
+    let syncing = check_id(&request.group_id).and_then(|()| node.borrow_mut().groups.sync(&request));
+    let answer = match syncing {
+        Ok(answer) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
+        Err(refusal) => Err(refusal),
+    };
+    answer.unwrap_or_else(|refusal| SyncGroupResponse::default().with_error_code(refusal.error.code()))
+}
+
+pub(super) fn heartbeat(node: &mut Node, _: &Call, request: HeartbeatRequest) -> HeartbeatResponse {
+    let HeartbeatRequest { group_id, generation_id, member_id, group_instance_id, .. } = request;
+    let beat = check_id(&group_id)
+        .and_then(|()| node.groups.heartbeat(&group_id.0, &member_id, group_instance_id.as_ref(), generation_id));
+    HeartbeatResponse::default().with_error_code(code(&beat))
+}
+
+pub(super) fn leave(node: &mut Node, call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    if let Err(refusal) = check_id(&request.group_id) {
+        return LeaveGroupResponse::default().with_error_code(refusal.error.code());
+    }
+    let mut leave = |member: &MemberIdentity| {
+        code(&node.groups.leave(&request.group_id.0, &member.member_id, member.group_instance_id.as_ref()))
+    };
+    if call.version < SEVERAL_MEMBERS_SINCE {
+        let error = leave(&MemberIdentity::default().with_member_id(request.member_id));
+        return LeaveGroupResponse::default().with_error_code(error);
+    }
+    let answer = |member: MemberIdentity| {
+        let error = leave(&member);
+        MemberResponse::default()
+            .with_member_id(member.member_id)
+            .with_group_instance_id(member.group_instance_id)
+            .with_error_code(error)
+    };
+    LeaveGroupResponse::default().with_members(request.members.into_iter().map(answer).collect())
+}
+
+pub(super) fn describe_groups(node: &mut Node, call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { NOT_ASKED };
+    let describe = |id: &GroupId| match node.groups.get(&id.0) {
+        Some(group) => described(group).with_group_id(id.clone()).with_authorized_operations(operations),
+        None => missing(call, id),
+    };
+    DescribeGroupsResponse::default().with_groups(request.groups.iter().map(describe).collect())
+}
+
+fn described(group: &Group) -> DescribedGroup {
+    // Until all have their part there is nothing to be told of it.
+    let is_stable = group.phase == Phase::Stable;
+    let member = |(id, member): (&StrBytes, &Member)| {
+        let metadata = member.metadata(&group.protocol).filter(|_| is_stable);
+        DescribedGroupMember::default()
+            .with_member_id(id.clone())
+            .with_group_instance_id(member.instance.clone())
+            .with_client_id(member.client.id.clone())
+            .with_client_host(member.client.host.clone())
+            .with_member_metadata(metadata.cloned().unwrap_or_default())
+            .with_member_assignment(member.assignment().clone())
+    };
+    DescribedGroup::default()
+        .with_group_state(StrBytes::from_static_str(group.phase.name()))
+        .with_protocol_type(group.protocol_type.clone())
+        .with_protocol_data(if is_stable { group.protocol.clone() } else { StrBytes::default() })
+        .with_members(group.members.iter().map(member).collect())
+}
+
+fn missing(call: &Call, id: &GroupId) -> DescribedGroup {
+    let group = DescribedGroup::default()
+        .with_group_id(id.clone())
+        .with_group_state(StrBytes::from_static_str("Dead"))
+        .with_authorized_operations(NOT_ASKED);
+    if call.version < NOT_FOUND_SINCE {
+        return group;
+    }
+    group
+        .with_error_code(ResponseError::GroupIdNotFound.code())
+        .with_error_message(Some(StrBytes::from_string(format!("Group {} not found.", id.0))))
+}
+
+pub(super) fn list_groups(node: &mut Node, _: &Call, request: ListGroupsRequest) -> ListGroupsResponse {
+    let is_among =
+        |names: &[StrBytes], name: &str| names.is_empty() || names.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let wanted = |(_, group): &(&StrBytes, &Group)| {
+        is_among(&request.states_filter, group.phase.name()) && is_among(&request.types_filter, "classic")
+    };
+    let groups = node.groups.iter().filter(wanted).map(|(id, group)| {
+        ListedGroup::default()
+            .with_group_id(GroupId(id.clone()))
+            .with_protocol_type(group.protocol_type.clone())
+            .with_group_state(StrBytes::from_static_str(group.phase.name()))
+            .with_group_type(StrBytes::from_static_str("classic"))
+    });
+    ListGroupsResponse::default().with_groups(groups.collect())
+}
+
+pub(super) fn delete_groups(node: &mut Node, _: &Call, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let results = request.groups_names.into_iter().map(|id| {
+        let outcome: Result<(), Refusal> = node.groups.delete(&id.0);
+        DeletableGroupResult::default().with_error_code(code(&outcome)).with_group_id(id)
+    });
+    DeleteGroupsResponse::default().with_results(results.collect())
+}
