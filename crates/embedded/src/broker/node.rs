@@ -10,7 +10,7 @@ use kafka_protocol::messages::BrokerId;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::files::write_atomically;
+use super::files::{read_if_there, write_atomically};
 use super::groups::Groups;
 use super::producer_ids::ProducerIds;
 use super::refusal::Answer;
@@ -52,7 +52,7 @@ impl Node {
     pub(super) fn retain(&mut self) -> Answer<()> {
         for topic in self.topics.iter_mut() {
             for partition in &mut topic.partitions {
-                partition.retain(&topic.limits, now_ms())?;
+                partition.retain(now_ms())?;
             }
         }
         Ok(())
@@ -62,8 +62,8 @@ impl Node {
 /// The log knows its cluster by this name.
 fn cluster_id(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join("cluster-id");
-    if path.exists() {
-        return Ok(std::fs::read_to_string(path)?);
+    if let Some(id) = read_if_there(&path)? {
+        return Ok(id);
     }
     let id = format!("trunkline-{}", Uuid::new_v4().simple());
     write_atomically(&path, id.as_bytes())?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::files::write_atomically;
+use super::files::{read_if_there, write_atomically};
 
 /// So many are written down as given before the first of them is.
 const BLOCK: i64 = 1000;
@@ -17,11 +17,7 @@ pub(super) struct ProducerIds {
 
 impl ProducerIds {
     pub(super) fn open(file: PathBuf) -> io::Result<Self> {
-        let next = match std::fs::read_to_string(&file) {
-            Ok(text) => text.trim().parse().map_err(io::Error::other)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
+        let next = read_if_there(&file)?.map_or(Ok(0), |text| text.parse()).map_err(io::Error::other)?;
         Ok(Self { file, next, block_end: next })
     }
 

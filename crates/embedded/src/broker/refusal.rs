@@ -16,6 +16,11 @@ impl Refusal {
         Self { error, message: Some(message.into()) }
     }
 
+    /// Its message, or else the error's name.
+    pub(super) fn words(&self) -> StrBytes {
+        self.message().unwrap_or_else(|| self.error.to_string().into())
+    }
+
     pub(super) fn message(&self) -> Option<StrBytes> {
         self.message.clone().map(StrBytes::from_string)
     }

@@ -36,7 +36,8 @@ pub(super) enum Kind {
     SomeOf(&'static [&'static str]),
     /// This word only: the broker does nothing else.
     Only(&'static str),
-    Text,
+    /// Any, joined by commas.
+    Words,
 }
 
 const fn spec(topic_name: &'static str, broker_name: &'static str, kind: Kind, default: &'static str) -> Spec {
@@ -52,7 +53,6 @@ pub(super) const SPECS: &[Spec] = &[
     spec("message.timestamp.type", "log.message.timestamp.type", TIMESTAMP_TYPES, "CreateTime"),
     spec("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", Kind::Long(0), "3600000"),
     spec("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", Kind::Long(0), NEVER_MS),
-    spec("min.insync.replicas", "min.insync.replicas", Kind::Int(1), "1"),
     spec("retention.bytes", "log.retention.bytes", Kind::Long(-1), "-1"),
     spec("retention.ms", "log.retention.ms", Kind::Long(-1), "604800000"),
     spec("segment.bytes", "log.segment.bytes", Kind::Int(1 << 20), "1073741824"),
@@ -73,13 +73,14 @@ pub(super) const SPECS: &[Spec] = &[
     spec("file.delete.delay.ms", "log.segment.delete.delay.ms", Kind::Long(0), "60000"),
     spec("flush.messages", "log.flush.interval.messages", Kind::Long(1), NEVER_MS),
     spec("flush.ms", "log.flush.interval.ms", Kind::Long(0), NEVER_MS),
-    spec("follower.replication.throttled.replicas", "", Kind::Text, ""),
+    spec("follower.replication.throttled.replicas", "", Kind::Words, ""),
     spec("index.interval.bytes", "log.index.interval.bytes", Kind::Int(0), "4096"),
-    spec("leader.replication.throttled.replicas", "", Kind::Text, ""),
+    spec("leader.replication.throttled.replicas", "", Kind::Words, ""),
     spec("local.retention.bytes", "log.local.retention.bytes", Kind::Long(-2), "-2"),
     spec("local.retention.ms", "log.local.retention.ms", Kind::Long(-2), "-2"),
     spec("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", Kind::Long(1), NEVER_MS),
     spec("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", Kind::Ratio, "0.5"),
+    spec("min.insync.replicas", "min.insync.replicas", Kind::Int(1), "1"),
     spec("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", Kind::Long(0), "0"),
     spec("preallocate", "log.preallocate", Kind::Flag, "false"),
     spec("remote.log.copy.disable", "", Kind::Flag, "false"),
@@ -92,7 +93,7 @@ pub(super) const SPECS: &[Spec] = &[
 const TIMESTAMP_TYPES: Kind = Kind::OneOf(&["CreateTime", "LogAppendTime"]);
 
 /// What a topic's log heeds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Limits {
     /// Of a batch.
     pub(super) message_bytes: u64,
@@ -100,7 +101,6 @@ pub(super) struct Limits {
     /// How far before now a record's time may be, and how far after it.
     pub(super) before_ms: i64,
     pub(super) after_ms: i64,
-    pub(super) insync_replicas: u64,
     pub(super) retention_bytes: u64,
     pub(super) retention_ms: i64,
     pub(super) segment_bytes: u64,
@@ -172,7 +172,6 @@ impl Settings {
             },
             before_ms: milliseconds("message.timestamp.before.max.ms"),
             after_ms: milliseconds("message.timestamp.after.max.ms"),
-            insync_replicas: number("min.insync.replicas"),
             retention_bytes: if deletes { number("retention.bytes") } else { u64::MAX },
             retention_ms: if deletes { milliseconds("retention.ms") } else { i64::MAX },
             segment_bytes: number("segment.bytes"),
@@ -186,19 +185,29 @@ fn property<'a>(properties: &'a Values, name: &str) -> &'a str {
     properties.get(name).map_or_else(default, String::as_str)
 }
 
-pub(super) fn topic_spec(name: &str) -> Option<&'static Spec> {
+fn topic_spec(name: &str) -> Option<&'static Spec> {
     SPECS.iter().find(|spec| spec.topic_name == name && !name.is_empty())
+}
+
+pub(super) fn is_list(name: &str) -> bool {
+    topic_spec(name).is_some_and(|spec| matches!(spec.kind, Kind::SomeOf(_) | Kind::Words))
 }
 
 /// Refuses what topics don't have, and values that they can't have.
 pub(super) fn check_topic_config(name: &str, value: &str) -> Answer<()> {
-    let refuse = |message| Err(Refusal::new(ResponseError::InvalidConfig, message));
-    match topic_spec(name) {
-        None => refuse(format!("Unknown topic config name: {name}")),
-        Some(spec) if !spec.kind.admits(value) => {
-            refuse(format!("Invalid value {value} for configuration {name}: {}", spec.kind.demand()))
-        }
-        Some(_) => Ok(()),
+    let message = match topic_spec(name) {
+        Some(spec) if spec.kind.admits(value) => return Ok(()),
+        Some(spec) => format!("Invalid value {value} for configuration {name}: {:?} is wanted", spec.kind),
+        None => format!("Unknown topic config name: {name}"),
+    };
+    Err(Refusal::new(ResponseError::InvalidConfig, message))
+}
+
+impl Spec {
+    /// For some Kafka has a default under another name, in hours, and tells none.
+    pub(super) fn default_is_told(&self) -> bool {
+        let in_hours = ["retention.ms", "segment.ms", "segment.jitter.ms", "flush.ms"];
+        !self.broker_name.is_empty() && !in_hours.contains(&self.topic_name)
     }
 }
 
@@ -212,36 +221,19 @@ impl Kind {
             Self::OneOf(words) => words.contains(&value),
             Self::SomeOf(words) => value.split(',').all(|word| words.contains(&word.trim())),
             Self::Only(word) => value == word,
-            Self::Text => true,
-        }
-    }
-
-    fn demand(self) -> String {
-        match self {
-            Self::Flag => "Expected value to be either true or false".to_owned(),
-            Self::Int(least) => format!("Value must be a number of 32 bits, at least {least}"),
-            Self::Long(least) => format!("Value must be a number of 64 bits, at least {least}"),
-            Self::Ratio => "Value must be a number from 0 to 1".to_owned(),
-            Self::OneOf(words) | Self::SomeOf(words) => format!("String must be one of: {}", words.join(", ")),
-            Self::Only(word) => format!("this broker has {word} only"),
-            Self::Text => String::new(),
+            Self::Words => true,
         }
     }
 
     /// The number of the type in an answer to DescribeConfigs.
     pub(super) fn number(self) -> i8 {
         match self {
-            Self::Flag => 1,
-            Self::OneOf(_) | Self::Only(_) | Self::Text => 2,
+            Self::Flag | Self::Only("false") => 1,
+            Self::OneOf(_) | Self::Only(_) => 2,
             Self::Int(_) => 3,
             Self::Long(_) => 5,
             Self::Ratio => 6,
-            Self::SomeOf(_) => 7,
+            Self::SomeOf(_) | Self::Words => 7,
         }
-    }
-
-    /// Whether a value can be added to, or taken from, those that are there.
-    pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::SomeOf(_))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::Context;
 use kafka_protocol::ResponseError;
@@ -10,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::files::write_atomically;
+use super::files::{read_if_there, write_atomically};
 use super::log::Partition;
 use super::refusal::{Answer, Refusal};
 use super::settings::{Limits, Settings, Values};
@@ -30,7 +31,7 @@ pub(super) struct Topic {
     pub(super) name: StrBytes,
     /// What was set for it.
     pub(super) configs: Values,
-    pub(super) limits: Limits,
+    limits: Rc<Limits>,
     pub(super) partitions: Vec<Partition>,
     folder: PathBuf,
 }
@@ -91,7 +92,7 @@ impl Topics {
         self.by_id.values_mut()
     }
 
-    pub(super) fn id(&self, called: &Called) -> Answer<Uuid> {
+    fn id(&self, called: &Called) -> Answer<Uuid> {
         match called {
             Called::Name(name) => self.ids.get(name).copied().ok_or(ResponseError::UnknownTopicOrPartition.into()),
             Called::Id(id) => self.by_id.contains_key(id).then_some(*id).ok_or(ResponseError::UnknownTopicId.into()),
@@ -108,12 +109,14 @@ impl Topics {
         self.by_id.get_mut(&id).ok_or(ResponseError::UnknownTopicId.into())
     }
 
-    pub(super) fn by_id(&self, id: Uuid) -> Option<&Topic> {
-        self.by_id.get(&id)
+    pub(super) fn partition(&self, called: &Called, index: i32) -> Answer<&Partition> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        self.get(called)?.partitions.get(index).ok_or(ResponseError::UnknownTopicOrPartition.into())
     }
 
-    pub(super) fn by_name(&self, name: &StrBytes) -> Answer<&Topic> {
-        self.get(&Called::Name(name.clone()))
+    pub(super) fn partition_mut(&mut self, called: &Called, index: i32) -> Answer<&mut Partition> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        self.get_mut(called)?.partitions.get_mut(index).ok_or(ResponseError::UnknownTopicOrPartition.into())
     }
 
     /// Refuses a name that is taken, or none.
@@ -144,11 +147,11 @@ impl Topics {
         check_partitions(partitions)?;
         let id = Uuid::new_v4();
         let folder = self.folder.join(id.simple().to_string());
-        let limits = settings.limits(&configs);
+        let limits = Rc::new(settings.limits(&configs));
         let mut topic = Topic { id, name: name.clone(), configs, limits, partitions: Vec::new(), folder };
         topic.grow(partitions)?;
         self.insert(topic);
-        self.by_name(name)
+        self.get(&Called::Id(id))
     }
 
     /// Deletes a topic with everything in it, and wakes those who wait for its records.
@@ -165,13 +168,10 @@ impl Topics {
 impl Topic {
     /// Nothing where the folder holds no topic.
     fn open(folder: &Path, settings: &Settings, now_ms: i64) -> anyhow::Result<Option<Self>> {
-        let text = match std::fs::read_to_string(folder.join(TOPIC_FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
-        };
+        let Some(text) = read_if_there(&folder.join(TOPIC_FILE))? else { return Ok(None) };
         let Stored { name, partitions, configs } = serde_json::from_str(&text)?;
         let id = folder.file_name().and_then(|id| id.to_str()).context("a folder without a name")?.parse()?;
-        let limits = settings.limits(&configs);
+        let limits = Rc::new(settings.limits(&configs));
         let mut topic =
             Self { id, name: name.into(), configs, limits, partitions: Vec::new(), folder: folder.to_owned() };
         topic.open_partitions(partitions, now_ms)?;
@@ -180,23 +180,17 @@ impl Topic {
 
     fn open_partitions(&mut self, count: i32, now_ms: i64) -> io::Result<()> {
         for index in self.partition_count()..count {
-            self.partitions.push(Partition::open(self.folder.join(index.to_string()), now_ms)?);
+            self.partitions.push(Partition::open(
+                self.folder.join(index.to_string()),
+                Rc::clone(&self.limits),
+                now_ms,
+            )?);
         }
         Ok(())
     }
 
     pub(super) fn partition_count(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
-    }
-
-    pub(super) fn partition(&self, index: i32) -> Answer<&Partition> {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        self.partitions.get(index).ok_or(ResponseError::UnknownTopicOrPartition.into())
-    }
-
-    pub(super) fn partition_mut(&mut self, index: i32) -> Answer<&mut Partition> {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        self.partitions.get_mut(index).ok_or(ResponseError::UnknownTopicOrPartition.into())
     }
 
     /// Adds partitions, up to this number.
@@ -207,7 +201,8 @@ impl Topic {
     }
 
     pub(super) fn configure(&mut self, configs: Values, settings: &Settings) -> Answer<()> {
-        self.limits = settings.limits(&configs);
+        self.limits = Rc::new(settings.limits(&configs));
+        self.partitions.iter_mut().for_each(|partition| partition.limits = Rc::clone(&self.limits));
         self.configs = configs;
         Ok(self.store()?)
     }

@@ -14,21 +14,18 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{APIS, PRODUCE_TOLD_FIRST};
+use super::APIS;
 use crate::broker::log::LEADER_EPOCH;
 use crate::broker::node::{NODE_ID, Node};
 use crate::broker::refusal::{Answer, Refusal};
 use crate::broker::settings::Values;
-use crate::broker::topics::{Called, Topic};
+use crate::broker::topics::{Called, Topic, check_name};
 use crate::broker::wire::Call;
 
 /// What may be done where nothing is forbidden, as sets of bits: to a cluster, a topic, a group.
 const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
-const TOPIC_OPERATIONS: i32 = 0b1_1101_1111_1000;
-pub(super) const GROUP_OPERATIONS: i32 = 0b1_1001_0000_1000;
-
-/// Where nobody asked for them.
-pub(super) const NOT_ASKED: i32 = i32::MIN;
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 
 /// The number of brokers among the kinds of an endpoint.
 const BROKERS: i8 = 1;
@@ -39,64 +36,73 @@ const GROUP: i8 = 0;
 /// Later versions ask for many groups at once.
 const MANY_GROUPS_SINCE: i16 = 4;
 
-/// In version 0 no topics are all topics.
-const NO_TOPICS_SINCE: i16 = 1;
+/// Kafka says of Produce that it has version 0, which it does not answer: earlier versions of librdkafka take a broker without
+/// it for one that can't store batches.
+const PRODUCE_TOLD_FIRST: i16 = 0;
 
 /// A client of a version that is not known is told in version 0 which are.
 pub(super) fn api_versions(call: &Call, is_known: bool) -> anyhow::Result<BytesMut> {
-    let told = |api: &super::Api| {
-        let first = if api.key == ApiKey::Produce { PRODUCE_TOLD_FIRST } else { api.first };
-        ApiVersion::default().with_api_key(api.key as i16).with_min_version(first).with_max_version(api.last)
-    };
-    let response = ApiVersionsResponse::default().with_api_keys(APIS.iter().map(told).collect());
+    let told = APIS.iter().map(|(key, versions)| {
+        let first = if *key == ApiKey::Produce { PRODUCE_TOLD_FIRST } else { *versions.start() };
+        ApiVersion::default().with_api_key(*key as i16).with_min_version(first).with_max_version(*versions.end())
+    });
+    let response = ApiVersionsResponse::default().with_api_keys(told.collect());
     if is_known {
         return call.encode(&response);
     }
     call.encode_as(&response.with_error_code(ResponseError::UnsupportedVersion.code()), 0)
 }
 
+/// What may be done, where somebody asked.
+fn operations(all: i32, asked: bool) -> i32 {
+    if asked { all } else { i32::MIN }
+}
+
+pub(super) fn group_operations(asked: bool) -> i32 {
+    operations(GROUP_OPERATIONS, asked)
+}
+
 pub(super) fn metadata(node: &mut Node, call: &Call, request: MetadataRequest) -> MetadataResponse {
     let may_create = request.allow_auto_topic_creation && node.settings.auto_create_topics;
-    let with_operations = request.include_topic_authorized_operations;
-    let all = |node: &Node| node.topics.iter().map(|topic| Called::Id(topic.id)).collect();
-    let wanted: Vec<Called> = match request.topics {
-        None => all(node),
-        Some(topics) if topics.is_empty() && call.version < NO_TOPICS_SINCE => all(node),
-        Some(topics) => topics
-            .iter()
-            .map(|t| t.name.as_ref().map_or(Called::Id(t.topic_id), |n| Called::Name(n.0.clone())))
-            .collect(),
+    let operations_asked = request.include_topic_authorized_operations;
+    let called =
+        |name: &Option<TopicName>, id| name.as_ref().map_or(Called::Id(id), |name| Called::Name(name.0.clone()));
+    // In version 0 no topics are all.
+    let asked = request.topics.filter(|topics| !topics.is_empty() || call.version > 0);
+    let wanted: Vec<Called> = match asked {
+        None => node.topics.iter().map(|topic| Called::Id(topic.id)).collect(),
+        Some(topics) => topics.iter().map(|topic| called(&topic.name, topic.topic_id)).collect(),
     };
     let topics = wanted.iter().map(|called| {
-        let topic = existing_or_new(node, called, may_create).map(|topic| describe(topic, with_operations));
-        topic.unwrap_or_else(|refusal| not_there(called, &refusal))
+        let topic = existing_or_new(node, called, may_create).map(describe);
+        let topic = topic.unwrap_or_else(|refusal| not_there(called, &refusal));
+        let operations_asked = operations_asked && topic.name.is_some();
+        topic.with_topic_authorized_operations(operations(TOPIC_OPERATIONS, operations_asked))
     });
     let topics = topics.collect();
     let broker = MetadataResponseBroker::default().with_node_id(NODE_ID);
-    let operations = request.include_cluster_authorized_operations;
     MetadataResponse::default()
         .with_brokers(vec![broker.with_host(node.host.clone()).with_port(node.port)])
         .with_cluster_id(Some(node.cluster_id.clone()))
         .with_controller_id(NODE_ID)
         .with_topics(topics)
-        .with_cluster_authorized_operations(if operations { CLUSTER_OPERATIONS } else { NOT_ASKED })
+        .with_cluster_authorized_operations(operations(
+            CLUSTER_OPERATIONS,
+            request.include_cluster_authorized_operations,
+        ))
 }
 
 fn existing_or_new<'a>(node: &'a mut Node, called: &Called, may_create: bool) -> Answer<&'a Topic> {
-    match called {
-        Called::Name(name) => {
-            crate::broker::topics::check_name(name)?;
-            if may_create && node.topics.id(called).is_err() {
-                let (partitions, settings) = (node.settings.partitions, &node.settings);
-                return node.topics.create(name, partitions, Values::new(), settings);
-            }
+    if let Called::Name(name) = called {
+        check_name(name).map_err(|refusal| refusal.error)?;
+        if may_create && node.topics.get(called).is_err() {
+            return node.topics.create(name, node.settings.partitions, Values::new(), &node.settings);
         }
-        Called::Id(_) => {}
     }
     node.topics.get(called)
 }
 
-fn describe(topic: &Topic, with_operations: bool) -> MetadataResponseTopic {
+fn describe(topic: &Topic) -> MetadataResponseTopic {
     let partition = |index| {
         MetadataResponsePartition::default()
             .with_partition_index(index)
@@ -109,13 +115,10 @@ fn describe(topic: &Topic, with_operations: bool) -> MetadataResponseTopic {
         .with_name(Some(TopicName(topic.name.clone())))
         .with_topic_id(topic.id)
         .with_partitions((0..topic.partition_count()).map(partition).collect())
-        .with_topic_authorized_operations(if with_operations { TOPIC_OPERATIONS } else { NOT_ASKED })
 }
 
 fn not_there(called: &Called, refusal: &Refusal) -> MetadataResponseTopic {
-    let topic = MetadataResponseTopic::default()
-        .with_error_code(refusal.error.code())
-        .with_topic_authorized_operations(NOT_ASKED);
+    let topic = MetadataResponseTopic::default().with_error_code(refusal.error.code());
     match called {
         Called::Name(name) => topic.with_name(Some(TopicName(name.clone()))),
         Called::Id(id) => topic.with_name(None).with_topic_id(*id),
@@ -123,19 +126,18 @@ fn not_there(called: &Called, refusal: &Refusal) -> MetadataResponseTopic {
 }
 
 pub(super) fn describe_cluster(node: &mut Node, _: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
-    let operations = request.include_cluster_authorized_operations;
-    let response = DescribeClusterResponse::default().with_endpoint_type(request.endpoint_type);
+    let response = DescribeClusterResponse::default().with_error_message(None);
     if request.endpoint_type != BROKERS {
-        return response
-            .with_error_code(ResponseError::MismatchedEndpointType.code())
-            .with_error_message(Some(StrBytes::from_static_str("The request was sent to an endpoint of type BROKER")));
+        let words = StrBytes::from_static_str("The request was sent to an endpoint of type BROKER");
+        return response.with_error_code(ResponseError::MismatchedEndpointType.code()).with_error_message(Some(words));
     }
     let broker = DescribeClusterBroker::default().with_broker_id(NODE_ID);
+    let asked = request.include_cluster_authorized_operations;
     response
         .with_cluster_id(node.cluster_id.clone())
         .with_controller_id(NODE_ID)
         .with_brokers(vec![broker.with_host(node.host.clone()).with_port(node.port)])
-        .with_cluster_authorized_operations(if operations { CLUSTER_OPERATIONS } else { NOT_ASKED })
+        .with_cluster_authorized_operations(operations(CLUSTER_OPERATIONS, asked))
 }
 
 pub(super) fn find_coordinator(
@@ -143,33 +145,36 @@ pub(super) fn find_coordinator(
     call: &Call,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let coordinator = |key: &StrBytes| match check_key(request.key_type, key) {
-        Ok(()) => Coordinator::default()
-            .with_key(key.clone())
-            .with_node_id(NODE_ID)
-            .with_host(node.host.clone())
-            .with_port(node.port),
-        Err(refusal) => Coordinator::default()
-            .with_key(key.clone())
-            .with_node_id((-1).into())
-            .with_port(-1)
-            .with_error_code(refusal.error.code())
-            .with_error_message(refusal.message()),
+    let coordinator = |key: &StrBytes| {
+        let found = Coordinator::default().with_key(key.clone());
+        match check_key(request.key_type, key) {
+            Ok(()) => found.with_node_id(NODE_ID).with_host(node.host.clone()).with_port(node.port),
+            Err(refusal) => found
+                .with_node_id((-1).into())
+                .with_port(-1)
+                .with_error_code(refusal.error.code())
+                .with_error_message(refusal.message()),
+        }
     };
     if call.version >= MANY_GROUPS_SINCE {
         let coordinators = request.coordinator_keys.iter().map(coordinator).collect();
         return FindCoordinatorResponse::default().with_coordinators(coordinators);
     }
-    let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(&request.key);
-    let response = FindCoordinatorResponse::default().with_node_id(node_id).with_host(host).with_port(port);
-    // Version 0 has no words.
-    response.with_error_code(error_code).with_error_message(error_message.filter(|_| call.version > 0))
+    let found = coordinator(&request.key);
+    // Kafka has words for success, too.
+    let words = found.error_message.filter(|_| found.error_code != 0).or(Some(StrBytes::from_static_str("NONE")));
+    FindCoordinatorResponse::default()
+        .with_error_code(found.error_code)
+        .with_error_message(words)
+        .with_node_id(found.node_id)
+        .with_host(found.host)
+        .with_port(found.port)
 }
 
-fn check_key(key_type: i8, key: &StrBytes) -> Answer<()> {
-    if key_type != GROUP {
-        let message = format!("This broker has no transactions: {key} can't have any");
-        return Err(Refusal::new(ResponseError::InvalidRequest, message));
+fn check_key(kind: i8, key: &str) -> Answer<()> {
+    match (kind, key) {
+        (GROUP, "") => Err(ResponseError::InvalidGroupId.into()),
+        (GROUP, _) => Ok(()),
+        _ => Err(Refusal::new(ResponseError::InvalidRequest, "This broker has no transactions and no share groups")),
     }
-    if key.is_empty() { Err(ResponseError::InvalidGroupId.into()) } else { Ok(()) }
 }

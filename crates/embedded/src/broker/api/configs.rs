@@ -16,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::node::{NODE_ID, Node};
 use crate::broker::refusal::{Answer, Refusal, code};
-use crate::broker::settings::{SPECS, Settings, Spec, Values, check_topic_config, topic_spec};
+use crate::broker::settings::{SPECS, Settings, Spec, Values, check_topic_config, is_list};
 use crate::broker::topics::Called;
 use crate::broker::wire::Call;
 
@@ -29,7 +29,7 @@ const TOPIC_CONFIG: i8 = 1;
 const BROKER_CONFIG: i8 = 4;
 const DEFAULT_CONFIG: i8 = 5;
 
-/// What can be done with a value; a list can also be added to, and taken from.
+/// What can be done with a value; a list can be added to, and taken from.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -37,13 +37,6 @@ const SUBTRACT: i8 = 3;
 
 /// Earlier versions of DescribeConfigs have no types.
 const TYPES_SINCE: i16 = 3;
-
-/// Whose configs.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Origin<'a> {
-    Topic(&'a Values),
-    Broker,
-}
 
 /// A config as it is told.
 #[derive(Debug)]
@@ -54,19 +47,13 @@ pub(super) struct Told {
     spec: &'static Spec,
 }
 
-/// All configs, each with what holds.
-pub(super) fn told_configs<'a>(settings: &'a Settings, origin: Origin<'a>) -> impl Iterator<Item = Told> + 'a {
+/// All configs, each with what holds: a topic's, or the broker's own.
+pub(super) fn told_configs<'a>(settings: &'a Settings, topic: Option<&'a Values>) -> impl Iterator<Item = Told> + 'a {
     SPECS.iter().filter_map(move |spec| {
-        let by_broker = settings.set(spec);
-        let (name, by_topic) = match origin {
-            Origin::Topic(configs) => (spec.topic_name, configs.get(spec.topic_name).map(String::as_str)),
-            Origin::Broker => (spec.broker_name, None),
-        };
-        let (value, source) = match (by_topic, by_broker) {
-            (Some(value), _) => (value, TOPIC_CONFIG),
-            (None, Some(value)) => (value, BROKER_CONFIG),
-            (None, None) => (spec.default, DEFAULT_CONFIG),
-        };
+        let name = if topic.is_some() { spec.topic_name } else { spec.broker_name };
+        let by_topic = topic.and_then(|configs| configs.get(name)).map(|value| (value.as_str(), TOPIC_CONFIG));
+        let by_broker = settings.set(spec).map(|value| (value, BROKER_CONFIG));
+        let (value, source) = by_topic.or(by_broker).unwrap_or((spec.default, DEFAULT_CONFIG));
         (!name.is_empty()).then(|| Told { name, value: value.to_owned().into(), source, spec })
     })
 }
@@ -77,12 +64,11 @@ pub(super) fn describe_configs(
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
-        let configs = described(node, call, resource, request.include_synonyms);
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match configs {
-            Ok(configs) => result.with_configs(configs),
+        match described(node, call, resource, request.include_synonyms) {
+            Ok(configs) => result.with_configs(configs).with_error_message(None),
             Err(refusal) => result.with_error_code(refusal.error.code()).with_error_message(refusal.message()),
         }
     });
@@ -96,27 +82,24 @@ fn described(
     with_synonyms: bool,
 ) -> Answer<Vec<DescribeConfigsResourceResult>> {
     let name = &resource.resource_name;
-    let origin = match resource.resource_type {
-        TOPIC => Origin::Topic(&node.topics.by_name(name)?.configs),
-        BROKER if name.is_empty() || **name == NODE_ID.0.to_string() => Origin::Broker,
-        BROKER => {
-            let message = format!("Unexpected broker id, expected {} or empty string, but received {name}", NODE_ID.0);
-            return Err(Refusal::new(ResponseError::InvalidRequest, message));
-        }
-        kind => return Err(unknown_kind(kind)),
+    let topic = match resource.resource_type {
+        TOPIC => Some(&node.topics.get(&Called::Name(name.clone()))?.configs),
+        BROKER if name.is_empty() || **name == NODE_ID.0.to_string() => None,
+        BROKER => return Err(Refusal::new(ResponseError::InvalidRequest, "This broker has another id")),
+        _ => return Err(unknown_kind()),
     };
-    let asked = |told: &Told| match &resource.configuration_keys {
+    let is_asked = |told: &Told| match &resource.configuration_keys {
         Some(keys) if !keys.is_empty() => keys.iter().any(|key| **key == *told.name),
         _ => true,
     };
-    let configs = told_configs(&node.settings, origin).filter(asked).map(|told| {
-        let synonyms = if with_synonyms { synonyms(&node.settings, &told) } else { Vec::new() };
+    let configs = told_configs(&node.settings, topic).filter(is_asked).map(|told| {
         DescribeConfigsResourceResult::default()
             .with_name(StrBytes::from_static_str(told.name))
+            .with_synonyms(if with_synonyms { synonyms(&node.settings, &told) } else { Vec::new() })
             .with_value(Some(told.value))
             .with_config_source(told.source)
-            .with_read_only(matches!(origin, Origin::Broker))
-            .with_synonyms(synonyms)
+            .with_read_only(topic.is_none())
+            .with_documentation(None)
             .with_config_type(if call.version >= TYPES_SINCE { told.spec.kind.number() } else { 0 })
     });
     Ok(configs.collect())
@@ -124,22 +107,21 @@ fn described(
 
 /// All that could hold, what does hold first.
 fn synonyms(settings: &Settings, told: &Told) -> Vec<DescribeConfigsSynonym> {
-    let synonym = |name: &'static str, value: &str, source| {
+    let (spec, broker_name) = (told.spec, told.spec.broker_name);
+    let by_topic = (told.source == TOPIC_CONFIG).then_some((told.name, &*told.value, TOPIC_CONFIG));
+    let by_broker = settings.set(spec).map(|value| (broker_name, value, BROKER_CONFIG));
+    let default = spec.default_is_told().then_some((broker_name, spec.default, DEFAULT_CONFIG));
+    let synonyms = by_topic.into_iter().chain(by_broker).chain(default).map(|(name, value, source)| {
         DescribeConfigsSynonym::default()
             .with_name(StrBytes::from_static_str(name))
             .with_value(Some(value.to_owned().into()))
             .with_source(source)
-    };
-    let broker_name = told.spec.broker_name;
-    let by_topic = (told.source == TOPIC_CONFIG).then(|| synonym(told.name, &told.value, TOPIC_CONFIG));
-    let by_broker = settings.set(told.spec).map(|value| synonym(broker_name, value, BROKER_CONFIG));
-    let default = (!broker_name.is_empty()).then(|| synonym(broker_name, told.spec.default, DEFAULT_CONFIG));
-    by_topic.into_iter().chain(by_broker).chain(default).collect()
+    });
+    synonyms.collect()
 }
 
-fn unknown_kind(kind: i8) -> Refusal {
-    let message = format!("This broker has configs of topics and its own, none of type {kind}");
-    Refusal::new(ResponseError::InvalidRequest, message)
+fn unknown_kind() -> Refusal {
+    Refusal::new(ResponseError::InvalidRequest, "This broker has configs of topics, and its own")
 }
 
 pub(super) fn alter_configs(node: &mut Node, _: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
@@ -190,7 +172,7 @@ fn alter(
             let message = "This broker's own properties are set when it starts";
             return Err(Refusal::new(ResponseError::InvalidRequest, message));
         }
-        kind => return Err(unknown_kind(kind)),
+        _ => return Err(unknown_kind()),
     }
     let topic = node.topics.get_mut(&Called::Name(name.clone()))?;
     let mut configs = topic.configs.clone();
@@ -199,44 +181,37 @@ fn alter(
 }
 
 fn change(configs: &mut Values, config: &AlterableConfig) -> Answer<()> {
-    let (name, value) = (&*config.name, config.value.as_deref());
-    let is_list = topic_spec(name).is_some_and(|spec| spec.kind.is_list());
     match config.config_operation {
-        SET => set(configs, name, value),
+        SET => set(configs, &config.name, config.value.as_deref()),
         DELETE => {
-            configs.remove(name);
+            configs.remove(&*config.name);
             Ok(())
         }
-        APPEND | SUBTRACT if is_list => {
-            let spec_default = topic_spec(name).map_or("", |spec| spec.default);
-            let now = configs.get(name).map_or(spec_default, String::as_str);
-            let value = combine(now, value.unwrap_or_default(), config.config_operation == APPEND);
-            set(configs, name, Some(&value))
+        APPEND | SUBTRACT if is_list(&config.name) => {
+            let words = config.value.as_deref().unwrap_or_default();
+            let now = configs.get(&*config.name).map(String::as_str).unwrap_or_default();
+            let others =
+                now.split(',').filter(|word| !word.is_empty() && !words.split(',').any(|other| other == *word));
+            let appended = words.split(',').filter(|_| config.config_operation == APPEND);
+            let combined: Vec<&str> = others.chain(appended).collect();
+            set(configs, &config.name, Some(&combined.join(",")))
         }
         _ => {
-            let message = format!("Can't APPEND to or SUBTRACT from a config that is no list: {name}");
+            let message = format!("Can't APPEND to or SUBTRACT from {}: it is no list", config.name);
             Err(Refusal::new(ResponseError::InvalidConfig, message))
         }
     }
 }
 
-/// A list with, or without, the words.
-fn combine(list: &str, words: &str, with: bool) -> String {
-    let mut all: Vec<&str> = list.split(',').filter(|word| !word.is_empty()).collect();
-    for word in words.split(',') {
-        match all.iter().position(|other| other == &word) {
-            None if with => all.push(word),
-            Some(at) if !with => drop(all.remove(at)),
-            _ => {}
-        }
-    }
-    all.join(",")
+fn set(configs: &mut Values, name: &str, value: Option<&str>) -> Answer<()> {
+    configs.insert(name.to_owned(), value_to_set(name, value)?);
+    Ok(())
 }
 
-fn set(configs: &mut Values, name: &str, value: Option<&str>) -> Answer<()> {
-    let value = value
-        .ok_or_else(|| Refusal::new(ResponseError::InvalidRequest, format!("Null value not supported for : {name}")))?;
+/// A value that a topic may have.
+pub(super) fn value_to_set(name: &str, value: Option<&str>) -> Answer<String> {
+    let message = || format!("Null value not supported for : {name}");
+    let value = value.ok_or_else(|| Refusal::new(ResponseError::InvalidRequest, message()))?;
     check_topic_config(name, value)?;
-    configs.insert(name.to_owned(), value.to_owned());
-    Ok(())
+    Ok(value.to_owned())
 }

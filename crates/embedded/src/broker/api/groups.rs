@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::cluster::{GROUP_OPERATIONS, NOT_ASKED};
+use super::cluster::group_operations;
 use crate::broker::groups::{Group, Joining, Member, Phase};
 use crate::broker::node::{Node, Shared};
 use crate::broker::refusal::{Answer, Refusal, code};
@@ -25,8 +25,10 @@ const SEVERAL_MEMBERS_SINCE: i16 = 3;
 /// Later versions of DescribeGroups say of a group that is not there that it is not; earlier ones that it is dead.
 const NOT_FOUND_SINCE: i16 = 6;
 
-/// Later versions of JoinGroup and SyncGroup tell the kind of the group.
+/// Later versions of JoinGroup and SyncGroup tell the kind of the group, and the latter insists on it.
 const JOIN_TYPE_SINCE: i16 = 7;
+
+const SYNC_PROTOCOL_SINCE: i16 = 5;
 
 /// Where there is no generation.
 const NO_GENERATION: i32 = -1;
@@ -35,10 +37,10 @@ pub(super) async fn join(node: &Shared, call: &Call, request: JoinGroupRequest) 
     let joining = begin_to_join(&mut node.borrow_mut(), call, &request);
     let answer = match joining {
         Ok(Joining::Answered(answer)) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
-        Ok(Joining::AskAgain(id)) => return refused(ResponseError::MemberIdRequired, id),
+        Ok(Joining::AskAgain(id)) => return refused(call, ResponseError::MemberIdRequired, id),
         Err(refusal) => Err(refusal),
     };
-    let response = answer.unwrap_or_else(|refusal| refused(refusal.error, request.member_id.clone()));
+    let response = answer.unwrap_or_else(|refusal| refused(call, refusal.error, request.member_id.clone()));
     let has_type = call.version >= JOIN_TYPE_SINCE;
     let protocol_type = response.protocol_type.clone().filter(|_| has_type);
     response.with_protocol_type(protocol_type)
@@ -54,11 +56,12 @@ fn begin_to_join(node: &mut Node, call: &Call, request: &JoinGroupRequest) -> An
     node.groups.join(request, &call.client, call.version)
 }
 
-fn refused(error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
+fn refused(call: &Call, error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
     JoinGroupResponse::default()
         .with_error_code(error.code())
         .with_generation_id(NO_GENERATION)
-        .with_protocol_name(Some(StrBytes::default()))
+        // Nothing is not known to earlier versions.
+        .with_protocol_name((call.version < JOIN_TYPE_SINCE).then(StrBytes::default))
         .with_member_id(member_id)
 }
 
@@ -66,13 +69,22 @@ fn check_id(group: &GroupId) -> Answer<()> {
     if group.0.is_empty() { Err(ResponseError::InvalidGroupId.into()) } else { Ok(()) }
 }
 
-pub(super) async fn sync(node: &Shared, request: SyncGroupRequest) -> SyncGroupResponse {
-    let syncing = check_id(&request.group_id).and_then(|()| node.borrow_mut().groups.sync(&request));
+pub(super) async fn sync(node: &Shared, call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
+    let syncing = check_sync(call, &request).and_then(|()| node.borrow_mut().groups.sync(&request));
     let answer = match syncing {
         Ok(answer) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
         Err(refusal) => Err(refusal),
     };
     answer.unwrap_or_else(|refusal| SyncGroupResponse::default().with_error_code(refusal.error.code()))
+}
+
+/// Later versions must say what they take the group's protocol to be.
+fn check_sync(call: &Call, request: &SyncGroupRequest) -> Answer<()> {
+    check_id(&request.group_id)?;
+    if call.version >= SYNC_PROTOCOL_SINCE && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+        return Err(ResponseError::InconsistentGroupProtocol.into());
+    }
+    Ok(())
 }
 
 pub(super) fn heartbeat(node: &mut Node, _: &Call, request: HeartbeatRequest) -> HeartbeatResponse {
@@ -104,12 +116,12 @@ pub(super) fn leave(node: &mut Node, call: &Call, request: LeaveGroupRequest) ->
 }
 
 pub(super) fn describe_groups(node: &mut Node, call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { NOT_ASKED };
-    let describe = |id: &GroupId| match node.groups.get(&id.0) {
-        Some(group) => described(group).with_group_id(id.clone()).with_authorized_operations(operations),
-        None => missing(call, id),
+    let operations = group_operations(request.include_authorized_operations);
+    let describe = |id: GroupId| match node.groups.get(&id.0) {
+        None if call.version >= NOT_FOUND_SINCE => not_found().with_group_id(id),
+        group => group.map_or_else(dead, described).with_group_id(id).with_authorized_operations(operations),
     };
-    DescribeGroupsResponse::default().with_groups(request.groups.iter().map(describe).collect())
+    DescribeGroupsResponse::default().with_groups(request.groups.into_iter().map(describe).collect())
 }
 
 fn described(group: &Group) -> DescribedGroup {
@@ -132,17 +144,13 @@ fn described(group: &Group) -> DescribedGroup {
         .with_members(group.members.iter().map(member).collect())
 }
 
-fn missing(call: &Call, id: &GroupId) -> DescribedGroup {
-    let group = DescribedGroup::default()
-        .with_group_id(id.clone())
-        .with_group_state(StrBytes::from_static_str("Dead"))
-        .with_authorized_operations(NOT_ASKED);
-    if call.version < NOT_FOUND_SINCE {
-        return group;
-    }
-    group
-        .with_error_code(ResponseError::GroupIdNotFound.code())
-        .with_error_message(Some(StrBytes::from_string(format!("Group {} not found.", id.0))))
+fn dead() -> DescribedGroup {
+    DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead"))
+}
+
+fn not_found() -> DescribedGroup {
+    let error = ResponseError::GroupIdNotFound;
+    dead().with_error_code(error.code()).with_error_message(Some(error.to_string().into()))
 }
 
 pub(super) fn list_groups(node: &mut Node, _: &Call, request: ListGroupsRequest) -> ListGroupsResponse {

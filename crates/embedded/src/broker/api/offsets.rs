@@ -1,8 +1,11 @@
 //! Places in a log: by time, by epoch, and where it is to begin.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
@@ -30,15 +33,11 @@ const EPOCH_SINCE: i16 = 4;
 
 pub(super) fn list_offsets(node: &mut Node, call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|asked| {
-        let topic = node.topics.by_name(&asked.name.0);
-        let answer = |part: kafka_protocol::messages::list_offsets_request::ListOffsetsPartition| {
-            let found = match &topic {
-                Ok(topic) => {
-                    topic.partition(part.partition_index).and_then(|partition| find(partition, part.timestamp))
-                }
-                Err(refusal) => Err(refusal.error.into()),
-            };
-            let is_found = found.as_ref().is_ok_and(|moment| moment.offset != NONE);
+        let called = Called::Name(asked.name.0.clone());
+        let answer = |part: ListOffsetsPartition| {
+            let partition = node.topics.partition(&called, part.partition_index);
+            let found = partition.and_then(|partition| find(partition, part.timestamp));
+            let has_epoch = call.version >= EPOCH_SINCE && found.as_ref().is_ok_and(|moment| moment.offset != NONE);
             let error_code = code(&found);
             let moment = found.unwrap_or(Moment { timestamp: NONE, offset: NONE });
             ListOffsetsPartitionResponse::default()
@@ -46,7 +45,7 @@ pub(super) fn list_offsets(node: &mut Node, call: &Call, request: ListOffsetsReq
                 .with_error_code(error_code)
                 .with_timestamp(moment.timestamp)
                 .with_offset(moment.offset)
-                .with_leader_epoch(if is_found && call.version >= EPOCH_SINCE { LEADER_EPOCH } else { -1 })
+                .with_leader_epoch(if has_epoch { LEADER_EPOCH } else { -1 })
         };
         let partitions = asked.partitions.into_iter().map(answer).collect();
         ListOffsetsTopicResponse::default().with_name(asked.name).with_partitions(partitions)
@@ -72,18 +71,18 @@ pub(super) fn offset_for_leader_epoch(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|asked| {
-        let topic = node.topics.get(&Called::Name(asked.topic.0.clone()));
-        let answer = |part: kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition| {
-            let end = match &topic {
-                Ok(topic) => topic.partition(part.partition).and_then(|p| end_of(p, part.current_leader_epoch)),
-                Err(refusal) => Err(refusal.error.into()),
-            };
+        let called = Called::Name(asked.topic.0.clone());
+        let answer = |part: OffsetForLeaderPartition| {
+            let partition = node.topics.partition(&called, part.partition);
+            let end = partition.and_then(|partition| match part.current_leader_epoch {
+                ..=LEADER_EPOCH => Ok(partition.end_offset()),
+                _ => Err(ResponseError::UnknownLeaderEpoch.into()),
+            });
             let result = EpochEndOffset::default().with_partition(part.partition).with_error_code(code(&end));
-            match end {
-                Ok(end) if part.leader_epoch == LEADER_EPOCH => {
-                    result.with_leader_epoch(LEADER_EPOCH).with_end_offset(end)
-                }
-                _ => result.with_leader_epoch(-1).with_end_offset(NONE),
+            // No other epoch has an end.
+            match end.ok().filter(|_| part.leader_epoch == LEADER_EPOCH) {
+                Some(end) => result.with_leader_epoch(LEADER_EPOCH).with_end_offset(end),
+                None => result.with_leader_epoch(-1).with_end_offset(NONE),
             }
         };
         let partitions = asked.partitions.into_iter().map(answer).collect();
@@ -92,21 +91,12 @@ pub(super) fn offset_for_leader_epoch(
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
 
-fn end_of(partition: &Partition, current_leader_epoch: i32) -> Answer<i64> {
-    if current_leader_epoch > LEADER_EPOCH {
-        return Err(ResponseError::UnknownLeaderEpoch.into());
-    }
-    Ok(partition.end_offset())
-}
-
 pub(super) fn delete_records(node: &mut Node, _: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|asked| {
-        let mut topic = node.topics.get_mut(&Called::Name(asked.name.0.clone()));
-        let answer = |part: kafka_protocol::messages::delete_records_request::DeleteRecordsPartition| {
-            let low = match &mut topic {
-                Ok(topic) => topic.partition_mut(part.partition_index).and_then(|p| delete_before(p, part.offset)),
-                Err(refusal) => Err(refusal.error.into()),
-            };
+        let called = Called::Name(asked.name.0.clone());
+        let answer = |part: DeleteRecordsPartition| {
+            let partition = node.topics.partition_mut(&called, part.partition_index);
+            let low = partition.and_then(|partition| delete_before(partition, part.offset));
             DeleteRecordsPartitionResult::default()
                 .with_partition_index(part.partition_index)
                 .with_error_code(code(&low))

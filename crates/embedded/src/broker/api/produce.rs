@@ -1,6 +1,6 @@
 //! Taking records.
 
-use anyhow::bail;
+use anyhow::ensure;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
@@ -10,7 +10,7 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, Pr
 use crate::broker::log::Batch;
 use crate::broker::node::{Node, now_ms};
 use crate::broker::refusal::{Answer, Refusal};
-use crate::broker::topics::{Called, Topic};
+use crate::broker::topics::Called;
 use crate::broker::wire::Call;
 
 /// Who waits for all replicas.
@@ -18,9 +18,6 @@ const ALL: i16 = -1;
 
 /// Who waits for nobody, and gets no answer.
 const NOBODY: i16 = 0;
-
-/// Earlier versions have no words for a refusal.
-const MESSAGE_SINCE: i16 = 8;
 
 /// Nothing is the answer to a request that wants none; its failure ends the connection, as there is no other way to tell.
 pub(super) fn produce(node: &mut Node, call: &Call, body: Bytes) -> anyhow::Result<Option<BytesMut>> {
@@ -31,35 +28,27 @@ pub(super) fn produce(node: &mut Node, call: &Call, body: Bytes) -> anyhow::Resu
         return Ok(Some(call.encode(&response)?));
     }
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
-    match partitions.find(|partition| partition.error_code != 0) {
-        Some(failed) => bail!("records without acknowledgement were refused with code {}", failed.error_code),
-        None => Ok(None),
-    }
+    ensure!(partitions.all(|partition| partition.error_code == 0), "records without acknowledgement were refused");
+    Ok(None)
 }
 
 fn append_all(node: &mut Node, version: i16, request: ProduceRequest) -> ProduceResponse {
     let refused = check_request(&request);
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    for topic_data in request.topic_data {
-        let mut topic = node.topics.get_mut(&Called::new(&topic_data.name.0, topic_data.topic_id));
+    let topics = request.topic_data.into_iter().map(|topic| {
+        let called = Called::new(&topic.name, topic.topic_id);
         let append = |data: PartitionProduceData| {
             let index = data.index;
-            let outcome = match (&refused, &mut topic) {
-                (Some(error), _) => Err((*error).into()),
-                (None, Err(refusal)) => Err(refusal.error.into()),
-                (None, Ok(topic)) => append(topic, version, request.acks, data),
-            };
-            outcome.unwrap_or_else(|refusal| refused_part(version, &refusal)).with_index(index)
+            let appended = refused.map_or(Ok(()), |error| Err(error.into()));
+            let appended = appended.and_then(|()| append(node, &called, version, data));
+            appended.unwrap_or_else(|refusal| refused_part(&refusal)).with_index(index)
         };
-        let partitions = topic_data.partition_data.into_iter().map(append).collect();
-        responses.push(
-            TopicProduceResponse::default()
-                .with_name(topic_data.name)
-                .with_topic_id(topic_data.topic_id)
-                .with_partition_responses(partitions),
-        );
-    }
-    ProduceResponse::default().with_responses(responses)
+        let partitions = topic.partition_data.into_iter().map(append).collect();
+        TopicProduceResponse::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
 }
 
 fn check_request(request: &ProduceRequest) -> Option<ResponseError> {
@@ -69,24 +58,26 @@ fn check_request(request: &ProduceRequest) -> Option<ResponseError> {
     (!(ALL..=1).contains(&request.acks)).then_some(ResponseError::InvalidRequiredAcks)
 }
 
-fn append(topic: &mut Topic, version: i16, acks: i16, data: PartitionProduceData) -> Answer<PartitionProduceResponse> {
+fn append(
+    node: &mut Node,
+    called: &Called,
+    version: i16,
+    data: PartitionProduceData,
+) -> Answer<PartitionProduceResponse> {
+    let partition = node.topics.partition_mut(called, data.index)?;
     let batch = Batch::from_client(data.records, version)?;
-    let limits = topic.limits.clone();
-    let partition = topic.partition_mut(data.index)?;
-    if acks == ALL && limits.insync_replicas > 1 {
-        return Err(ResponseError::NotEnoughReplicas.into());
-    }
-    let appended = partition.append(&batch, &limits, now_ms())?;
+    let appended = partition.append(&batch, now_ms())?;
     Ok(PartitionProduceResponse::default()
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.append_time)
-        .with_log_start_offset(partition.start_offset()))
+        .with_log_start_offset(partition.start_offset())
+        .with_error_message(None))
 }
 
-fn refused_part(version: i16, refusal: &Refusal) -> PartitionProduceResponse {
+fn refused_part(refusal: &Refusal) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_error_code(refusal.error.code())
-        .with_error_message(refusal.message().filter(|_| version >= MESSAGE_SINCE))
+        .with_error_message(refusal.message())
         .with_base_offset(-1)
 }
 

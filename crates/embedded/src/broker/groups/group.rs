@@ -162,16 +162,14 @@ impl Group {
         let id = new_id(request, client);
         let mut member = Member::new(request, client, now);
         let former_leader = self.leader.clone();
-        let mut says_the_same = false;
         if let Some(former) = self.members.remove(old) {
-            says_the_same = member.metadata(&self.protocol) == former.metadata(&self.protocol);
             fence(former, &mut member);
         }
         self.members.insert(id.clone(), member);
         if former_leader == *old {
             self.leader = id.clone();
         }
-        if self.phase != Phase::Stable || !says_the_same || self.choose_protocol() != self.protocol {
+        if self.phase != Phase::Stable || self.choose_protocol() != self.protocol {
             let answered = self.wait_for_all(&id);
             self.rebalance(now);
             return answered;

@@ -20,6 +20,9 @@ pub(super) use group::{Group, Joining, Phase, Syncing};
 pub(super) use member::{Client, Member};
 pub(super) use offsets::{Committed, Offsets, Place};
 
+/// Earlier versions of OffsetCommit don't know that a group may be missing.
+const NOT_FOUND_SINCE: i16 = 9;
+
 /// All groups that have, or had, members or offsets.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -88,9 +91,11 @@ impl Groups {
         member: &StrBytes,
         instance: Option<&StrBytes>,
         generation: i32,
+        version: i16,
     ) -> Answer<()> {
         match self.by_id.get(group) {
             Some(group) => group.check_commit(member, instance, generation),
+            None if generation >= 0 && version >= NOT_FOUND_SINCE => Err(ResponseError::GroupIdNotFound.into()),
             None if generation >= 0 => Err(ResponseError::IllegalGeneration.into()),
             None => {
                 self.by_id.insert(group.clone(), Group::new(self.initial_delay));

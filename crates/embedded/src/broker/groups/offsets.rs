@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::broker::files::write_atomically;
+use crate::broker::files::{read_if_there, write_atomically};
 
 /// The file is written anew when it has so many more lines than what they say.
 const STALE_LINES_MAX: usize = 20_000;
@@ -25,6 +25,7 @@ pub(in crate::broker) struct Committed {
     pub(in crate::broker) metadata: String,
 }
 
+/// The latest of a group and place holds.
 #[derive(Debug, Deserialize, Serialize)]
 struct Line {
     group: String,
@@ -34,60 +35,61 @@ struct Line {
     committed: Option<Committed>,
 }
 
+type Positions = BTreeMap<(StrBytes, Place), Committed>;
+
 #[derive(Debug)]
 pub(in crate::broker) struct Offsets {
     path: PathBuf,
     file: File,
     stale_lines: usize,
-    by_group: BTreeMap<StrBytes, BTreeMap<Place, Committed>>,
+    positions: Positions,
 }
 
 impl Offsets {
     /// Reads the file; a last line that was not finished was never acknowledged.
     pub(in crate::broker) fn open(path: PathBuf) -> anyhow::Result<Self> {
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text.with_context(|| format!("can't read {}", path.display()))?,
-        };
-        let mut by_group = BTreeMap::new();
+        let text = read_if_there(&path).with_context(|| format!("can't read {}", path.display()))?.unwrap_or_default();
+        let mut positions = Positions::new();
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let line: Line = serde_json::from_str(line).with_context(|| format!("can't read {}", path.display()))?;
-            apply(&mut by_group, line);
+            let key = (StrBytes::from_string(line.group), (line.topic, line.partition));
+            apply(&mut positions, key, line.committed);
         }
-        let file = rewritten(&path, &by_group)?;
-        Ok(Self { path, file, stale_lines: 0, by_group })
+        let file = rewritten(&path, &positions)?;
+        Ok(Self { path, file, stale_lines: 0, positions })
     }
 
     pub(in crate::broker) fn groups(&self) -> impl Iterator<Item = &StrBytes> {
-        self.by_group.keys()
+        self.positions.keys().map(|(group, _)| group)
     }
 
-    pub(in crate::broker) fn of_group(&self, group: &StrBytes) -> impl Iterator<Item = (&Place, &Committed)> {
-        self.by_group.get(group).into_iter().flatten()
+    pub(in crate::broker) fn places(&self, group: &StrBytes) -> impl Iterator<Item = Place> {
+        let first = (group.clone(), (Uuid::nil(), i32::MIN));
+        let of_group = self.positions.range(first..).take_while(move |((other, _), _)| other == group);
+        of_group.map(|((_, place), _)| *place)
     }
 
     pub(in crate::broker) fn get(&self, group: &StrBytes, place: Place) -> Option<&Committed> {
-        self.by_group.get(group)?.get(&place)
+        self.positions.get(&(group.clone(), place))
     }
 
-    /// Takes commits, all of them or, after an error, none; a commit of nothing deletes.
+    /// Takes a commit; one of nothing deletes.
     pub(in crate::broker) fn put(
         &mut self,
         group: &StrBytes,
-        commits: Vec<(Place, Option<Committed>)>,
+        place: Place,
+        committed: Option<Committed>,
     ) -> io::Result<()> {
-        let line = |((topic, partition), committed)| Line { group: group.to_string(), topic, partition, committed };
-        let lines: Vec<Line> = commits.into_iter().map(line).collect();
         let end = self.file.metadata()?.len();
-        let written = self.file.write_all(&to_bytes(&lines)?);
+        let written = self.file.write_all(&line(group, place, committed.as_ref())?);
         if written.is_err() {
             self.file.set_len(end)?;
         }
         written?;
-        self.stale_lines += lines.len();
-        lines.into_iter().for_each(|line| apply(&mut self.by_group, line));
+        apply(&mut self.positions, (group.clone(), place), committed);
+        self.stale_lines += 1;
         if self.stale_lines > STALE_LINES_MAX {
-            self.file = rewritten(&self.path, &self.by_group)?;
+            self.file = rewritten(&self.path, &self.positions)?;
             self.stale_lines = 0;
         }
         Ok(())
@@ -95,56 +97,34 @@ impl Offsets {
 
     /// Deletes what a group has, or what groups have of a topic.
     pub(in crate::broker) fn delete(&mut self, is_meant: impl Fn(&StrBytes, &Place) -> bool) -> io::Result<()> {
-        let groups: Vec<StrBytes> = self.by_group.keys().cloned().collect();
-        for group in groups {
-            let places = self.of_group(&group).map(|(place, _)| *place).filter(|place| is_meant(&group, place));
-            let commits: Vec<_> = places.map(|place| (place, None)).collect();
-            if !commits.is_empty() {
-                self.put(&group, commits)?;
-            }
+        let meant = self.positions.keys().filter(|(group, place)| is_meant(group, place));
+        for (group, place) in meant.cloned().collect::<Vec<_>>() {
+            self.put(&group, place, None)?;
         }
         Ok(())
     }
 }
 
-fn apply(by_group: &mut BTreeMap<StrBytes, BTreeMap<Place, Committed>>, line: Line) {
-    let Line { group, topic, partition, committed } = line;
-    let group = StrBytes::from_string(group);
+fn apply(positions: &mut Positions, key: (StrBytes, Place), committed: Option<Committed>) {
     match committed {
-        Some(committed) => {
-            by_group.entry(group).or_default().insert((topic, partition), committed);
-        }
-        None => {
-            let Some(offsets) = by_group.get_mut(&group) else { return };
-            offsets.remove(&(topic, partition));
-            if offsets.is_empty() {
-                by_group.remove(&group);
-            }
-        }
-    }
+        Some(committed) => positions.insert(key, committed),
+        None => positions.remove(&key),
+    };
 }
 
-fn to_bytes(lines: &[Line]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut bytes, line)?;
-        bytes.push(b'\n');
-    }
+fn line(group: &str, (topic, partition): Place, committed: Option<&Committed>) -> io::Result<Vec<u8>> {
+    let line = Line { group: group.to_owned(), topic, partition, committed: committed.cloned() };
+    let mut bytes = serde_json::to_vec(&line)?;
+    bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// The file without what no longer holds, opened for more.
-fn rewritten(path: &PathBuf, by_group: &BTreeMap<StrBytes, BTreeMap<Place, Committed>>) -> io::Result<File> {
+fn rewritten(path: &Path, positions: &Positions) -> io::Result<File> {
     let mut lines = Vec::new();
-    for (group, offsets) in by_group {
-        let line = |(&(topic, partition), committed): (&Place, &Committed)| Line {
-            group: group.to_string(),
-            topic,
-            partition,
-            committed: Some(committed.clone()),
-        };
-        lines.extend(offsets.iter().map(line));
+    for ((group, place), committed) in positions {
+        lines.extend(line(group, *place, Some(committed))?);
     }
-    write_atomically(path, &to_bytes(&lines)?)?;
+    write_atomically(path, &lines)?;
     OpenOptions::new().append(true).open(path)
 }

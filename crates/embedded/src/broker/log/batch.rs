@@ -201,9 +201,4 @@ impl Batch {
     pub(super) fn records(&self) -> &[u8] {
         &self.bytes[HEADER_BYTES..]
     }
-
-    /// Whether a producer set the log's own kind of timestamp.
-    pub(super) fn claims_append_time(&self) -> bool {
-        self.header.append_time().is_some()
-    }
 }

@@ -13,7 +13,7 @@ use super::batch::{Batch, Header};
 use super::producers::Producers;
 use super::records::Moment;
 use super::segment::{Check, Segment};
-use crate::broker::files::write_atomically;
+use crate::broker::files::{read_if_there, write_atomically};
 use crate::broker::refusal::{Answer, Refusal};
 use crate::broker::settings::{Limits, TimestampType};
 
@@ -22,6 +22,7 @@ const START_FILE: &str = "start-offset";
 
 #[derive(Debug)]
 pub(in crate::broker) struct Partition {
+    pub(in crate::broker) limits: Rc<Limits>,
     folder: PathBuf,
     start_offset: i64,
     /// Oldest first; each has batches.
@@ -52,10 +53,12 @@ pub(in crate::broker) struct Slice {
 
 impl Partition {
     /// Opens a partition's folder, made if it is missing, and cuts off what a crash left unfinished.
-    pub(in crate::broker) fn open(folder: PathBuf, now_ms: i64) -> io::Result<Self> {
+    pub(in crate::broker) fn open(folder: PathBuf, limits: Rc<Limits>, now_ms: i64) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let offsets = segment_offsets(&folder)?;
-        let start_offset = kept_start(&folder)?.or(offsets.first().copied()).unwrap_or(0);
+        let kept =
+            read_if_there(&folder.join(START_FILE))?.map(|text| text.parse()).transpose().map_err(io::Error::other)?;
+        let start_offset = kept.or(offsets.first().copied()).unwrap_or(0);
         let mut producers = Producers::default();
         let mut full = VecDeque::new();
         for &offset in &offsets {
@@ -69,7 +72,7 @@ impl Partition {
             }
         }
         let active = full.pop_back().unwrap_or_else(|| Segment::new(&folder, start_offset));
-        Ok(Self { folder, start_offset, full, active, producers, waiting: Vec::new() })
+        Ok(Self { limits, folder, start_offset, full, active, producers, waiting: Vec::new() })
     }
 
     pub(in crate::broker) fn start_offset(&self) -> i64 {
@@ -90,16 +93,16 @@ impl Partition {
     }
 
     /// Adds a client's batch, or finds it where it was added before.
-    pub(in crate::broker) fn append(&mut self, batch: &Batch, limits: &Limits, now_ms: i64) -> Answer<Appended> {
-        check_size(batch.header(), limits)?;
+    pub(in crate::broker) fn append(&mut self, batch: &Batch, now_ms: i64) -> Answer<Appended> {
+        check_size(batch.header(), &self.limits)?;
         batch.check()?;
-        check_timestamps(batch, limits, now_ms)?;
+        check_timestamps(batch, &self.limits, now_ms)?;
         if let Some(stored) = self.producers.check(batch.header())? {
             return Ok(Appended { base_offset: stored.base_offset, append_time: stored.max_timestamp });
         }
-        let append_time = (limits.timestamp_type == TimestampType::LogAppendTime).then_some(now_ms);
+        let append_time = (self.limits.timestamp_type == TimestampType::LogAppendTime).then_some(now_ms);
         let stamped = batch.stamp(self.end_offset(), append_time);
-        if self.is_full(&stamped.header, limits) {
+        if self.is_full(&stamped.header) {
             self.roll();
         }
         self.active.append(&stamped, batch.records())?;
@@ -108,8 +111,8 @@ impl Partition {
         Ok(Appended { base_offset: stamped.header.base_offset, append_time: append_time.unwrap_or(-1) })
     }
 
-    fn is_full(&self, next: &Header, limits: &Limits) -> bool {
-        let active = &self.active;
+    fn is_full(&self, next: &Header) -> bool {
+        let (active, limits) = (&self.active, &self.limits);
         let is_old = active.began.is_some_and(|began| next.max_timestamp.saturating_sub(began) > limits.segment_ms);
         active.size > 0 && (active.size + next.size as u64 > limits.segment_bytes || is_old)
     }
@@ -184,7 +187,8 @@ impl Partition {
     }
 
     /// Deletes whole segments that are too old or too many.
-    pub(in crate::broker) fn retain(&mut self, limits: &Limits, now_ms: i64) -> Answer<()> {
+    pub(in crate::broker) fn retain(&mut self, now_ms: i64) -> Answer<()> {
+        let limits = &self.limits;
         self.producers.forget_silent(now_ms);
         let mut surplus = self.size().saturating_sub(limits.retention_bytes);
         let mut keep_from = self.start_offset;
@@ -213,10 +217,6 @@ fn check_size(header: &Header, limits: &Limits) -> Answer<()> {
 
 /// Clients set the time of their records, within limits.
 fn check_timestamps(batch: &Batch, limits: &Limits, now_ms: i64) -> Answer<()> {
-    if batch.claims_append_time() {
-        let message = "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.";
-        return Err(Refusal::new(ResponseError::InvalidTimestamp, message));
-    }
     let Header { base_timestamp, max_timestamp, .. } = *batch.header();
     let is_early = |timestamp: i64| timestamp >= 0 && now_ms.saturating_sub(timestamp) > limits.before_ms;
     let is_late = max_timestamp.saturating_sub(now_ms) > limits.after_ms;
@@ -238,12 +238,4 @@ fn segment_offsets(folder: &Path) -> io::Result<Vec<i64>> {
     }
     offsets.sort_unstable();
     Ok(offsets)
-}
-
-fn kept_start(folder: &Path) -> io::Result<Option<i64>> {
-    match std::fs::read_to_string(folder.join(START_FILE)) {
-        Ok(text) => text.parse().map(Some).map_err(io::Error::other),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }

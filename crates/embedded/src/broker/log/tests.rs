@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
@@ -91,12 +92,16 @@ fn limits(configs: &[(&str, &str)]) -> Limits {
 }
 
 fn open(folder: &Path) -> Partition {
-    Partition::open(folder.join("0"), NOW).unwrap()
+    open_with(folder, limits(&[]))
 }
 
-fn append(partition: &mut Partition, bytes: &Bytes, limits: &Limits) -> Result<i64, ResponseError> {
+fn open_with(folder: &Path, limits: Limits) -> Partition {
+    Partition::open(folder.join("0"), Rc::new(limits), NOW).unwrap()
+}
+
+fn append(partition: &mut Partition, bytes: &Bytes) -> Result<i64, ResponseError> {
     let batch = Batch::from_client(Some(bytes.clone()), 9).unwrap();
-    partition.append(&batch, limits, NOW).map(|appended| appended.base_offset).map_err(|refusal| refusal.error)
+    partition.append(&batch, NOW).map(|appended| appended.base_offset).map_err(|refusal| refusal.error)
 }
 
 /// All batches from an offset on, read in pieces: base offset, records.
@@ -192,7 +197,7 @@ proptest! {
         bytes_max in 0_usize..100_000,
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits { segment_bytes, ..limits(&[]) };
+        let open = |folder: &Path| open_with(folder, Limits { segment_bytes, ..limits(&[]) });
         let mut partition = open(folder.path());
         let mut model = Model::default();
         for step in steps {
@@ -200,10 +205,10 @@ proptest! {
                 Step::Append { count, size } => {
                     let bytes = batch(count, size, NOW, NOBODY);
                     if bytes.len() as u64 > segment_bytes {
-                        prop_assert_eq!(append(&mut partition, &bytes, &limits), Err(ResponseError::RecordListTooLarge));
+                        prop_assert_eq!(append(&mut partition, &bytes), Err(ResponseError::RecordListTooLarge));
                         continue;
                     }
-                    let base = append(&mut partition, &bytes, &limits).unwrap();
+                    let base = append(&mut partition, &bytes).unwrap();
                     prop_assert_eq!(base, model.end());
                     model.batches.push((base..base + count as i64, bytes.slice(61..)));
                 }
@@ -228,7 +233,7 @@ proptest! {
         let mut partition = open(folder.path());
         let bytes = batch(5, 100, NOW, NOBODY);
         for _ in 0..20 {
-            append(&mut partition, &bytes, &limits(&[])).unwrap();
+            append(&mut partition, &bytes).unwrap();
         }
         drop(partition);
         let file = folder.path().join("0/00000000000000000000.log");
@@ -250,45 +255,42 @@ proptest! {
 #[test]
 fn a_batch_that_comes_again_is_stored_once_and_a_gap_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = limits(&[]);
     let mut partition = open(folder.path());
     let sent: Vec<Bytes> = (0..7).map(|n| batch(10, 5, NOW, Sender::at(10 * n))).collect();
     for round in 0..2 {
         for (base, bytes) in (0..).step_by(10).zip(&sent[..5]) {
-            assert_eq!(append(&mut partition, bytes, &limits), Ok(base), "round {round}");
+            assert_eq!(append(&mut partition, bytes), Ok(base), "round {round}");
         }
-        assert_eq!(append(&mut partition, &sent[6], &limits), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(append(&mut partition, &sent[6]), Err(ResponseError::OutOfOrderSequenceNumber));
         // It is known again from the log.
         partition = open(folder.path());
     }
-    assert_eq!(append(&mut partition, &sent[5], &limits), Ok(50));
+    assert_eq!(append(&mut partition, &sent[5]), Ok(50));
     // It came before the last five.
-    assert_eq!(append(&mut partition, &sent[0], &limits), Err(ResponseError::OutOfOrderSequenceNumber));
+    assert_eq!(append(&mut partition, &sent[0]), Err(ResponseError::OutOfOrderSequenceNumber));
     let later = Sender { epoch: 1, ..Sender::at(0) };
-    assert_eq!(append(&mut partition, &batch(1, 5, NOW, later), &limits), Ok(60));
-    assert_eq!(append(&mut partition, &sent[6], &limits), Err(ResponseError::InvalidProducerEpoch));
+    assert_eq!(append(&mut partition, &batch(1, 5, NOW, later)), Ok(60));
+    assert_eq!(append(&mut partition, &sent[6]), Err(ResponseError::InvalidProducerEpoch));
     let other = Sender { id: 8, ..Sender::at(123) };
-    assert_eq!(append(&mut partition, &batch(1, 5, NOW, other), &limits), Ok(61), "a producer nothing is known of");
+    assert_eq!(append(&mut partition, &batch(1, 5, NOW, other)), Ok(61), "a producer nothing is known of");
 }
 
 #[test]
 fn sequence_numbers_begin_anew_after_the_largest() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = limits(&[]);
     let mut partition = open(folder.path());
-    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(i32::MAX - 1)), &limits), Ok(0));
-    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(0)), &limits), Ok(2));
-    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(2)), &limits), Ok(4));
+    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(i32::MAX - 1))), Ok(0));
+    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(0))), Ok(2));
+    assert_eq!(append(&mut partition, &batch(2, 5, NOW, Sender::at(2))), Ok(4));
 }
 
 #[test]
 fn times_are_found_in_batches_of_all_codecs() {
     for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits { segment_bytes: 3000, ..limits(&[]) };
-        let mut partition = open(folder.path());
+        let mut partition = open_with(folder.path(), Limits { segment_bytes: 3000, ..limits(&[]) });
         for n in 0..40 {
-            append(&mut partition, &encoded(&records(10, 50, 10_000 * n, NOBODY), codec), &limits).unwrap();
+            append(&mut partition, &encoded(&records(10, 50, 10_000 * n, NOBODY), codec)).unwrap();
         }
         for timestamp in [0, 1, 999, 1000, 1001, 123_456, 399_000] {
             let offset = (timestamp + 999) / 1000;
@@ -305,10 +307,9 @@ fn times_are_found_in_batches_of_all_codecs() {
 #[test]
 fn the_log_s_own_time_takes_the_place_of_the_clients() {
     let folder = tempfile::tempdir().unwrap();
-    let mut partition = open(folder.path());
-    let append_time = limits(&[("message.timestamp.type", "LogAppendTime")]);
+    let mut partition = open_with(folder.path(), limits(&[("message.timestamp.type", "LogAppendTime")]));
     let batch = Batch::from_client(Some(batch(3, 5, 1000, NOBODY)), 9).unwrap();
-    let appended = partition.append(&batch, &append_time, NOW).unwrap();
+    let appended = partition.append(&batch, NOW).unwrap();
     assert_eq!(appended, Appended { base_offset: 0, append_time: NOW });
     assert_eq!(read_from(&partition, 0, 1 << 20).len(), 1, "its checksum is right");
     assert_eq!(partition.latest().unwrap(), Some(Moment { timestamp: NOW, offset: 0 }));
@@ -317,21 +318,23 @@ fn the_log_s_own_time_takes_the_place_of_the_clients() {
 #[test]
 fn old_and_surplus_segments_go() {
     let folder = tempfile::tempdir().unwrap();
-    let mut partition = open(folder.path());
-    let small = Limits { segment_bytes: 3000, ..limits(&[]) };
+    let mut partition = open_with(folder.path(), Limits { segment_bytes: 3000, ..limits(&[]) });
+    let retain = |partition: &mut Partition, configs: &[(&str, &str)]| {
+        partition.limits = Rc::new(limits(configs));
+        partition.retain(NOW).unwrap();
+    };
     for n in 0..30 {
-        append(&mut partition, &batch(10, 100, NOW - 1_000_000 + 10_000 * n, NOBODY), &small).unwrap();
+        append(&mut partition, &batch(10, 100, NOW - 1_000_000 + 10_000 * n, NOBODY)).unwrap();
     }
     let size = partition.size();
-    partition.retain(&limits(&[]), NOW).unwrap();
+    retain(&mut partition, &[]);
     assert_eq!(partition.size(), size);
-    partition.retain(&limits(&[("retention.bytes", "10000")]), NOW).unwrap();
+    retain(&mut partition, &[("retention.bytes", "10000")]);
     assert!(partition.size() >= 10_000 && partition.size() < 13_000, "{}", partition.size());
     assert!(partition.start_offset() > 0);
-    let compacted = limits(&[("retention.bytes", "0"), ("cleanup.policy", "compact")]);
-    partition.retain(&compacted, NOW).unwrap();
+    retain(&mut partition, &[("retention.bytes", "0"), ("cleanup.policy", "compact")]);
     assert!(partition.size() >= 10_000, "only what may be deleted is");
-    partition.retain(&limits(&[("retention.ms", "1000")]), NOW).unwrap();
+    retain(&mut partition, &[("retention.ms", "1000")]);
     assert_eq!((partition.size(), partition.start_offset(), partition.end_offset()), (0, 300, 300));
     let again = open(folder.path());
     assert_eq!((again.start_offset(), again.end_offset()), (300, 300), "the offsets go on");
@@ -358,13 +361,13 @@ fn what_its_readers_could_not_use_is_refused() {
         (ResponseError::InvalidRecord, changed(0, &[1]), limits(&[])),
         (ResponseError::InvalidRecord, changed(22, &[0b10_0000]), limits(&[])),
         (ResponseError::InvalidTxnState, changed(22, &[0b1_0000]), limits(&[])),
-        (ResponseError::InvalidTimestamp, changed(22, &[0b1000]), limits(&[])),
         (ResponseError::InvalidRecord, changed(22, &[5]), limits(&[])),
         (ResponseError::InvalidRecord, changed(57, &[0, 0, 0, 2]), limits(&[])),
         (ResponseError::InvalidTimestamp, batch(1, 5, NOW + 4_000_000, NOBODY), limits(&[])),
     ];
     for (expected, bytes, limits) in refused {
-        assert_eq!(append(&mut partition, &bytes, &limits), Err(expected));
+        partition.limits = Rc::new(limits);
+        assert_eq!(append(&mut partition, &bytes), Err(expected));
     }
     for bytes in [Bytes::new(), good.slice(..50), good.slice(..100), changed(16, &[1])] {
         assert_eq!(Batch::from_client(Some(bytes), 9).unwrap_err().error, ResponseError::InvalidRecord);
