@@ -1,6 +1,7 @@
 //! The embedded broker beside Kafka itself: the same calls, the same answers.
 
 mod admin;
+mod clients;
 mod groups;
 mod records;
 mod wire;
