@@ -12,9 +12,10 @@ use kafka_protocol::messages::{
     ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
 
 use super::cluster::group_operations;
-use crate::broker::groups::{Group, Joining, Member, Phase};
+use crate::broker::groups::{Group, Joiner, Joining, Member, Phase};
 use crate::broker::node::{Node, Shared};
 use crate::broker::refusal::{Answer, Refusal, code};
 use crate::broker::wire::Call;
@@ -25,25 +26,30 @@ const SEVERAL_MEMBERS_SINCE: i16 = 3;
 /// Later versions of DescribeGroups say of a group that is not there that it is not; earlier ones that it is dead.
 const NOT_FOUND_SINCE: i16 = 6;
 
-/// Later versions of JoinGroup and SyncGroup tell the kind of the group, and the latter insists on it.
+/// Later versions of JoinGroup and SyncGroup tell the kind of the group, and may tell none; the latter insists on it.
 const JOIN_TYPE_SINCE: i16 = 7;
 
 const SYNC_PROTOCOL_SINCE: i16 = 5;
 
-/// Where there is no generation.
-const NO_GENERATION: i32 = -1;
-
 pub(super) async fn join(node: &Shared, call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
     let joining = begin_to_join(&mut node.borrow_mut(), call, &request);
     let answer = match joining {
-        Ok(Joining::Answered(answer)) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
-        Ok(Joining::AskAgain(id)) => return refused(call, ResponseError::MemberIdRequired, id),
+        Ok(Joining::Now(response)) => Ok(response),
+        Ok(Joining::Later(answer)) => answer.await.unwrap_or_else(|_| Err(ResponseError::UnknownMemberId.into())),
         Err(refusal) => Err(refusal),
     };
-    let response = answer.unwrap_or_else(|refusal| refused(call, refusal.error, request.member_id.clone()));
-    let has_type = call.version >= JOIN_TYPE_SINCE;
-    let protocol_type = response.protocol_type.clone().filter(|_| has_type);
-    response.with_protocol_type(protocol_type)
+    let response = answer.unwrap_or_else(|refusal| {
+        JoinGroupResponse::default()
+            .with_error_code(refusal.error.code())
+            .with_generation_id(-1)
+            .with_protocol_name(None)
+            .with_member_id(request.member_id)
+    });
+    if call.version >= JOIN_TYPE_SINCE {
+        return response;
+    }
+    let protocol = response.protocol_name.clone().unwrap_or_default();
+    response.with_protocol_type(None).with_protocol_name(Some(protocol))
 }
 
 fn begin_to_join(node: &mut Node, call: &Call, request: &JoinGroupRequest) -> Answer<Joining> {
@@ -53,16 +59,7 @@ fn begin_to_join(node: &mut Node, call: &Call, request: &JoinGroupRequest) -> An
     if !(settings.session_min_ms..=settings.session_max_ms).contains(&session_ms) {
         return Err(ResponseError::InvalidSessionTimeout.into());
     }
-    node.groups.join(request, &call.client, call.version)
-}
-
-fn refused(call: &Call, error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
-    JoinGroupResponse::default()
-        .with_error_code(error.code())
-        .with_generation_id(NO_GENERATION)
-        // Nothing is not known to earlier versions.
-        .with_protocol_name((call.version < JOIN_TYPE_SINCE).then(StrBytes::default))
-        .with_member_id(member_id)
+    node.groups.join(Joiner { request, client: &call.client, version: call.version, now: Instant::now() })
 }
 
 fn check_id(group: &GroupId) -> Answer<()> {

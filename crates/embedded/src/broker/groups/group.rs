@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
-use super::member::{Client, Member};
+use super::member::{Client, Member, answer};
 use crate::broker::refusal::Answer;
 
 /// Since this version a member is told its id before it joins, so that one whose answer was lost is not there twice.
@@ -24,18 +24,13 @@ const SKIP_ASSIGNMENT_SINCE: i16 = 9;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::broker) enum Phase {
     Empty,
-    /// The first members of a group are waited for, some longer if more come.
-    Beginning {
+    /// Members are to join: all by then, or, the first of all, whoever comes.
+    Joining {
         until: Instant,
-        more: Duration,
-        has_new: bool,
-    },
-    /// Members are to join again.
-    Preparing {
-        until: Instant,
+        is_first: bool,
     },
     /// Members are to come for their part, and the leader with all of them.
-    Completing {
+    Syncing {
         until: Instant,
     },
     Stable,
@@ -46,9 +41,16 @@ impl Phase {
     pub(in crate::broker) fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
-            Self::Beginning { .. } | Self::Preparing { .. } => "PreparingRebalance",
-            Self::Completing { .. } => "CompletingRebalance",
+            Self::Joining { .. } => "PreparingRebalance",
+            Self::Syncing { .. } => "CompletingRebalance",
             Self::Stable => "Stable",
+        }
+    }
+
+    fn ends(self) -> Option<Instant> {
+        match self {
+            Self::Empty | Self::Stable => None,
+            Self::Joining { until, .. } | Self::Syncing { until } => Some(until),
         }
     }
 }
@@ -60,19 +62,27 @@ pub(in crate::broker) struct Group {
     /// What all members do, chosen when they had joined.
     pub(in crate::broker) protocol: StrBytes,
     pub(in crate::broker) members: BTreeMap<StrBytes, Member>,
-    pub(super) generation: i32,
+    generation: i32,
     leader: StrBytes,
     /// Ids that were given to those who are about to join, and until when they may.
     pending: BTreeMap<StrBytes, Instant>,
     initial_delay: Duration,
 }
 
-/// What becomes of a request to join.
+/// Who asks to join, and when.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct Joiner<'a> {
+    pub(in crate::broker) request: &'a JoinGroupRequest,
+    pub(in crate::broker) client: &'a Client,
+    pub(in crate::broker) version: i16,
+    pub(in crate::broker) now: Instant,
+}
+
+/// The answer to who asks to join, now or when all have.
 #[derive(Debug)]
 pub(in crate::broker) enum Joining {
-    /// It is to come again under this id.
-    AskAgain(StrBytes),
-    Answered(oneshot::Receiver<Answer<JoinGroupResponse>>),
+    Now(JoinGroupResponse),
+    Later(oneshot::Receiver<Answer<JoinGroupResponse>>),
 }
 
 pub(in crate::broker) type Syncing = oneshot::Receiver<Answer<SyncGroupResponse>>;
@@ -91,128 +101,95 @@ impl Group {
         }
     }
 
-    pub(super) fn join(
-        &mut self,
-        request: &JoinGroupRequest,
-        client: &Client,
-        version: i16,
-        now: Instant,
-    ) -> Answer<Joining> {
+    pub(super) fn join(&mut self, joiner: Joiner<'_>) -> Answer<Joining> {
+        let Joiner { request, now, .. } = joiner;
+        let (id, instance) = (&request.member_id, request.group_instance_id.as_ref());
         self.check_protocols(request)?;
-        let instance = request.group_instance_id.as_ref();
-        if !request.member_id.is_empty() && !self.pending.contains_key(&request.member_id) {
-            self.check_member(&request.member_id, instance)?;
-            return Ok(Joining::Answered(self.join_again(request, client, now)));
+        if let Some(old) = instance.and_then(|instance| self.member_of(instance)).filter(|_| id.is_empty()).cloned() {
+            return Ok(self.replace(&old, joiner));
         }
-        if let Some(old) = instance.and_then(|instance| self.member_of(instance)).cloned() {
-            return Ok(Joining::Answered(self.replace(&old, request, client, version, now)));
+        if self.pending.remove(id).is_none() && !id.is_empty() {
+            self.check_member(id, instance)?;
+            return Ok(self.join_again(joiner));
         }
-        let id = if request.member_id.is_empty() { new_id(request, client) } else { request.member_id.clone() };
-        if request.member_id.is_empty() && instance.is_none() && version >= ID_FIRST_SINCE {
-            let patience = Member::new(request, client, now).session_timeout;
-            self.pending.insert(id.clone(), now + patience);
-            return Ok(Joining::AskAgain(id));
+        let (id, member) = (if id.is_empty() { joiner.new_id() } else { id.clone() }, Member::new(joiner));
+        if request.member_id.is_empty() && instance.is_none() && joiner.version >= ID_FIRST_SINCE {
+            self.pending.insert(id.clone(), now + member.session_timeout);
+            let error = ResponseError::MemberIdRequired.code();
+            let nothing = JoinGroupResponse::default().with_error_code(error).with_generation_id(-1);
+            return Ok(Joining::Now(nothing.with_protocol_name(None).with_member_id(id)));
         }
-        Ok(Joining::Answered(self.join_first(id, request, client, now)))
-    }
-
-    fn join_first(&mut self, id: StrBytes, request: &JoinGroupRequest, client: &Client, now: Instant) -> Answered {
-        self.pending.remove(&id);
         if self.members.is_empty() {
             self.protocol_type = request.protocol_type.clone();
         }
-        if let Phase::Beginning { has_new, .. } = &mut self.phase {
-            *has_new = true;
+        self.members.insert(id.clone(), member);
+        if let Phase::Joining { until, is_first: true } = &mut self.phase {
+            *until = now + self.initial_delay;
         }
-        self.members.insert(id.clone(), Member::new(request, client, now));
-        let answered = self.wait_for_all(&id);
-        self.rebalance(now);
-        answered
+        Ok(self.join_with_all(&id, now))
     }
 
-    fn join_again(&mut self, request: &JoinGroupRequest, client: &Client, now: Instant) -> Answered {
-        let id = &request.member_id;
-        let is_leader = *id == self.leader;
-        let says_the_same = self.members.get(id).is_some_and(|member| member.says(request));
+    fn join_again(&mut self, joiner: Joiner<'_>) -> Joining {
+        let id = &joiner.request.member_id;
+        let says_the_same = self.members.get(id).is_some_and(|member| member.says(joiner.request));
         if let Some(member) = self.members.get_mut(id) {
-            member.update(request, client, now);
+            member.update(joiner);
         }
         match self.phase {
             // Its answer was lost.
-            Phase::Completing { .. } if says_the_same => self.answer_at_once(self.joined(id)),
-            Phase::Stable if says_the_same && !is_leader => self.answer_at_once(self.joined(id)),
-            _ => {
-                let answered = self.wait_for_all(id);
-                self.rebalance(now);
-                answered
-            }
+            Phase::Syncing { .. } if says_the_same => Joining::Now(self.joined(id)),
+            Phase::Stable if says_the_same && *id != self.leader => Joining::Now(self.joined(id)),
+            _ => self.join_with_all(id, joiner.now),
         }
     }
 
     /// A static member has started again: it takes the place of its former self, and where that is enough nobody else
     /// is troubled.
-    fn replace(
-        &mut self,
-        old: &StrBytes,
-        request: &JoinGroupRequest,
-        client: &Client,
-        version: i16,
-        now: Instant,
-    ) -> Answered {
-        let id = new_id(request, client);
-        let mut member = Member::new(request, client, now);
-        let former_leader = self.leader.clone();
+    fn replace(&mut self, old: &StrBytes, joiner: Joiner<'_>) -> Joining {
+        let (id, mut member) = (joiner.new_id(), Member::new(joiner));
         if let Some(former) = self.members.remove(old) {
-            fence(former, &mut member);
+            member.assignment = former.assignment.clone();
+            former.fence();
         }
         self.members.insert(id.clone(), member);
+        let former_leader = self.leader.clone();
         if former_leader == *old {
             self.leader = id.clone();
         }
         if self.phase != Phase::Stable || self.choose_protocol() != self.protocol {
-            let answered = self.wait_for_all(&id);
-            self.rebalance(now);
-            return answered;
+            return self.join_with_all(&id, joiner.now);
         }
-        if version >= SKIP_ASSIGNMENT_SINCE {
-            let skip = self.leader == id;
-            return self.answer_at_once(self.joined(&id).with_skip_assignment(skip));
-        }
-        // Told its former leader's id, it takes itself for a follower and leaves the assignment alone.
-        self.answer_at_once(self.joined(&id).with_members(Vec::new()).with_leader(former_leader))
+        let joined = self.joined(&id);
+        Joining::Now(match joiner.version {
+            SKIP_ASSIGNMENT_SINCE.. => joined.with_skip_assignment(self.leader == id),
+            // Told its former leader's id, it takes itself for a follower and leaves the assignment alone.
+            _ => joined.with_members(Vec::new()).with_leader(former_leader),
+        })
     }
 
-    fn answer_at_once(&self, response: JoinGroupResponse) -> Answered {
-        let (sender, receiver) = oneshot::channel();
-        answer(sender, Ok(response));
-        receiver
-    }
-
-    fn wait_for_all(&mut self, id: &StrBytes) -> Answered {
+    fn join_with_all(&mut self, id: &StrBytes, now: Instant) -> Joining {
         let (sender, receiver) = oneshot::channel();
         if let Some(member) = self.members.get_mut(id) {
             member.joining = Some(sender);
         }
-        receiver
+        self.rebalance(now);
+        Joining::Later(receiver)
     }
 
     /// Has everybody join again, or goes on with it.
     fn rebalance(&mut self, now: Instant) {
         match self.phase {
-            Phase::Empty => {
-                let more = self.rebalance_timeout().saturating_sub(self.initial_delay);
-                self.phase = Phase::Beginning { until: now + self.initial_delay, more, has_new: false };
-            }
-            Phase::Completing { .. } | Phase::Stable => {
+            Phase::Empty => self.phase = Phase::Joining { until: now + self.initial_delay, is_first: true },
+            Phase::Syncing { .. } | Phase::Stable => {
                 for member in self.members.values_mut() {
                     member.assignment = Bytes::new();
                     if let Some(syncing) = member.syncing.take() {
                         answer(syncing, Err(ResponseError::RebalanceInProgress.into()));
                     }
                 }
-                self.phase = Phase::Preparing { until: now + self.rebalance_timeout() };
+                self.phase = Phase::Joining { until: now + self.rebalance_timeout(), is_first: false };
             }
-            Phase::Beginning { .. } | Phase::Preparing { .. } => {}
+            Phase::Joining { .. } => {}
         }
         self.go_on(now);
     }
@@ -220,17 +197,10 @@ impl Group {
     /// Ends the joining when there is nobody left to wait for, or no time.
     fn go_on(&mut self, now: Instant) {
         let all_are_here = self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some());
-        match &mut self.phase {
-            Phase::Beginning { until, more, has_new } if *until <= now => {
-                if *has_new && !more.is_zero() {
-                    let delay = self.initial_delay.min(*more);
-                    self.phase = Phase::Beginning { until: now + delay, more: *more - delay, has_new: false };
-                } else {
-                    self.begin_generation(now);
-                }
-            }
-            Phase::Preparing { until } if all_are_here || *until <= now => self.begin_generation(now),
-            _ => {}
+        if let Phase::Joining { until, is_first } = self.phase
+            && (until <= now || all_are_here && !is_first)
+        {
+            self.begin_generation(now);
         }
     }
 
@@ -242,7 +212,7 @@ impl Group {
         match self.members.iter().find(is_here) {
             Some((first, _)) if !leads_on => self.leader = first.clone(),
             None if !self.members.is_empty() => {
-                self.phase = Phase::Preparing { until: now + self.rebalance_timeout() };
+                self.phase = Phase::Joining { until: now + self.rebalance_timeout(), is_first: false };
                 return;
             }
             _ => {}
@@ -253,7 +223,7 @@ impl Group {
             return;
         }
         self.protocol = self.choose_protocol();
-        self.phase = Phase::Completing { until: now + self.rebalance_timeout() };
+        self.phase = Phase::Syncing { until: now + self.rebalance_timeout() };
         let ids: Vec<StrBytes> = self.members.keys().cloned().collect();
         for id in ids {
             let response = self.joined(&id);
@@ -292,12 +262,12 @@ impl Group {
         if differs(&request.protocol_type, &self.protocol_type) || differs(&request.protocol_name, &self.protocol) {
             return Err(ResponseError::InconsistentGroupProtocol.into());
         }
-        if matches!(self.phase, Phase::Beginning { .. } | Phase::Preparing { .. }) {
+        if matches!(self.phase, Phase::Joining { .. }) {
             return Err(ResponseError::RebalanceInProgress.into());
         }
         let (sender, receiver) = oneshot::channel();
         self.members.get_mut(id).ok_or(ResponseError::UnknownMemberId)?.syncing = Some(sender);
-        if matches!(self.phase, Phase::Completing { .. }) && *id == self.leader {
+        if matches!(self.phase, Phase::Syncing { .. }) && *id == self.leader {
             self.assign(request);
         }
         if self.phase == Phase::Stable {
@@ -338,7 +308,7 @@ impl Group {
         self.check_generation(generation)?;
         self.members.get_mut(id).ok_or(ResponseError::UnknownMemberId)?.touch(now);
         match self.phase {
-            Phase::Beginning { .. } | Phase::Preparing { .. } => Err(ResponseError::RebalanceInProgress.into()),
+            Phase::Joining { .. } => Err(ResponseError::RebalanceInProgress.into()),
             _ => Ok(()),
         }
     }
@@ -360,7 +330,7 @@ impl Group {
     /// Goes on without members that have gone.
     fn miss(&mut self, now: Instant) {
         match self.phase {
-            Phase::Completing { .. } | Phase::Stable => self.rebalance(now),
+            Phase::Syncing { .. } | Phase::Stable => self.rebalance(now),
             _ => self.go_on(now),
         }
     }
@@ -370,22 +340,13 @@ impl Group {
         let (members, pending) = (self.members.len(), self.pending.len());
         self.pending.retain(|_, until| *until > now);
         self.members.retain(|_, member| !member.is_overdue(now));
-        if let Phase::Completing { until } = self.phase
-            && until <= now
-        {
+        if matches!(self.phase, Phase::Syncing { until } if until <= now) {
             self.members.retain(|_, member| member.syncing.is_some());
         }
         if self.members.len() < members {
             self.miss(now);
-        } else if self.pending.len() < pending || self.phase_ends().is_some_and(|until| until <= now) {
+        } else if self.pending.len() < pending || self.phase.ends().is_some_and(|until| until <= now) {
             self.go_on(now);
-        }
-    }
-
-    fn phase_ends(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Empty | Phase::Stable => None,
-            Phase::Beginning { until, .. } | Phase::Preparing { until } | Phase::Completing { until } => Some(until),
         }
     }
 
@@ -393,7 +354,7 @@ impl Group {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let waits = |member: &&Member| member.joining.is_none() && member.syncing.is_none();
         let sessions = self.members.values().filter(waits).map(|member| member.deadline);
-        sessions.chain(self.pending.values().copied()).chain(self.phase_ends()).min()
+        sessions.chain(self.pending.values().copied()).chain(self.phase.ends()).min()
     }
 
     /// Whether offsets may be committed under this id and generation.
@@ -407,7 +368,7 @@ impl Group {
         self.check_member(id, instance)?;
         self.check_generation(generation)?;
         match self.phase {
-            Phase::Completing { .. } => Err(ResponseError::RebalanceInProgress.into()),
+            Phase::Syncing { .. } => Err(ResponseError::RebalanceInProgress.into()),
             _ => Ok(()),
         }
     }
@@ -457,27 +418,9 @@ impl Group {
     }
 }
 
-type Answered = oneshot::Receiver<Answer<JoinGroupResponse>>;
-
-/// Answers a waiting request. Whose client has gone away is missed when its session ends.
-fn answer<T>(waiting: oneshot::Sender<Answer<T>>, answer: Answer<T>) {
-    if waiting.send(answer).is_err() {
-        tracing::debug!("a member of a consumer group did not wait for its answer");
+impl Joiner<'_> {
+    fn new_id(self) -> StrBytes {
+        let name = self.request.group_instance_id.as_ref().unwrap_or(&self.client.id);
+        StrBytes::from_string(format!("{name}-{}", Uuid::new_v4()))
     }
-}
-
-/// The former self of a static member is shut out; what it had goes over.
-fn fence(former: Member, member: &mut Member) {
-    member.assignment = former.assignment;
-    if let Some(joining) = former.joining {
-        answer(joining, Err(ResponseError::FencedInstanceId.into()));
-    }
-    if let Some(syncing) = former.syncing {
-        answer(syncing, Err(ResponseError::FencedInstanceId.into()));
-    }
-}
-
-fn new_id(request: &JoinGroupRequest, client: &Client) -> StrBytes {
-    let name = request.group_instance_id.as_ref().unwrap_or(&client.id);
-    StrBytes::from_string(format!("{name}-{}", Uuid::new_v4()))
 }

@@ -1,11 +1,13 @@
 //! A member of a group.
 
 use bytes::Bytes;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
+use super::group::Joiner;
 use crate::broker::refusal::Answer;
 
 /// Whose connection a request came on.
@@ -32,35 +34,42 @@ pub(in crate::broker) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(request: &JoinGroupRequest, client: &Client, now: Instant) -> Self {
+    pub(super) fn new(joiner: Joiner<'_>) -> Self {
         let mut member = Self {
-            instance: request.group_instance_id.clone(),
-            client: client.clone(),
+            instance: joiner.request.group_instance_id.clone(),
+            client: joiner.client.clone(),
             protocols: Vec::new(),
             assignment: Bytes::new(),
             session_timeout: Duration::ZERO,
             rebalance_timeout: Duration::ZERO,
-            deadline: now,
+            deadline: joiner.now,
             joining: None,
             syncing: None,
         };
-        member.update(request, client, now);
+        member.update(joiner);
         member
     }
 
     /// Takes what a member says of itself when it joins again.
-    pub(super) fn update(&mut self, request: &JoinGroupRequest, client: &Client, now: Instant) {
-        let milliseconds = |number: i32| Duration::from_millis(u64::try_from(number).unwrap_or_default());
+    pub(super) fn update(&mut self, joiner: Joiner<'_>) {
+        let Joiner { request, client, now, .. } = joiner;
+        let milliseconds = |number: i32| u64::try_from(number).map(Duration::from_millis);
         self.client = client.clone();
         self.protocols = request.protocols.iter().map(|p| (p.name.clone(), p.metadata.clone())).collect();
-        self.session_timeout = milliseconds(request.session_timeout_ms);
+        self.session_timeout = milliseconds(request.session_timeout_ms).unwrap_or_default();
         // Version 0 has none.
-        self.rebalance_timeout = milliseconds(if request.rebalance_timeout_ms < 0 {
-            request.session_timeout_ms
-        } else {
-            request.rebalance_timeout_ms
-        });
+        self.rebalance_timeout = milliseconds(request.rebalance_timeout_ms).unwrap_or(self.session_timeout);
         self.touch(now);
+    }
+
+    /// The former self of a static member is shut out.
+    pub(super) fn fence(self) {
+        if let Some(joining) = self.joining {
+            answer(joining, Err(ResponseError::FencedInstanceId.into()));
+        }
+        if let Some(syncing) = self.syncing {
+            answer(syncing, Err(ResponseError::FencedInstanceId.into()));
+        }
     }
 
     /// It is alive.
@@ -85,5 +94,12 @@ impl Member {
     pub(super) fn says(&self, request: &JoinGroupRequest) -> bool {
         let said = request.protocols.iter().map(|protocol| (&protocol.name, &protocol.metadata));
         self.protocols.iter().map(|(name, metadata)| (name, metadata)).eq(said)
+    }
+}
+
+/// Answers a waiting request. Whose client has gone away is missed when its session ends.
+pub(super) fn answer<T>(waiting: oneshot::Sender<Answer<T>>, answer: Answer<T>) {
+    if waiting.send(answer).is_err() {
+        tracing::debug!("a member of a consumer group did not wait for its answer");
     }
 }

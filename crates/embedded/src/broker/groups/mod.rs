@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{JoinGroupRequest, SyncGroupRequest};
+use kafka_protocol::messages::SyncGroupRequest;
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::refusal::Answer;
-pub(super) use group::{Group, Joining, Phase, Syncing};
+pub(super) use group::{Group, Joiner, Joining, Phase, Syncing};
 pub(super) use member::{Client, Member};
 pub(super) use offsets::{Committed, Offsets, Place};
 
@@ -52,12 +52,13 @@ impl Groups {
         self.by_id.get_mut(id).ok_or(ResponseError::UnknownMemberId.into())
     }
 
-    pub(super) fn join(&mut self, request: &JoinGroupRequest, client: &Client, version: i16) -> Answer<Joining> {
-        if !request.member_id.is_empty() {
-            self.known(&request.group_id.0)?;
+    pub(super) fn join(&mut self, joiner: Joiner<'_>) -> Answer<Joining> {
+        let id = &joiner.request.group_id.0;
+        if !joiner.request.member_id.is_empty() {
+            self.known(id)?;
         }
-        let group = self.by_id.entry(request.group_id.0.clone()).or_insert_with(|| Group::new(self.initial_delay));
-        let joining = group.join(request, client, version, Instant::now());
+        let group = self.by_id.entry(id.clone()).or_insert_with(|| Group::new(self.initial_delay));
+        let joining = group.join(joiner);
         self.changed.notify_one();
         joining
     }

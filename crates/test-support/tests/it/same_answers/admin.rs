@@ -363,15 +363,8 @@ async fn coordinators_and_producer_ids() {
                 let request = FindCoordinatorRequest::default().with_key_type(0);
                 if version >= 4 { request.with_coordinator_keys(vec![text(key)]) } else { request.with_key(text(key)) }
             };
-            // It makes its topic of offsets first.
-            while [&mut both.ours, &mut both.kafka].into_iter().any(|side| {
-                let found = side.ask(version, &find("g")).expect("an answer");
-                found.error_code != 0 || found.coordinators.iter().any(|found| found.error_code != 0)
-            }) {}
             both.same("of a group", version, |_| find("g"));
         }
-        let producer = InitProducerIdRequest::default().with_transactional_id(None);
-        while both.kafka.ask(0, &producer).expect("an answer").error_code != 0 {}
         for version in 0..=5 {
             let request = |_: &_| InitProducerIdRequest::default().with_transactional_id(None);
             both.same_as("a producer", version, request, |answer| answer.producer_id = 0.into());

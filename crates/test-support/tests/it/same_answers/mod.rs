@@ -23,7 +23,10 @@ async fn brokers() -> [String; 2] {
     static BROKERS: OnceCell<(Broker, LoneKafka)> = OnceCell::const_new();
     let start = async || {
         let ours = Broker::start_with(Data::Temporary, PROPERTIES).await.expect("our broker");
-        (ours, test_support::lone_kafka(PROPERTIES).await)
+        let kafka = test_support::lone_kafka(PROPERTIES).await;
+        let servers = kafka.bootstrap_servers.clone();
+        tokio::task::spawn_blocking(move || wire::wait_for_groups(&servers)).await.expect("groups");
+        (ours, kafka)
     };
     let (ours, kafka) = BROKERS.get_or_init(start).await;
     [ours.bootstrap_servers.clone(), kafka.bootstrap_servers.clone()]

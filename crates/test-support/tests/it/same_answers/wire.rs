@@ -6,8 +6,12 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestHeader, ResponseHeader, TopicName};
+use kafka_protocol::messages::{
+    ApiKey, FindCoordinatorRequest, GroupId, HeartbeatRequest, InitProducerIdRequest, MetadataRequest, RequestHeader,
+    ResponseHeader, TopicName,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
 use uuid::Uuid;
 
@@ -181,6 +185,21 @@ impl Both {
     /// Fails where the answers differed.
     pub(crate) fn finish(self) {
         assert!(self.differences.is_empty(), "{} differences\n{}", self.differences.len(), self.differences.join("\n"));
+    }
+}
+
+/// Kafka makes its topic of offsets when somebody asks for a group, and looks after groups and producers a moment later.
+pub(crate) fn wait_for_groups(servers: &str) {
+    let mut side = Side::new(servers);
+    let find = FindCoordinatorRequest::default().with_key(text("any"));
+    let beat = HeartbeatRequest::default().with_group_id(GroupId(text("any"))).with_member_id(text("nobody"));
+    let producer = InitProducerIdRequest::default().with_transactional_id(None);
+    let began = Instant::now();
+    while side.ask(2, &find).expect("an answer").error_code != 0
+        || side.ask(0, &beat).expect("an answer").error_code != ResponseError::UnknownMemberId.code()
+        || side.ask(0, &producer).expect("an answer").error_code != 0
+    {
+        assert!(began.elapsed() < PATIENCE, "no groups on {servers}");
     }
 }
 
