@@ -13,10 +13,10 @@ use test_support::broker;
 use crate::scene::{Scene, event};
 
 fn show(outcome: Outcome) -> String {
-    let Outcome { records, changes, ignored, rejected, versions, incomplete } = outcome;
+    let Outcome { records, changes, ignored, rejected, versions, incomplete, unseen } = outcome;
     format!(
         "{records} records: {changes} changes, {ignored} ignored, {rejected} rejected; {versions} versions, {incomplete} \
-         incomplete"
+         incomplete, {unseen} unseen"
     )
 }
 
@@ -49,9 +49,9 @@ async fn rows_come_change_and_go() {
     check(
         &["snapshot", "create-update-delete", "second-snapshot"],
         &[
-            expect!["2 records: 2 changes, 0 ignored, 0 rejected; 2 versions, 0 incomplete"],
-            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 4 versions, 0 incomplete"],
-            expect!["4 records: 4 changes, 0 ignored, 0 rejected; 6 versions, 0 incomplete"],
+            expect!["2 records: 2 changes, 0 ignored, 0 rejected; 2 versions, 0 incomplete, 0 unseen"],
+            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 4 versions, 0 incomplete, 0 unseen"],
+            expect!["4 records: 4 changes, 0 ignored, 0 rejected; 6 versions, 0 incomplete, 0 unseen"],
         ],
         expect![[r#"
             accounts 1: Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
@@ -101,7 +101,7 @@ async fn what_a_snapshot_does_not_tell_again_can_be_ended() {
 async fn a_truncation_takes_what_is_older_also_what_comes_later() {
     check(
         &["truncate"],
-        &[expect!["4 records: 4 changes, 0 ignored, 0 rejected; 3 versions, 0 incomplete"]],
+        &[expect!["4 records: 4 changes, 0 ignored, 0 rejected; 3 versions, 0 incomplete, 0 unseen"]],
         expect![[r#"
         addresses 3: 3 Church Street, Pretoria, Gauteng, 0002, ZA, 10:12:40
           1 10:11:40–10:12:40 c 1 Long Street, Cape Town, Western Cape, 8001, ZA, 10:11:40
@@ -116,7 +116,7 @@ async fn a_truncation_takes_what_is_older_also_what_comes_later() {
 async fn a_large_value_that_is_not_told_is_kept() {
     check(
         &["unchanged-large-value"],
-        &[expect!["3 records: 3 changes, 0 ignored, 0 rejected; 3 versions, 1 incomplete"]],
+        &[expect!["3 records: 3 changes, 0 ignored, 0 rejected; 3 versions, 1 incomplete, 1 unseen"]],
         expect![[r#"
         addresses 4: Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:14:20
         addresses 5: NULL, Woodstock, Western Cape, 7925, ZA, 10:14:30
@@ -133,8 +133,8 @@ async fn a_key_that_changes_is_another_row() {
     check(
         &["key-change", "with-schemas"],
         &[
-            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 2 versions, 0 incomplete"],
-            expect!["1 records: 1 changes, 0 ignored, 0 rejected; 1 versions, 0 incomplete"],
+            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 2 versions, 0 incomplete, 0 unseen"],
+            expect!["1 records: 1 changes, 0 ignored, 0 rejected; 1 versions, 0 incomplete, 0 unseen"],
         ],
         expect![[r#"
         devices 11: 1, Thandi's phone, smartphone, Android 14, 10:15:00
@@ -149,7 +149,7 @@ async fn a_key_that_changes_is_another_row() {
 
 #[tokio::test]
 async fn a_large_value_goes_along_with_a_changed_key() {
-    check(&["key-change-large-value"], &[expect!["9 records: 7 changes, 2 ignored, 0 rejected; 5 versions, 1 incomplete"]], expect![[r#"
+    check(&["key-change-large-value"], &[expect!["9 records: 7 changes, 2 ignored, 0 rejected; 5 versions, 1 incomplete, 0 unseen"]], expect![[r#"
         addresses 7: Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:20:40
         addresses 8: NULL, Cape Town, Western Cape, 7915, ZA, 10:20:50
           6 10:20:10–10:20:30 c Unit 7, The Old Bisc, Cape Town, Western Cape, 7925, ZA, 10:20:10
