@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use cdc_handler::{Config, Deps, Outcome, handle};
 use expect_test::{Expect, expect};
-use kafka_batch::{PartitionBatch, Record};
 use kafka_sink::Rejected;
 use lambda_boot::{Deadline, Invocation, Vars};
 use test_support::broker;
@@ -67,34 +66,6 @@ async fn rows_come_change_and_go() {
         "#]],
     )
     .await;
-}
-
-/// What `docs/operations.md` tells to do after a lost slot.
-#[tokio::test]
-async fn what_a_snapshot_does_not_tell_again_can_be_ended() {
-    let scene = Scene::new().await;
-    for name in ["snapshot", "second-snapshot"] {
-        scene.handle(kafka_batch::parse(&event(name)).unwrap()).await;
-    }
-    let sql = "SELECT json_build_object('op', 't', 'source', json_build_object('table', 'accounts', \
-            'lsn', max(source_lsn) - 1, 'ts_ms', floor(extract(epoch FROM max(changed_at)) * 1000)))::text \
-        FROM crm_data.accounts_history WHERE op = 'r'";
-    let truncation: String = scene.database.query_one(sql, &[]).await.unwrap().get(0);
-    let value = Some(truncation.into_bytes());
-    let record = Record { offset: 9, timestamp_ms: 0, key: None, value, headers: Vec::new() };
-    let topic = "crm.crm_system.accounts".to_owned();
-    scene.handle(vec![PartitionBatch { topic, partition: 1, records: vec![record] }]).await;
-    expect![[r#"
-        accounts 1: Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
-        accounts 3: Zoë Dlamini, zoe@example.com, 27821234503, 10:10:02
-          1 10:00:00–10:10:00 r Thandi Nkosi, thandi@example.com, 27821234501, 10:00:00
-          1 10:10:00–10:10:01 r Thandi Nkosi, thandi.nkosi@example.com, 27821234501, 10:01:00
-          1 10:10:01–… u Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
-          2 10:00:00–10:10:00 r Pieter van Wyk, pieter@example.com, 27821234502, 10:00:00
-          3 10:10:00–10:10:02 r Zoë Dlamini, NULL, +27 82 123 4503, 10:03:00
-          3 10:10:02–… u Zoë Dlamini, zoe@example.com, 27821234503, 10:10:02
-    "#]]
-    .assert_eq(&scene.shown().await);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 mod follow;
 mod incremental;
+mod partitions;
+mod recovery;
 mod source;
 mod target;
 
@@ -31,13 +33,27 @@ const MARKS: i64 = 32;
 struct Place {
     /// Debezium's `topic.prefix`.
     prefix: String,
+    /// The connector.
+    name: String,
+    slot: String,
     rejected: String,
 }
 
 impl Place {
     /// Its topics are made, and empty.
     async fn new(kafka: &Kafka) -> Self {
-        let place = Self { prefix: test_support::topic("crm"), rejected: test_support::topic("rejected") };
+        let prefix = test_support::topic("crm");
+        Self::named(kafka, &prefix, &prefix, &prefix.replace('-', "_")).await
+    }
+
+    /// With the names that `connector.json` and the documentation have: for one test alone, on a source's server of its own.
+    async fn as_documented(kafka: &Kafka) -> Self {
+        Self::named(kafka, "crm", "trunkline-crm", "trunkline_crm").await
+    }
+
+    async fn named(kafka: &Kafka, prefix: &str, name: &str, slot: &str) -> Self {
+        let rejected = test_support::topic("rejected");
+        let place = Self { prefix: prefix.to_owned(), name: name.to_owned(), slot: slot.to_owned(), rejected };
         place.make_topics(kafka).await;
         place
     }
@@ -59,12 +75,12 @@ impl Place {
         let mut connector: Value = serde_json::from_str(include_str!("../../connector.json")).unwrap();
         let config = &mut connector["config"];
         config["topic.prefix"] = json!(self.prefix);
-        config["slot.name"] = json!(self.prefix.replace('-', "_"));
+        config["slot.name"] = json!(self.slot);
         config["poll.interval.ms"] = json!("50");
         for (name, value) in settings {
             config[*name] = json!(value);
         }
-        connector["name"] = json!(self.prefix);
+        connector["name"] = json!(self.name);
         connector.to_string()
     }
 

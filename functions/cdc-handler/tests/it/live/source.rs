@@ -18,13 +18,13 @@ BEGIN
     IF TG_OP IN ('UPDATE', 'DELETE') THEN before := to_jsonb(OLD); END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN after := to_jsonb(NEW); END IF;
     IF before IS NOT NULL AND before->TG_ARGV[0] IS DISTINCT FROM after->TG_ARGV[0] THEN
-        INSERT INTO audit.changes (table_name, key) VALUES (TG_TABLE_NAME, (before->>TG_ARGV[0])::bigint);
+        INSERT INTO audit.changes (table_name, key) VALUES (TG_ARGV[1], (before->>TG_ARGV[0])::bigint);
     END IF;
     IF after IS NOT NULL THEN
-        INSERT INTO audit.changes (table_name, key, version) VALUES (TG_TABLE_NAME, (after->>TG_ARGV[0])::bigint, after);
+        INSERT INTO audit.changes (table_name, key, version) VALUES (TG_ARGV[1], (after->>TG_ARGV[0])::bigint, after);
     END IF;
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO audit.changes (table_name) VALUES (TG_TABLE_NAME);
+        INSERT INTO audit.changes (table_name) VALUES (TG_ARGV[1]);
     END IF;
     RETURN NULL;
 END $$;
@@ -45,15 +45,21 @@ impl Source {
 
     /// The same in a database that is there.
     pub(super) async fn start_in(url: String) -> Self {
+        Self::start_as(url, "").await
+    }
+
+    /// The same with other tables, which these statements make of those that are there.
+    pub(super) async fn start_as(url: String, sql: &str) -> Self {
         let mut source = Self { client: connect(&url).await, url, marks: 0 };
         source.change(300, 0).await;
+        source.client.batch_execute(sql).await.unwrap();
         source.mark().await;
         source.client.batch_execute(AUDIT).await.unwrap();
         for (table, key, _) in TABLES {
             let triggers = format!(
                 "CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON crm_system.{table} \
-                    FOR EACH ROW EXECUTE FUNCTION audit.note('{key}'); \
-                 CREATE TRIGGER audit_truncate AFTER TRUNCATE ON crm_system.{table} EXECUTE FUNCTION audit.note('{key}')"
+                    FOR EACH ROW EXECUTE FUNCTION audit.note('{key}', '{table}'); \
+                 CREATE TRIGGER audit_truncate AFTER TRUNCATE ON crm_system.{table} EXECUTE FUNCTION audit.note('{key}', '{table}')"
             );
             source.client.batch_execute(&triggers).await.unwrap();
         }
