@@ -7,6 +7,7 @@ mod partitions;
 mod recovery;
 mod source;
 mod target;
+mod values;
 
 use std::fmt::Write as _;
 use std::time::Duration;

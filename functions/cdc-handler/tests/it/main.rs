@@ -5,6 +5,7 @@
 mod cases;
 mod events;
 mod live;
+mod moments;
 mod scene;
 mod shuffle;
 mod source;
