@@ -89,6 +89,15 @@ impl Debezium {
         let (worker, connector) = (Arc::clone(&self.worker), connector.to_owned());
         on_services_runtime(async move { worker.add(connector).await }).await;
     }
+
+    /// That no connector has failed.
+    ///
+    /// # Panics
+    /// When one has, with what it said.
+    pub async fn assert_works(&self) {
+        let worker = Arc::clone(&self.worker);
+        on_services_runtime(async move { worker.works().await }).await;
+    }
 }
 
 fn name_of(connector: &str) -> anyhow::Result<String> {
@@ -117,12 +126,9 @@ impl Worker {
         loop {
             self.service.check().await?;
             let status = self.status(connector).await?;
-            let states = || status["tasks"].as_array().into_iter().flatten().chain([&status["connector"]]);
-            if let Some(failed) = states().find(|state| state["state"] == "FAILED") {
-                bail!("the connector has failed: {}", failed["trace"].as_str().unwrap_or_default());
-            }
+            check_states(&status)?;
             // The connector and its task.
-            if states().filter(|state| state["state"] == "RUNNING").count() == 2 {
+            if states(&status).filter(|state| state["state"] == "RUNNING").count() == 2 {
                 return Ok(());
             }
             if began.elapsed() > RUNNING_PATIENCE {
@@ -130,6 +136,13 @@ impl Worker {
             }
             sleep(POLL_INTERVAL).await;
         }
+    }
+
+    async fn works(&self) -> anyhow::Result<()> {
+        self.service.check().await?;
+        let (_, body) = self.ask(Method::GET, "/connectors?expand=status", Bytes::new()).await?;
+        let connectors: Value = serde_json::from_slice(&body)?;
+        connectors.as_object().into_iter().flatten().try_for_each(|(_, connector)| check_states(&connector["status"]))
     }
 
     /// What the REST API says of a connector; null when it doesn't know it yet.
@@ -162,6 +175,16 @@ impl Worker {
             }
         }
     }
+}
+
+/// Of a connector and its tasks.
+fn states(status: &Value) -> impl Iterator<Item = &Value> {
+    status["tasks"].as_array().into_iter().flatten().chain([&status["connector"]])
+}
+
+fn check_states(status: &Value) -> anyhow::Result<()> {
+    let failed = states(status).find(|state| state["state"] == "FAILED");
+    failed.map_or(Ok(()), |failed| bail!("a connector has failed: {}", failed["trace"].as_str().unwrap_or_default()))
 }
 
 fn service(jars: &Path, home: &Path, port: u16, variables: &[(String, String)]) -> Service {

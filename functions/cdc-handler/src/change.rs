@@ -6,7 +6,7 @@ use kafka_batch::Record;
 use serde_json::{Map, Value};
 
 use crate::config::OptionalColumns;
-use crate::envelope::{self, Message, Op, Told};
+use crate::envelope::{self, Op, Told};
 use crate::instant::{Instant, Unit};
 use crate::moment::Moment;
 use crate::reason::Reason;
@@ -83,23 +83,23 @@ impl<'a> Reader<'a> {
     /// What a message tells; `None` if it says nothing about rows.
     pub(crate) fn read(&mut self, record: &Record) -> Result<Option<Change>, Unusable> {
         let Some(message) = envelope::parse(record.value.as_deref(), &mut self.schemas)? else { return Ok(None) };
-        let Message { table, moment, told, columns } = message;
-        if table != self.table.name {
+        if message.table != self.table.name {
             return Err(Reason::WrongTable.into());
         }
+        let (moment, columns) = (message.moment, message.columns.clone());
+        if matches!(message.told, Told::Truncated) {
+            return Ok(Some(Change::Truncated { moment }));
+        }
         let columns = columns.as_deref();
-        let key = || read_key(self.table, record.key.as_deref(), columns);
-        Ok(Some(match told {
-            Told::Truncated => Change::Truncated { moment },
-            Told::Deleted => Change::Deleted { key: key()?, moment },
-            Told::Row(op, row) => {
-                let key = key()?;
-                let cells = self.cells(key, op, row, columns);
-                let cells = cells.map_err(|reason| Unusable { reason, row: Some((key, moment)) })?;
-                let base_key = if op == Op::Created { self.old_key(record, columns) } else { None };
-                Change::Row { key, base_key, op, moment, cells }
-            }
-        }))
+        let unusable = |reason, key: Option<i64>| Unusable { reason, row: key.map(|key| (key, moment)) };
+        let key = read_key(self.table, record.key.as_deref(), columns);
+        let key = key.map_err(|(reason, likely)| {
+            unusable(reason, likely.or_else(|| integer(&message.column(self.table.key)?)))
+        })?;
+        let Told::Row(op, row) = message.told else { return Ok(Some(Change::Deleted { key, moment })) };
+        let cells = self.cells(key, op, row, columns).map_err(|reason| unusable(reason, Some(key)))?;
+        let base_key = if op == Op::Created { self.old_key(record, columns) } else { None };
+        Ok(Some(Change::Row { key, base_key, op, moment, cells }))
     }
 
     fn cells(
@@ -139,18 +139,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The row's key, from the message's: what Debezium writes of a deleted row is made up, but for this.
-fn read_key(table: &Table, key: Option<&[u8]>, columns: Option<&Columns>) -> Result<i64, Reason> {
-    let missing = || Reason::NoKey(table.key);
+/// The row's key, from the message's: what Debezium writes of a deleted row is made up, but for this. Where it can't be used,
+/// why, and which row is likely meant: by our column among others, or by one column alone, as where the key has been renamed.
+fn read_key(table: &Table, key: Option<&[u8]>, columns: Option<&Columns>) -> Result<i64, (Reason, Option<i64>)> {
+    let missing = || (Reason::NoKey(table.key), None);
     let (_, key) = envelope::unwrap(key.ok_or_else(missing)?);
     let key: Map<String, Value> = serde_json::from_slice(key).map_err(|_| missing())?;
     let others: Vec<_> = key.keys().map(String::as_str).filter(|name| *name != table.key).collect();
+    let value = key.get(table.key).or_else(|| key.values().next().filter(|_| key.len() == 1));
+    let number = value.and_then(integer);
     if !others.is_empty() {
-        return Err(Reason::OtherKey { key: table.key, other: others.join(", ") });
+        return Err((Reason::OtherKey { key: table.key, other: others.join(", ") }, number));
     }
-    let value = key.get(table.key).ok_or_else(missing)?;
+    if key.is_empty() {
+        return Err(missing());
+    }
     let is_whole = |columns: &Columns| matches!(columns.get(table.key), None | Some(Written::Whole | Written::Text));
-    integer(value).filter(|_| columns.is_none_or(is_whole)).ok_or(Reason::BadKey(table.key))
+    number.filter(|_| columns.is_none_or(is_whole)).ok_or((Reason::BadKey(table.key), None))
 }
 
 fn cell(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Result<Cell, Reason> {

@@ -18,8 +18,20 @@ pub(crate) struct Message {
     pub(crate) table: String,
     pub(crate) moment: Moment,
     pub(crate) told: Told,
+    /// The row as it was, as far as it is told: nothing but the key is sure.
+    before: Option<Box<RawValue>>,
     /// How its rows are written, if it says that.
     pub(crate) columns: Option<Arc<Columns>>,
+}
+
+impl Message {
+    /// A column's value in the row that it tells, or else in the row as it was.
+    pub(crate) fn column(&self, name: &str) -> Option<Value> {
+        match &self.told {
+            Told::Row(_, Some(row)) => row.get(name).cloned(),
+            _ => serde_json::from_str::<Map<String, Value>>(self.before.as_ref()?.get()).ok()?.remove(name),
+        }
+    }
 }
 
 /// What happened.
@@ -57,6 +69,8 @@ impl Op {
 struct Envelope {
     op: String,
     #[serde(default)]
+    before: Option<Box<RawValue>>,
+    #[serde(default)]
     after: Option<Map<String, Value>>,
     source: Source,
 }
@@ -80,7 +94,7 @@ struct Source {
 pub(crate) fn parse(value: Option<&[u8]>, schemas: &mut Schemas) -> Result<Option<Message>, Reason> {
     let Some(value) = value else { return Ok(None) };
     let (schema, payload) = unwrap(value);
-    let Some(Envelope { op, after, source }) = read(payload)? else { return Ok(None) };
+    let Some(Envelope { op, before, after, source }) = read(payload)? else { return Ok(None) };
     let told = match op.as_str() {
         "r" => Told::Row(Op::Read, after),
         "c" => Told::Row(Op::Created, after),
@@ -92,7 +106,7 @@ pub(crate) fn parse(value: Option<&[u8]>, schemas: &mut Schemas) -> Result<Optio
     };
     let moment = source.moment(!matches!(told, Told::Row(Op::Read, _)))?;
     let columns = schema.and_then(|schema| schemas.columns(schema));
-    Ok(Some(Message { table: source.table, moment, told, columns }))
+    Ok(Some(Message { table: source.table, moment, told, before, columns }))
 }
 
 /// What the JSON converter writes with `schemas.enable=true`.

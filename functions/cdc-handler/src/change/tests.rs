@@ -236,7 +236,7 @@ fn text_and_numbers_are_what_their_schema_says() {
         json!({"type": "bytes"}),
         json!(3),
         "u",
-        expect!["bad_key: the message's key has a device_id that is not a whole number"],
+        expect!["3: bad_key: the message's key has a device_id that is not a whole number"],
     );
 }
 
@@ -252,7 +252,7 @@ fn a_key_is_ours_and_no_other() {
         "d",
         Value::Null,
         expect![
-            "bad_key: the message's key has account_id, and the rows here have device_id alone: one would stand for several, or for others"
+            "3: bad_key: the message's key has account_id, and the rows here have device_id alone: one would stand for several, or for others"
         ],
     );
     check(
@@ -260,7 +260,7 @@ fn a_key_is_ours_and_no_other() {
         "u",
         row("account_id", Value::Null),
         expect![
-            "bad_key: the message's key has kind, part, and the rows here have device_id alone: one would stand for several, or for others"
+            "3: bad_key: the message's key has kind, part, and the rows here have device_id alone: one would stand for several, or for others"
         ],
     );
     check(
@@ -269,6 +269,14 @@ fn a_key_is_ours_and_no_other() {
         row("device_id", json!(4)),
         expect!["3: bad_key: the message's key and its row have a different device_id"],
     );
+    // Without a key, the row says which one it is.
+    for (op, before, after) in
+        [("u", Value::Null, row("device_id", json!(7))), ("d", json!({"device_id": 7}), Value::Null)]
+    {
+        let message = json!({"op": op, "source": source(), "before": before, "after": after});
+        expect!["7: no_key: the message's key has no device_id"]
+            .assert_eq(&show(Reader::new(&TABLES[2], &OptionalColumns::default()).read(&record(None, &message))));
+    }
     let message = json!({"op": "t", "source": {"table": "orders", "lsn": 7, "ts_ms": 0}});
     let optional = OptionalColumns::default();
     expect!["wrong_table: the change is of another table than its topic says"]

@@ -1,10 +1,13 @@
 //! The whole way: a real PostgreSQL that changes, Debezium as `connector.json` configures it, three Kafka brokers, and the
 //! function behind the mappings of `template.yaml`. Triggers in the source note what really happened there.
 
+mod ddl;
 mod follow;
 mod incremental;
+mod oracle;
 mod partitions;
 mod recovery;
+mod schema;
 mod source;
 mod target;
 mod values;
@@ -60,7 +63,8 @@ impl Place {
     }
 
     async fn make_topics(&self, kafka: &Kafka) {
-        let topics = TABLES.map(|(table, ..)| self.topic(table));
+        let topics = TABLES.iter().map(|(table, ..)| *table).chain(["debezium_signal"]).map(|table| self.topic(table));
+        let topics: Vec<_> = topics.collect();
         let topics: Vec<_> =
             topics.iter().map(|topic| (topic.as_str(), 3)).chain([(self.rejected.as_str(), 3)]).collect();
         let sink = kafka_sink::Config::plaintext(&kafka.bootstrap_servers);

@@ -1,6 +1,7 @@
 //! The followed tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambda_boot::{Deadline, Invocation, Vars};
 use local_runtime::{InProcess, InProcessFunction, Options, Parameters, Runtime, Template};
@@ -39,7 +40,7 @@ impl Target {
     }
 
     /// No invocation has failed.
-    fn assert_works(&self) {
+    pub(super) fn assert_works(&self) {
         for mapping in self.runtime.status().mappings {
             assert_eq!(mapping.failures, 0, "{}: {:?}", mapping.topic, mapping.state);
         }
@@ -108,10 +109,14 @@ impl Target {
 const META: &str =
     "valid_from, valid_to, op, changed_at, stream_lsn, is_streamed, source_lsn, unchanged, base_key, stale_since";
 
+const WINDOW: Duration = Duration::from_millis(50);
+
 /// The function behind its mappings.
 pub(super) async fn follow(kafka: &Kafka, place: &Place, database_url: &str, group: &str) -> Runtime {
     let mut template = template(kafka, place, database_url);
     for mapping in &mut template.mappings {
+        // A test waits for single changes.
+        mapping.window = WINDOW;
         mapping.group = format!("{}-{group}", mapping.group);
     }
     let environment = template.functions[0].environment.clone().into_iter();
