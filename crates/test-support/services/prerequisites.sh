@@ -23,6 +23,7 @@ need maven command -v mvn
 need openssl command -v openssl
 need kcat command -v kcat
 need curl command -v curl
+need postgresql-client command -v psql
 need openssh-client command -v sftp
 need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.

@@ -83,6 +83,16 @@ pub async fn postgres_logical_database() -> String {
     fresh_database(POSTGRES.get_or_init(start).await).await
 }
 
+/// Such a server for one test, which may change its settings, and a fresh database of it.
+pub async fn postgres_logical_of_its_own() -> (Postgres, String) {
+    on_services_runtime(async {
+        let postgres = Postgres::start_with(Data::Temporary, LOGICAL).await?;
+        let url = postgres.database("test").await?;
+        Ok((postgres, url))
+    })
+    .await
+}
+
 const LOGICAL: &[&str] = &["wal_level=logical", "max_wal_senders=16", "max_replication_slots=16"];
 
 async fn fresh_database(postgres: &'static Postgres) -> String {

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Run the template's functions on your own services, until Ctrl-C
     Up(UpArgs),
     /// Create topics, tables and the bucket, where they are missing
-    Init(TemplateArgs),
+    Init(InitArgs),
     /// Print the functions' environment variables, for `cargo lambda watch --env-file`
     Env(EnvArgs),
     /// Load what is new in the lake into the warehouse and build the models, as is done every hour
@@ -63,6 +63,16 @@ pub(crate) struct TemplateArgs {
     /// A file of KEY=VALUE lines: parameters of the template, and AWS_* variables of the functions
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_PARAMETERS")]
     pub(crate) parameters: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// The CRM's database, for example postgres://user:password@host/wtc_prod: looked at for what would lose changes. Better in
+    /// the variable, as it has a password
+    #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
+    pub(crate) crm_database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
 }
 
 #[derive(Args)]
