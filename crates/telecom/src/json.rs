@@ -29,6 +29,18 @@ pub struct TopicRecord {
     pub time: EventTime,
     /// The row of a file that it came from. Without one, its Kafka position is its identity.
     pub source: Option<Source>,
+    /// What becomes of it.
+    pub action: Action,
+}
+
+/// What a message asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The record is to be counted.
+    #[default]
+    Count,
+    /// The row of a file that was counted is to be taken back: the message has a [`Source`].
+    Withdraw,
 }
 
 /// A message that can be counted, with what it says beside that. Borrows from the message.
@@ -91,6 +103,11 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
         return Err(Reason::WrongRecordType);
     }
     let source = source(&message)?;
+    let action = action(&message)?;
+    // Only a row of a file is known again.
+    if action == Action::Withdraw && source.is_none() {
+        return Err(Reason::BadSource);
+    }
 
     let mut texts = [const { Cow::Borrowed("") }; MAX_FIELDS];
     for (text, &column) in texts.iter_mut().zip(record_type.columns()) {
@@ -102,7 +119,7 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
     }
     let fields = texts.each_ref().map(|text| text.as_ref());
     let record = judge(record_type, &fields, zone)?;
-    let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source };
+    let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source, action };
     let (source_file, ingestion_timestamp) = (message._source_file, message._ingestion_timestamp);
     Ok(FullRecord { record, record_type, texts, source_file, ingestion_timestamp })
 }
@@ -128,6 +145,7 @@ struct Message<'a> {
     _source_file: Option<&'a RawValue>,
     _source_id: Option<&'a RawValue>,
     _source_line: Option<&'a RawValue>,
+    _action: Option<&'a RawValue>,
 }
 
 impl<'a> Message<'a> {
@@ -184,4 +202,12 @@ fn source(message: &Message<'_>) -> Result<Option<Source>, Reason> {
         None => None,
     };
     Ok(Some(Source { id, line, file }))
+}
+
+fn action(message: &Message<'_>) -> Result<Action, Reason> {
+    match message._action {
+        None => Ok(Action::Count),
+        Some(action) if scalar(action)? == "withdraw" => Ok(Action::Withdraw),
+        Some(_) => Err(Reason::UnknownAction),
+    }
 }

@@ -46,6 +46,9 @@ pub enum Reason {
     /// `_source_id` or `_source_line` is malformed, or one is there without the other.
     #[error("_source_id and _source_line do not name a row of a file")]
     BadSource,
+    /// `_action` has no known value.
+    #[error("_action is unknown")]
+    UnknownAction,
     /// The message lacks a column that is needed.
     #[error("{0} is missing")]
     MissingColumn(Column),
@@ -117,6 +120,7 @@ impl Reason {
             Self::BadJson => "bad_json",
             Self::WrongRecordType => "wrong_record_type",
             Self::BadSource => "bad_source",
+            Self::UnknownAction => "unknown_action",
             Self::MissingColumn(_) => "missing_column",
             Self::FieldTooLong(_) => "field_too_long",
             Self::BadMsisdn => "bad_msisdn",

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
-use telecom::{Column, HeaderFault, MAX_FIELD_BYTES, Reason, RecordType, Zone, json};
+use telecom::{Action, Column, HeaderFault, MAX_FIELD_BYTES, Reason, RecordType, Zone, json};
 
 fn read(record_type: RecordType, value: &[u8]) -> String {
     match json::parse(value, record_type, &Zone::default()) {
@@ -87,6 +87,24 @@ fn messages_that_are_written_otherwise() {
             "27821234567 2024-01-01 call/voice Totals { up_bytes: 0, down_bytes: 0, seconds: 60, events: 1 } tower 1 at 2024-01-01 10:15:30 from Some(Source { id: 00ff00ff00ff00ff, line: 17, file: None })"
         ],
     );
+}
+
+#[test]
+fn a_row_may_be_taken_back() {
+    let action = |members: &str| {
+        let record = json::parse(call_with(members).as_bytes(), RecordType::Voice, &Zone::default());
+        record.map(|record| record.action)
+    };
+    let row = r#""_source_id":"00ff00ff00ff00ff","_source_line":17"#;
+    assert_eq!(action("{}"), Ok(Action::Count));
+    assert_eq!(action(&format!(r#"{{{row},"_action":null}}"#)), Ok(Action::Count));
+    assert_eq!(action(&format!(r#"{{{row},"_action":"withdraw"}}"#)), Ok(Action::Withdraw));
+    // What is no row of a file is not known again.
+    assert_eq!(action(r#"{"_action":"withdraw"}"#), Err(Reason::BadSource));
+    for other in [r#""count""#, r#""""#, "1"] {
+        assert_eq!(action(&format!(r#"{{{row},"_action":{other}}}"#)), Err(Reason::UnknownAction));
+    }
+    assert_eq!(action(&format!(r#"{{{row},"_action":["withdraw"]}}"#)), Err(Reason::BadJson));
 }
 
 fn check_full(record_type: RecordType, value: &str, expected: Expect) {
@@ -250,6 +268,7 @@ fn the_documentation_lists_every_reason() {
         Reason::BadJson,
         Reason::WrongRecordType,
         Reason::BadSource,
+        Reason::UnknownAction,
         Reason::MissingColumn(column),
         Reason::FieldTooLong(column),
         Reason::BadMsisdn,

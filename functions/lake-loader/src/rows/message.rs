@@ -15,5 +15,5 @@ pub(super) fn values(message: &Message, next: &mut impl FnMut(Option<Value<'_>>)
     next(message.phone.as_deref().and_then(text));
     next(text(&message.sender_type));
     next(text(&message.message_text));
-    next(time(message.message_date));
+    next(time(message.message_date.time));
 }

@@ -107,7 +107,7 @@ impl Row<'_> {
     fn time(&self) -> Option<EventTime> {
         match &self.content {
             Content::Call(_, call) => Some(call.record.time),
-            Content::Message(message) => Some(message.message_date),
+            Content::Message(message) => Some(message.message_date.time),
             Content::Rejected(row) => row.rejected_at,
         }
     }
