@@ -6,6 +6,7 @@ mod config;
 mod event;
 mod filter;
 mod load;
+mod look;
 mod models;
 mod plan;
 mod report;
@@ -31,7 +32,7 @@ use telecom::{Tariff, Zone};
 
 pub use crate::config::{Config, DatabaseConfig, Settings};
 pub use crate::event::{Event, LoadHour, Request};
-pub use crate::report::{ModelReport, Report, Status, StreamReport};
+pub use crate::report::{LaneReport, ModelReport, Report, Status, StreamReport};
 
 use crate::audit::Imbalance;
 use crate::chunk::Chunk;
@@ -92,7 +93,9 @@ impl Deps {
 pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let pool = Pool::new(database_url, NAMES)?;
     let tables: String = Stream::ALL.iter().map(|stream| stream.table().ddl()).collect();
-    let sql = format!("{}{tables}", include_str!("schema.sql"));
+    let [schemas, upgrade, own] =
+        [include_str!("schemas.sql"), include_str!("upgrade.sql"), include_str!("schema.sql")];
+    let sql = format!("{schemas}{upgrade}{own}{tables}");
     pool.batch(&sql).await.context("making the warehouse's tables")
 }
 
@@ -123,6 +126,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
             left: None,
             streams: Vec::new(),
             models: Vec::new(),
+            lanes: Vec::new(),
             duration_ms: started.elapsed().as_millis() as u64,
         });
     };
@@ -145,6 +149,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         (Err(error), Err(other)) => return Err(error.context(format!("ops.runs does not say so ({other:#})"))),
     };
     let streams = StreamReport::of(deps, id).await?;
+    let lanes = LaneReport::of(deps).await?;
     let duration_ms = started.elapsed().as_millis() as u64;
     let sum = |count: fn(&StreamReport) -> u64| streams.iter().map(count).sum::<u64>();
     tracing::info!(
@@ -161,7 +166,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         "loaded"
     );
     let status = if left.is_none() { Status::Succeeded } else { Status::Incomplete };
-    Ok(Report { status, left, streams, models, duration_ms })
+    Ok(Report { status, left, streams, models, lanes, duration_ms })
 }
 
 /// How far a run has come.

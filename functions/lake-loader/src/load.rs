@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use lake::bronze::{self, Record};
 use lambda_boot::Deadline;
 use postgres_pool::Transaction;
@@ -23,6 +24,8 @@ use crate::{Deps, silver, timeouts};
 const PART_BYTES: usize = 96 << 20;
 /// Objects of silver that are put side by side; the next one is made meanwhile.
 const PUTS_IN_FLIGHT: usize = 4;
+/// The last millisecond of the year 9999.
+const MAX_TIMESTAMP_MS: i64 = 253_402_300_799_999;
 /// How much of an unusable record is kept, as of a rejected row.
 const MAX_UNUSABLE_BYTES: usize = 64 << 10;
 
@@ -42,6 +45,25 @@ pub(crate) struct Job {
     pub(crate) chunk: Chunk,
     pub(crate) purpose: Purpose,
     pub(crate) deadline: Deadline,
+}
+
+/// Kafka's timestamps of a chunk's records, which their producers choose. They are kept for people, and decide nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    earliest: Option<Timestamp>,
+    latest: Option<Timestamp>,
+    /// That of the record with the highest offset, if it has one.
+    last: Option<Timestamp>,
+}
+
+impl Times {
+    fn add(&mut self, timestamp_ms: i64) {
+        // Beyond the times that people write, the nearest of those.
+        let written = Timestamp::from_millisecond(timestamp_ms.clamp(0, MAX_TIMESTAMP_MS)).unwrap_or(Timestamp::MAX);
+        self.earliest = Some(self.earliest.map_or(written, |earliest| earliest.min(written)));
+        self.latest = Some(self.latest.map_or(written, |latest| latest.max(written)));
+        self.last = (0..=MAX_TIMESTAMP_MS).contains(&timestamp_ms).then_some(written);
+    }
 }
 
 /// What has been counted so far.
@@ -103,6 +125,7 @@ struct Work<'a> {
     part_start: i64,
     part_bytes: usize,
     counts: Counts,
+    times: Times,
 }
 
 impl<'a> Work<'a> {
@@ -117,6 +140,7 @@ impl<'a> Work<'a> {
             part_start: chunk.offsets.start,
             part_bytes: 0,
             counts: Counts::default(),
+            times: Times::default(),
         })
     }
 
@@ -129,6 +153,7 @@ impl<'a> Work<'a> {
         let mut unusable = Vec::new();
         for (record, row) in records.iter().zip(&judged) {
             self.counts.records += 1;
+            self.times.add(record.timestamp_ms);
             self.part_bytes += record.value.as_ref().map_or(0, Vec::len);
             match row {
                 Ok(row) if self.filter.is_first(row) => self.columns.push(row),
@@ -206,15 +231,19 @@ impl<'a> Work<'a> {
     async fn finish(mut self) -> anyhow::Result<()> {
         const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
                 records = $3, accepted = $4, duplicates = $5, rejected = $6,
-                rebuild_batch_id = coalesce($7, rebuild_batch_id)
+                rebuild_batch_id = coalesce($7, rebuild_batch_id), gap_offsets = $8,
+                earliest_at = $9, latest_at = $10, last_record_at = $11
             WHERE batch_id = $1";
         const OBJECTS: &str =
             "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
         self.write().await?;
-        let Self { transaction, job, counts, load, .. } = self;
+        let Self { transaction, job, counts, load, times, .. } = self;
         self.filter.keep(transaction, &job.chunk).await?;
         let number = |count: u64| i64::try_from(count);
         let batch_id = &job.chunk.batch_id;
+        // Between objects, and inside of them: the topic has skipped these offsets.
+        let offsets = (job.chunk.offsets.end - job.chunk.offsets.start).unsigned_abs();
+        let gap_offsets = offsets.saturating_sub(counts.records);
         let has_put_back = job.purpose == Purpose::Restore && counts.stored.new > 0;
         let rebuild_batch_id = (has_put_back || counts.stored.replaced > 0).then_some(load.batch_id);
         transaction
@@ -228,6 +257,10 @@ impl<'a> Work<'a> {
                     &number(counts.duplicates)?,
                     &number(counts.rejected)?,
                     &rebuild_batch_id,
+                    &number(gap_offsets)?,
+                    &times.earliest,
+                    &times.latest,
+                    &times.last,
                 ],
             )
             .await?;
@@ -241,7 +274,7 @@ impl<'a> Work<'a> {
             duplicates: counts.duplicates,
             rejected: counts.rejected,
             chunks: 1,
-            gap_offsets: job.chunk.gap_offsets.unsigned_abs(),
+            gap_offsets,
             bytes: job.chunk.bytes.unsigned_abs(),
         };
         let raw = Audit {

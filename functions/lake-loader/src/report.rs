@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
 use crate::Deps;
 use crate::run::RunId;
@@ -16,8 +17,37 @@ pub struct Report {
     pub streams: Vec<StreamReport>,
     /// The models, in the order in which they depend on each other, and the sources that have tests.
     pub models: Vec<ModelReport>,
+    /// How far the topics have been loaded.
+    #[serde(default)]
+    pub lanes: Vec<LaneReport>,
     /// From the beginning to the end, in milliseconds.
     pub duration_ms: u64,
+}
+
+/// How far a partition of a topic has been loaded, by this run and all before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// The topic.
+    pub topic: String,
+    /// The partition of it.
+    pub partition: i32,
+    /// The offset behind the last record that was loaded.
+    pub next_offset: i64,
+}
+
+impl LaneReport {
+    /// Those of the loaded topics of which something has been loaded.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn of(deps: &Deps) -> anyhow::Result<Vec<Self>> {
+        const SQL: &str = "SELECT topic, partition, next_offset FROM ops.lanes
+            WHERE epoch = $1 AND topic = ANY ($2) AND next_offset > 0 ORDER BY topic, partition";
+        let topics: Vec<&str> = deps.topics.iter().map(|(_, topic)| topic.as_str()).collect();
+        let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topics]).await?;
+        let lane = |row: &Row| Self { topic: row.get(0), partition: row.get(1), next_offset: row.get(2) };
+        Ok(rows.iter().map(lane).collect())
+    }
 }
 
 /// How a run ended, if it did not fail.
@@ -49,7 +79,7 @@ pub struct StreamReport {
     pub duplicates: u64,
     /// Those that could not be used.
     pub rejected: u64,
-    /// Offsets that the lake does not have.
+    /// Offsets that the topic skipped, or that were gone before they were kept.
     pub gap_offsets: u64,
     /// Rows that are new in the table: the accepted ones that no other lane had, and no earlier run.
     pub stored: u64,

@@ -1,19 +1,4 @@
--- What the loader keeps about its own work, and the schemas that it and the models fill. Run again, it changes nothing.
-SELECT pg_advisory_xact_lock(hashtext('trunkline: schema'));
-
-CREATE SCHEMA IF NOT EXISTS raw;
-CREATE SCHEMA IF NOT EXISTS cdr_data;
-CREATE SCHEMA IF NOT EXISTS staging;
-CREATE SCHEMA IF NOT EXISTS prepared_layers;
-CREATE SCHEMA IF NOT EXISTS analytics;
-CREATE SCHEMA IF NOT EXISTS ops;
-COMMENT ON SCHEMA raw IS 'Messages and rejected records as they were loaded.';
-COMMENT ON SCHEMA cdr_data IS 'Call records as they were loaded.';
-COMMENT ON SCHEMA staging IS 'The models'' views of their sources: names and types.';
-COMMENT ON SCHEMA prepared_layers IS 'What the models make of call records and the CRM.';
-COMMENT ON SCHEMA analytics IS 'What the models make for reports and the dashboard.';
-COMMENT ON SCHEMA ops IS 'What the loader keeps about its own work.';
-
+-- What the loader keeps about its own work. Run again, it changes nothing.
 CREATE TABLE IF NOT EXISTS ops.runs (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cause text NOT NULL CHECK (cause IN ('schedule', 'request', 'backfill')),
@@ -71,6 +56,10 @@ CREATE TABLE IF NOT EXISTS ops.chunks (
     duplicates bigint,
     rejected bigint,
     rebuild_batch_id bigint,
+    is_by_offset boolean NOT NULL DEFAULT false,
+    earliest_at timestamptz,
+    latest_at timestamptz,
+    last_record_at timestamptz,
     UNIQUE (epoch, topic, partition, start_offset)
 );
 CREATE INDEX IF NOT EXISTS chunks_open ON ops.chunks (batch_id) WHERE loaded_at IS NULL;
@@ -79,20 +68,27 @@ COMMENT ON TABLE ops.chunks IS
     'What is loaded at a time: the records of a lane (epoch, topic, partition) from start_offset to before end_offset. Decided before anything is read, so that whoever does it makes the same.';
 COMMENT ON COLUMN ops.chunks.batch_id IS 'The batch_id of its rows. What comes later has a higher one.';
 COMMENT ON COLUMN ops.chunks.stream IS 'cdr_data, cdr_voice, messages or rejected.';
-COMMENT ON COLUMN ops.chunks.gap_offsets IS 'Offsets that no object of the lake has: retention was faster, or they are Kafka''s own records.';
+COMMENT ON COLUMN ops.chunks.gap_offsets IS
+    'Offsets without a record, between objects of the lake and inside of them: Kafka''s own records, compaction, or retention that was faster. Exact once it is loaded: end_offset - start_offset - records.';
 COMMENT ON COLUMN ops.chunks.bytes IS 'The length of its objects of bronze.';
 COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until then.';
 COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
 COMMENT ON COLUMN ops.chunks.rebuild_batch_id IS
     'The batch_id of the last rows that were missing in the table and were put back, or that took the place of rows of an earlier run; the models are built anew when they come to it.';
 COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected.';
+COMMENT ON COLUMN ops.chunks.is_by_offset IS
+    'Whether the lane''s objects lie by offset in the lake, from this chunk on. Those of earlier versions lie by hour.';
+COMMENT ON COLUMN ops.chunks.earliest_at IS
+    'The earliest of its records'' Kafka timestamps, which producers choose: for people and for --from and --to. NULL where an earlier version loaded it.';
+COMMENT ON COLUMN ops.chunks.latest_at IS 'The latest of them.';
+COMMENT ON COLUMN ops.chunks.last_record_at IS 'That of the record with the highest offset; NULL where it has none.';
 
 CREATE TABLE IF NOT EXISTS ops.loaded_objects (
     key text PRIMARY KEY,
     epoch bigint NOT NULL,
     topic text NOT NULL,
     partition integer NOT NULL,
-    hour timestamptz NOT NULL,
+    hour timestamptz,
     first_offset bigint NOT NULL,
     last_offset bigint NOT NULL,
     bytes bigint NOT NULL,
@@ -102,9 +98,61 @@ CREATE TABLE IF NOT EXISTS ops.loaded_objects (
 CREATE INDEX IF NOT EXISTS loaded_objects_by_hour ON ops.loaded_objects (epoch, topic, hour);
 CREATE INDEX IF NOT EXISTS loaded_objects_by_batch_id ON ops.loaded_objects (batch_id);
 COMMENT ON TABLE ops.loaded_objects IS 'Objects of bronze that chunks take.';
-COMMENT ON COLUMN ops.loaded_objects.hour IS 'The hour in its name: that of its first record''s Kafka timestamp.';
+COMMENT ON COLUMN ops.loaded_objects.hour IS
+    'The hour in its name, if an earlier version put it: that of its first record''s Kafka timestamp.';
 COMMENT ON COLUMN ops.loaded_objects.batch_id IS 'The chunk that takes it; NULL where earlier chunks had all of it.';
 COMMENT ON COLUMN ops.loaded_objects.loaded_at IS 'Written with its rows; NULL until then.';
+
+CREATE TABLE IF NOT EXISTS ops.topics_by_hour (
+    epoch bigint NOT NULL,
+    topic text NOT NULL,
+    looked_until timestamptz NOT NULL DEFAULT now() + interval '1 day',
+    PRIMARY KEY (epoch, topic)
+);
+COMMENT ON TABLE ops.topics_by_hour IS 'Topics of which earlier versions have put objects into the lake, by hour.';
+COMMENT ON COLUMN ops.topics_by_hour.looked_until IS
+    'Until then every run looks whether an earlier version has put more; later only where something lacks before an object.';
+
+DO $$
+BEGIN
+    IF to_regclass('ops.lanes') IS NULL THEN
+        -- A lane after the other by the index, as there are many chunks and few lanes.
+        CREATE VIEW ops.lanes AS
+        WITH RECURSIVE lane AS (
+            (SELECT epoch, topic, partition FROM ops.chunks ORDER BY epoch, topic, partition LIMIT 1)
+            UNION ALL
+            SELECT behind.* FROM lane CROSS JOIN LATERAL (
+                SELECT c.epoch, c.topic, c.partition FROM ops.chunks c
+                WHERE (c.epoch, c.topic, c.partition) > (lane.epoch, lane.topic, lane.partition)
+                ORDER BY c.epoch, c.topic, c.partition LIMIT 1
+            ) AS behind
+        )
+        SELECT lane.epoch, lane.topic, lane.partition, planned.stream, planned.end_offset AS planned_offset,
+            planned.is_by_offset, coalesce(loaded.end_offset, 0) AS next_offset, loaded.last_record_at, loaded.loaded_at
+        FROM lane
+        CROSS JOIN LATERAL (
+            SELECT * FROM ops.chunks c
+            WHERE c.epoch = lane.epoch AND c.topic = lane.topic AND c.partition = lane.partition
+            ORDER BY c.start_offset DESC LIMIT 1
+        ) AS planned
+        LEFT JOIN LATERAL (
+            SELECT * FROM ops.chunks c
+            WHERE c.epoch = lane.epoch AND c.topic = lane.topic AND c.partition = lane.partition
+                AND c.loaded_at IS NOT NULL
+            ORDER BY c.start_offset DESC LIMIT 1
+        ) AS loaded ON true;
+    END IF;
+END $$;
+COMMENT ON VIEW ops.lanes IS 'How far each partition of each loaded topic has come.';
+COMMENT ON COLUMN ops.lanes.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.lanes.topic IS 'The topic.';
+COMMENT ON COLUMN ops.lanes.partition IS 'The partition of it.';
+COMMENT ON COLUMN ops.lanes.stream IS 'cdr_data, cdr_voice, messages or rejected.';
+COMMENT ON COLUMN ops.lanes.planned_offset IS 'The offset behind the last record that a chunk has been planned for.';
+COMMENT ON COLUMN ops.lanes.is_by_offset IS 'Whether its objects lie by offset in the lake (ops.chunks).';
+COMMENT ON COLUMN ops.lanes.next_offset IS 'The offset behind the last record that was loaded; 0 where none was.';
+COMMENT ON COLUMN ops.lanes.last_record_at IS 'Kafka''s timestamp of that record, which its producer chose; NULL where it has none.';
+COMMENT ON COLUMN ops.lanes.loaded_at IS 'When that record was loaded.';
 
 CREATE TABLE IF NOT EXISTS ops.source_lines (
     epoch bigint NOT NULL,

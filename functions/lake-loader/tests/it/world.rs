@@ -58,7 +58,21 @@ impl World {
     /// Puts records into bronze, as one object.
     pub(crate) async fn put(&self, stream: Stream, partition: i32, records: &[Record]) {
         let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
-        bronze::write(&self.lake, &lane, records).await.unwrap();
+        bronze::write(&self.lake, &lane, records, None).await.unwrap();
+    }
+
+    /// Puts records where versions before this one put them: by the hour of the first one's timestamp.
+    pub(crate) async fn put_by_hour(&self, stream: Stream, partition: i32, records: &[Record]) {
+        let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
+        // The lines are the same; they are written elsewhere and copied.
+        let elsewhere = Lane { epoch: 0, ..lane.clone() };
+        bronze::write(&self.lake, &elsewhere, records, None).await.unwrap();
+        let [first, .., last] = [&records[0], &records[records.len() - 1]];
+        let written = bronze::segments(&self.lake, &elsewhere, first.offset, 1).await.unwrap();
+        let bytes = self.lake.get_stream(&written[0].key).await.unwrap().into_bytes().await.unwrap();
+        self.lake.delete(&written[0].key).await.unwrap();
+        let key = bronze::by_hour::key(&lane, first.offset, first.timestamp_ms);
+        self.lake.put_if_absent(&key, bytes, &[("last-offset", &last.offset.to_string())]).await.unwrap();
     }
 
     pub(crate) async fn load(&self) -> Report {
