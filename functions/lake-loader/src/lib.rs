@@ -8,6 +8,7 @@ mod filter;
 mod load;
 mod look;
 mod models;
+mod moments;
 mod plan;
 mod report;
 pub mod rows;

@@ -20,13 +20,16 @@ COMMENT ON COLUMN ops.runs.is_full_refresh IS 'Whether it was asked to build the
 CREATE TABLE IF NOT EXISTS ops.state (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     run_id bigint,
-    checked_batch_id bigint NOT NULL DEFAULT 0
+    checked_batch_id bigint NOT NULL DEFAULT 0,
+    messages_lack_moments boolean NOT NULL DEFAULT false
 );
 INSERT INTO ops.state DEFAULT VALUES ON CONFLICT DO NOTHING;
 COMMENT ON TABLE ops.state IS 'One row: which run may write, and how far the models have come.';
 COMMENT ON COLUMN ops.state.run_id IS 'The run that holds the warehouse. What another one still wants to write is refused (ops.hold).';
 COMMENT ON COLUMN ops.state.checked_batch_id IS
     'The highest batch_id that all models had built and tested: their tests look at what came after it.';
+COMMENT ON COLUMN ops.state.messages_lack_moments IS
+    'Whether an earlier version loaded messages, whose message_at the next run fills in.';
 
 -- The first statement of every transaction of a run: a run that was given up, and wakes up after another one has begun, writes nothing.
 CREATE OR REPLACE FUNCTION ops.hold(holder bigint) RETURNS void LANGUAGE plpgsql AS $$

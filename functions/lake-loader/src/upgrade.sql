@@ -17,4 +17,11 @@ BEGIN
             ADD COLUMN last_record_at timestamptz;
         ALTER TABLE ops.loaded_objects ALTER COLUMN hour DROP NOT NULL;
     END IF;
+    IF ops.lacks('ops.state', 'messages_lack_moments') THEN
+        ALTER TABLE ops.state ADD COLUMN messages_lack_moments boolean NOT NULL DEFAULT false;
+    END IF;
+    IF ops.lacks('raw.messages', 'message_at') THEN
+        ALTER TABLE raw.messages ADD COLUMN message_at timestamptz;
+        UPDATE ops.state SET messages_lack_moments = true;
+    END IF;
 END $$;

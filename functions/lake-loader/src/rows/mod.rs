@@ -28,7 +28,8 @@ pub struct Row<'a> {
 #[derive(Debug)]
 enum Content<'a> {
     Call(RecordType, FullRecord<'a>),
-    Message(Message),
+    /// With its moment, in microseconds since 1970 (UTC).
+    Message(Message, i64),
     Rejected(RejectedRow<'a>),
 }
 
@@ -70,7 +71,11 @@ pub fn read<'a>(stream: Stream, record: &'a Record, zone: &Zone) -> Result<Row<'
         Stream::CdrVoice => {
             Content::Call(RecordType::Voice, telecom::json::parse_full(value, RecordType::Voice, zone)?)
         }
-        Stream::Messages => Content::Message(Message::parse(value, zone)?),
+        Stream::Messages => {
+            let message = Message::parse(value, zone)?;
+            let at_us = message.message_date.utc_microseconds(zone);
+            Content::Message(message, at_us)
+        }
         Stream::Rejected => Content::Rejected(RejectedRow::read(record, value, zone)?),
     };
     Ok(Row { content, offset: record.offset, timestamp_us: timestamp_us(record) })
@@ -84,7 +89,7 @@ impl Row<'_> {
                 Some(source) => Identity::Line { source: source.id, line: source.line },
                 None => Identity::Position,
             },
-            Content::Message(message) => Identity::Key(&message.message_id),
+            Content::Message(message, _) => Identity::Key(&message.message_id),
             Content::Rejected(row) => Identity::Key(&row.key),
         }
     }
@@ -98,7 +103,7 @@ impl Row<'_> {
         match self.content {
             Content::Call(RecordType::Data, _) => Stream::CdrData,
             Content::Call(RecordType::Voice, _) => Stream::CdrVoice,
-            Content::Message(_) => Stream::Messages,
+            Content::Message(..) => Stream::Messages,
             Content::Rejected(_) => Stream::Rejected,
         }
     }
@@ -107,7 +112,7 @@ impl Row<'_> {
     fn time(&self) -> Option<EventTime> {
         match &self.content {
             Content::Call(_, call) => Some(call.record.time),
-            Content::Message(message) => Some(message.message_date.time),
+            Content::Message(message, _) => Some(message.message_date.time),
             Content::Rejected(row) => row.rejected_at,
         }
     }
@@ -121,7 +126,7 @@ impl Row<'_> {
         match &self.content {
             Content::Call(RecordType::Data, call) => call::data_values(call, next),
             Content::Call(RecordType::Voice, call) => call::voice_values(call, next),
-            Content::Message(message) => message::values(message, next),
+            Content::Message(message, at_us) => message::values(message, *at_us, next),
             Content::Rejected(row) => row.values(next),
         }
     }

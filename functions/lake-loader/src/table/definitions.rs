@@ -75,6 +75,10 @@ pub const MESSAGES: Table = Table {
         text("sender_type", "Who wrote it: the customer, an agent, …"),
         text("message_text", "What was written."),
         civil_time("message_date", "When it was written, in the operator's civil time."),
+        moment(
+            "message_at",
+            "The same as a moment: clocks that are set back show an hour twice, and this tells which.",
+        ),
         civil_time("upload_date", "When the load put it here, in the operator's civil time.").from(Origin::LoadedAt),
         KAFKA_EPOCH,
         KAFKA_PARTITION,

@@ -7,5 +7,6 @@ mod kills;
 mod loads;
 mod silver;
 mod silver_properties;
+mod wall_clocks;
 mod warehouse;
 mod world;
