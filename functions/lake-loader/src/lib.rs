@@ -18,6 +18,7 @@ mod store;
 pub mod table;
 mod tariff;
 mod thread;
+mod withdraw;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl Deps {
 /// When the address is malformed, or the database can't be reached or refuses.
 pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let pool = Pool::new(database_url, NAMES)?;
-    let tables: String = Stream::ALL.iter().map(|stream| stream.table().ddl()).collect();
+    let tables: String = Stream::ALL.into_iter().flat_map(Stream::tables).map(table::Table::ddl).collect();
     let [schemas, upgrade, own] =
         [include_str!("schemas.sql"), include_str!("upgrade.sql"), include_str!("schema.sql")];
     let sql = format!("{schemas}{upgrade}{own}{tables}");
@@ -160,6 +161,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         accepted = sum(|stream| stream.accepted),
         duplicates = sum(|stream| stream.duplicates),
         rejected = sum(|stream| stream.rejected),
+        withdrawn = sum(|stream| stream.withdrawn),
         gap_offsets = sum(|stream| stream.gap_offsets),
         models = models.len(),
         left,

@@ -13,10 +13,11 @@ use telecom::EventTime;
 
 use crate::audit::{Audit, Layer};
 use crate::chunk::Chunk;
-use crate::filter::Filter;
+use crate::filter::{Filter, Verdict};
 use crate::rows::{self, Columns, Load, Unusable};
 use crate::run::RunId;
 use crate::store::{Stored, store};
+use crate::withdraw::{Withdrawn, withdraw};
 use crate::{Deps, silver, timeouts};
 
 /// Records whose rows are kept in memory, by the length of their values: a chunk of call records fits, one of long messages is
@@ -75,6 +76,9 @@ struct Counts {
     /// Rows of silver objects.
     silver: u64,
     stored: Stored,
+    /// Rows of silver objects of what was taken back.
+    withdrawn: u64,
+    taken_back: Withdrawn,
 }
 
 /// Does a chunk. When it returns, its objects are in the lake and its rows in PostgreSQL; when it was done before, nothing changes.
@@ -120,8 +124,9 @@ struct Work<'a> {
     job: &'a Job,
     load: Load,
     filter: Filter,
-    /// Rows that are not written yet, and the offset by which their objects are named.
+    /// Rows that are not written yet, those that take others back, and the offset by which their objects are named.
     columns: Columns,
+    withdrawn: Option<Columns>,
     part_start: i64,
     part_bytes: usize,
     counts: Counts,
@@ -137,6 +142,7 @@ impl<'a> Work<'a> {
             load: Load { batch_id, loaded_at: EventTime::of(SystemTime::now(), &job.deps.zone)? },
             filter: Filter::default(),
             columns: Columns::new(chunk.stream, &chunk.lane),
+            withdrawn: Columns::withdrawn(chunk.stream, &chunk.lane),
             part_start: chunk.offsets.start,
             part_bytes: 0,
             counts: Counts::default(),
@@ -155,10 +161,18 @@ impl<'a> Work<'a> {
             self.counts.records += 1;
             self.times.add(record.timestamp_ms);
             self.part_bytes += record.value.as_ref().map_or(0, Vec::len);
-            match row {
-                Ok(row) if self.filter.is_first(row) => self.columns.push(row),
-                Ok(_) => self.counts.duplicates += 1,
-                Err(why) => unusable.push((record, why)),
+            let row = match row {
+                Ok(row) => row,
+                Err(why) => {
+                    unusable.push((record, why));
+                    continue;
+                }
+            };
+            match (self.filter.judge(row), &mut self.withdrawn) {
+                (Verdict::New, _) => self.columns.push(row),
+                (Verdict::Withdraws, Some(withdrawn)) => withdrawn.push(row),
+                (Verdict::Withdraws, None) => unreachable!("only call records are taken back"),
+                (Verdict::Duplicate, _) => self.counts.duplicates += 1,
             }
         }
         if !unusable.is_empty() {
@@ -176,19 +190,29 @@ impl<'a> Work<'a> {
     async fn write(&mut self) -> anyhow::Result<()> {
         let chunk = &self.job.chunk;
         let columns = std::mem::replace(&mut self.columns, Columns::new(chunk.stream, &chunk.lane));
-        if columns.is_empty() {
-            return Ok(());
+        if !columns.is_empty() {
+            self.counts.silver += self.put(&columns).await?;
+            self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
         }
+        // Behind the rows, as these may be among them.
+        let withdrawn = std::mem::replace(&mut self.withdrawn, Columns::withdrawn(chunk.stream, &chunk.lane));
+        if let Some(withdrawn) = withdrawn.filter(|withdrawn| !withdrawn.is_empty()) {
+            self.counts.withdrawn += self.put(&withdrawn).await?;
+            self.counts.taken_back += withdraw(self.transaction, chunk, &withdrawn, self.load).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the rows' silver objects. Returns how many rows these have.
+    async fn put(&self, columns: &Columns) -> anyhow::Result<u64> {
         let lake = &self.job.deps.lake;
-        let puts = silver::objects(&columns, self.part_start).map(|object| async move {
+        let puts = silver::objects(columns, self.part_start).map(|object| async move {
             let object = object?;
             lake.put(&object.key, object.bytes).await?;
             anyhow::Ok(object.rows)
         });
         let sum = async |sum, rows| Ok(sum + rows);
-        self.counts.silver += stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await?;
-        self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
-        Ok(())
+        stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await
     }
 
     /// Keeps records that can't be used. Returns how many there are.
@@ -232,7 +256,7 @@ impl<'a> Work<'a> {
         const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
                 records = $3, accepted = $4, duplicates = $5, rejected = $6,
                 rebuild_batch_id = coalesce($7, rebuild_batch_id), gap_offsets = $8,
-                earliest_at = $9, latest_at = $10, last_record_at = $11
+                earliest_at = $9, latest_at = $10, last_record_at = $11, withdrawn = $12
             WHERE batch_id = $1";
         const OBJECTS: &str =
             "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
@@ -244,7 +268,8 @@ impl<'a> Work<'a> {
         // Between objects, and inside of them: the topic has skipped these offsets.
         let offsets = (job.chunk.offsets.end - job.chunk.offsets.start).unsigned_abs();
         let gap_offsets = offsets.saturating_sub(counts.records);
-        let has_put_back = job.purpose == Purpose::Restore && counts.stored.new > 0;
+        let put_back = counts.stored.new + counts.taken_back.stored.new;
+        let has_put_back = job.purpose == Purpose::Restore && put_back > 0;
         let rebuild_batch_id = (has_put_back || counts.stored.replaced > 0).then_some(load.batch_id);
         transaction
             .execute(
@@ -261,38 +286,57 @@ impl<'a> Work<'a> {
                     &times.earliest,
                     &times.latest,
                     &times.last,
+                    &number(counts.withdrawn)?,
                 ],
             )
             .await?;
         transaction.execute(OBJECTS, &[batch_id]).await?;
-        let table = job.chunk.stream.table();
-        let silver = Audit {
-            layer: Layer::Silver,
-            table_name: table.silver.to_owned(),
-            rows_in: counts.records,
-            rows_out: counts.silver,
-            duplicates: counts.duplicates,
-            rejected: counts.rejected,
-            chunks: 1,
-            gap_offsets,
-            bytes: job.chunk.bytes.unsigned_abs(),
-        };
-        let raw = Audit {
-            layer: Layer::Raw,
-            table_name: format!("{}.{}", table.schema, table.name),
-            rows_in: counts.silver,
-            rows_out: counts.stored.new,
-            duplicates: counts.stored.known,
-            chunks: 1,
-            ..Audit::default()
-        };
         // Last, as lanes that are loaded side by side wait here for one another.
-        for audit in [silver, raw] {
+        for audit in audits(&job.chunk, &counts, gap_offsets) {
             audit.balance()?;
             audit.add(transaction, job.run).await?;
         }
         Ok(())
     }
+}
+
+/// A chunk's accounts.
+fn audits(chunk: &Chunk, counts: &Counts, gap_offsets: u64) -> Vec<Audit> {
+    let table = chunk.stream.table();
+    let silver = Audit {
+        layer: Layer::Silver,
+        table_name: table.silver.to_owned(),
+        rows_in: counts.records,
+        rows_out: counts.silver,
+        duplicates: counts.duplicates,
+        rejected: counts.rejected,
+        withdrawn: counts.withdrawn,
+        chunks: 1,
+        gap_offsets,
+        bytes: chunk.bytes.unsigned_abs(),
+    };
+    let Counts { stored, taken_back, .. } = counts;
+    let raw = Audit {
+        layer: Layer::Raw,
+        table_name: table.full_name(),
+        rows_in: counts.silver + counts.withdrawn,
+        rows_out: stored.new,
+        // Also what takes back a row that is not there any more.
+        duplicates: stored.known + (counts.withdrawn - taken_back.removed.min(counts.withdrawn)),
+        withdrawn: taken_back.removed,
+        chunks: 1,
+        ..Audit::default()
+    };
+    let withdrawn = chunk.stream.withdrawn_table().filter(|_| counts.withdrawn > 0).map(|table| Audit {
+        layer: Layer::Raw,
+        table_name: table.full_name(),
+        rows_in: counts.withdrawn,
+        rows_out: taken_back.stored.new,
+        duplicates: taken_back.stored.known,
+        chunks: 1,
+        ..Audit::default()
+    });
+    [silver, raw].into_iter().chain(withdrawn).collect()
 }
 
 fn beginning(bytes: &[u8]) -> &[u8] {

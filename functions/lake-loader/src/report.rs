@@ -71,7 +71,7 @@ pub struct StreamReport {
     pub chunks: u64,
     /// The objects that were read.
     pub bytes: u64,
-    /// Records in them: accepted, duplicates and rejected.
+    /// Records in them: accepted, duplicates, rejected and withdrawn.
     pub records: u64,
     /// Rows of silver objects.
     pub accepted: u64,
@@ -79,6 +79,9 @@ pub struct StreamReport {
     pub duplicates: u64,
     /// Those that could not be used.
     pub rejected: u64,
+    /// Those that took a row back.
+    #[serde(default)]
+    pub withdrawn: u64,
     /// Offsets that the topic skipped, or that were gone before they were kept.
     pub gap_offsets: u64,
     /// Rows that are new in the table: the accepted ones that no other lane had, and no earlier run.
@@ -107,13 +110,13 @@ impl StreamReport {
     /// When the database fails.
     pub(crate) async fn of(deps: &Deps, run: RunId) -> anyhow::Result<Vec<Self>> {
         const SQL: &str =
-            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out
+            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out, s.withdrawn
             FROM ops.layer_audit s JOIN ops.layer_audit r USING (run_id)
             WHERE run_id = $1 AND s.layer = 'silver' AND s.table_name = $2 AND r.layer = 'raw' AND r.table_name = $3";
         let mut streams = Vec::new();
         for stream in Stream::ALL {
             let table = stream.table();
-            let name = format!("{}.{}", table.schema, table.name);
+            let name = table.full_name();
             let rows = deps.pool.query(SQL, &[&run.0, &table.silver, &name]).await?;
             let count = |index: usize| rows.first().map_or(0, |row| row.get::<_, i64>(index).unsigned_abs());
             streams.push(Self {
@@ -125,6 +128,7 @@ impl StreamReport {
                 rejected: count(5),
                 gap_offsets: count(6),
                 stored: count(7),
+                withdrawn: count(8),
                 table: name,
             });
         }

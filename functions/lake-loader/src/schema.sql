@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS ops.chunks (
     earliest_at timestamptz,
     latest_at timestamptz,
     last_record_at timestamptz,
+    withdrawn bigint,
     UNIQUE (epoch, topic, partition, start_offset)
 );
 CREATE INDEX IF NOT EXISTS chunks_open ON ops.chunks (batch_id) WHERE loaded_at IS NULL;
@@ -78,7 +79,8 @@ COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until 
 COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
 COMMENT ON COLUMN ops.chunks.rebuild_batch_id IS
     'The batch_id of the last rows that were missing in the table and were put back, or that took the place of rows of an earlier run; the models are built anew when they come to it.';
-COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected.';
+COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected + withdrawn.';
+COMMENT ON COLUMN ops.chunks.withdrawn IS 'Records that took a row back.';
 COMMENT ON COLUMN ops.chunks.is_by_offset IS
     'Whether the lane''s objects lie by offset in the lake, from this chunk on. Those of earlier versions lie by hour.';
 COMMENT ON COLUMN ops.chunks.earliest_at IS
@@ -164,10 +166,13 @@ CREATE TABLE IF NOT EXISTS ops.source_lines (
     source_id text NOT NULL,
     start_offset bigint NOT NULL,
     last_line bigint NOT NULL,
+    withdrawn_line bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (epoch, topic, partition, source_id, start_offset)
 );
 COMMENT ON TABLE ops.source_lines IS
     'How far a file''s rows had come in a lane after a chunk: a record at or below its source''s last line is a duplicate.';
+COMMENT ON COLUMN ops.source_lines.withdrawn_line IS
+    'How far its rows had been taken back: published again, they are duplicates; taken back again, it changes nothing.';
 COMMENT ON COLUMN ops.source_lines.start_offset IS 'The chunk''s. What is known before a chunk is what chunks with a smaller one say.';
 
 CREATE TABLE IF NOT EXISTS ops.record_keys (
@@ -209,13 +214,17 @@ CREATE TABLE IF NOT EXISTS ops.layer_audit (
     chunks bigint NOT NULL DEFAULT 0,
     gap_offsets bigint NOT NULL DEFAULT 0,
     bytes bigint NOT NULL DEFAULT 0,
+    withdrawn bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, layer, table_name)
 );
 COMMENT ON TABLE ops.layer_audit IS
-    'What a run brought into each table. Balanced: rows_in = rows_out + duplicates + rejected, and of models, that all their tests passed.';
+    'What a run brought into each table. Balanced: rows_in = rows_out + duplicates + rejected + withdrawn, and of models, that all their tests passed.';
 COMMENT ON COLUMN ops.layer_audit.layer IS 'silver: records into Parquet; raw: those rows into PostgreSQL; models: what they wrote.';
 COMMENT ON COLUMN ops.layer_audit.rows_out IS 'Of raw: as PostgreSQL counts them.';
-COMMENT ON COLUMN ops.layer_audit.duplicates IS 'Of silver: repeats in their lane; of raw: rows that were there, also of another lane.';
+COMMENT ON COLUMN ops.layer_audit.duplicates IS
+    'Of silver: repeats in their lane; of raw: rows that were there, also of another lane or among the withdrawn.';
+COMMENT ON COLUMN ops.layer_audit.withdrawn IS
+    'Of silver: records that took a row back; of raw: rows that went. A raw table has its rows_out less its withdrawn.';
 COMMENT ON COLUMN ops.layer_audit.bytes IS 'Of silver: the length of the objects that were read.';
 
 CREATE TABLE IF NOT EXISTS ops.tariff (

@@ -8,7 +8,7 @@ mod rejected;
 
 use lake::bronze::Record;
 use telecom::json::FullRecord;
-use telecom::{EventTime, Message, MessageFault, Reason, RecordType, SourceId, Zone};
+use telecom::{Action, EventTime, Message, MessageFault, Reason, RecordType, SourceId, Zone};
 
 use crate::table::Stream;
 use rejected::RejectedRow;
@@ -97,6 +97,14 @@ impl Row<'_> {
     /// Its place in its partition.
     pub fn offset(&self) -> i64 {
         self.offset
+    }
+
+    /// What becomes of it: all but call records are there to stay.
+    pub fn action(&self) -> Action {
+        match &self.content {
+            Content::Call(_, call) => call.record.action,
+            Content::Message(..) | Content::Rejected(_) => Action::Count,
+        }
     }
 
     fn stream(&self) -> Stream {

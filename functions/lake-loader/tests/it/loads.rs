@@ -223,7 +223,7 @@ async fn rows_that_vanish_fail_the_run() {
         .unwrap();
     world.put(CdrData, 0, &[session(1, 7, 2, "2024-01-01 12:00:00")]).await;
     let error = world.ask(Request::default()).await.unwrap_err();
-    expect!["raw cdr_data.data does not balance: 1 in, 0 out, 0 duplicates, 0 rejected. Nothing of this chunk was kept; the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes"].assert_eq(&format!("{error:#}"));
+    expect!["raw cdr_data.data does not balance: 1 in, 0 out, 0 duplicates, 0 rejected, 0 withdrawn. Nothing of this chunk was kept; the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes"].assert_eq(&format!("{error:#}"));
     let accounts = "SELECT r.status, a.layer, a.table_name, a.rows_in, a.rows_out, a.is_balanced
         FROM ops.runs r LEFT JOIN ops.layer_audit a ON a.run_id = r.run_id AND NOT a.is_balanced ORDER BY r.run_id";
     expect![[r#"

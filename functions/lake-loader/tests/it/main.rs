@@ -9,4 +9,5 @@ mod silver;
 mod silver_properties;
 mod wall_clocks;
 mod warehouse;
+mod withdrawals;
 mod world;

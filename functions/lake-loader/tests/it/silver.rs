@@ -331,7 +331,7 @@ fn types_and_hours_are_those_of_the_lake() {
 
         cdr_voice
         msisdn REQUIRED BYTE_ARRAY StringType()
-        tower_id REQUIRED INT64
+        tower_id OPTIONAL INT64
         call_type REQUIRED BYTE_ARRAY StringType()
         dest_nr OPTIONAL BYTE_ARRAY StringType()
         call_duration_sec REQUIRED INT64

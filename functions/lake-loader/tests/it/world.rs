@@ -110,13 +110,14 @@ pub(crate) fn shown(report: &Report) -> String {
     for stream in report.streams.iter().filter(|stream| stream.chunks > 0) {
         write!(
             text,
-            "\n{}: {} chunks, {} records = {} accepted + {} duplicates + {} rejected; gap {}; {} new rows",
+            "\n{}: {} chunks, {} records = {} accepted + {} duplicates + {} rejected{}; gap {}; {} new rows",
             stream.table,
             stream.chunks,
             stream.records,
             stream.accepted,
             stream.duplicates,
             stream.rejected,
+            if stream.withdrawn > 0 { format!(" + {} withdrawn", stream.withdrawn) } else { String::new() },
             stream.gap_offsets,
             stream.stored
         )
@@ -135,6 +136,18 @@ pub(crate) fn session(offset: i64, source: u64, line: u64, time: &str) -> Record
         r#"{{"msisdn":"27821234567","tower_id":"1","up_bytes":"{line}","down_bytes":"1000","data_type":"video","event_datetime":"{time}","_source_file":"cdr_data_20240101_100000.csv","_record_type":"data","_source_id":"{source:016x}","_source_line":{line}}}"#
     );
     record(offset, START_MS + offset, value)
+}
+
+/// What takes that row back.
+pub(crate) fn withdrawal(offset: i64, source: u64, line: u64, time: &str) -> Record {
+    withdrawn(session(offset, source, line, time))
+}
+
+/// What takes a row back is the row, and says so.
+pub(crate) fn withdrawn(row: Record) -> Record {
+    let value = String::from_utf8(row.value.unwrap()).unwrap();
+    let value = format!(r#"{},"_action":"withdraw"}}"#, value.strip_suffix('}').unwrap());
+    Record { value: Some(value.into_bytes()), ..row }
 }
 
 /// A message of a room.
