@@ -40,7 +40,7 @@ pub(super) async fn records() -> [Records; 2] {
     // Each fifth file of the first half is late.
     let is_late = |index: usize| index >= half || index % 5 == 4;
     // Some files are taken back: before the models have seen them, after that, and late.
-    let is_back_soon = |index: usize| index % 2 == 0 && !is_late(index);
+    let is_back_soon = |index: usize| index.is_multiple_of(2) && !is_late(index);
     for late in [false, true] {
         let part = &mut parts[usize::from(late)];
         for (_, (name, content)) in files.iter().enumerate().filter(|(index, _)| is_late(*index) == late) {
