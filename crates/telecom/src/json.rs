@@ -11,12 +11,15 @@ use crate::file_name::FileName;
 use crate::kind::RecordType;
 use crate::reason::Reason;
 use crate::record::{MAX_FIELDS, has_control_character, judge};
-use crate::source::Source;
+use crate::source::{Action, Source};
 use crate::time::{EventTime, Zone, utc_microseconds};
 use crate::usage::UsageEvent;
 
 /// The highest line of a file that stores can keep as a signed 64-bit number.
 const MAX_SOURCE_LINE: u64 = i64::MAX as u64;
+
+/// What `_action` is in a message that takes its row back.
+pub const WITHDRAW: &str = "withdraw";
 
 /// A message that can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +32,8 @@ pub struct TopicRecord {
     pub time: EventTime,
     /// The row of a file that it came from. Without one, its Kafka position is its identity.
     pub source: Option<Source>,
-    /// What becomes of it.
+    /// Whether it is counted or taken back; what is taken back has a source.
     pub action: Action,
-}
-
-/// What a message asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// The record is to be counted.
-    #[default]
-    Count,
-    /// The row of a file that was counted is to be taken back: the message has a [`Source`].
-    Withdraw,
 }
 
 /// A message that can be counted, with what it says beside that. Borrows from the message.
@@ -104,7 +97,6 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
     }
     let source = source(&message)?;
     let action = action(&message)?;
-    // Only a row of a file is known again.
     if action == Action::Withdraw && source.is_none() {
         return Err(Reason::BadSource);
     }
@@ -141,11 +133,11 @@ struct Message<'a> {
     call_duration_sec: Option<&'a RawValue>,
     start_time: Option<&'a RawValue>,
     _record_type: Option<&'a RawValue>,
+    _action: Option<&'a RawValue>,
     _ingestion_timestamp: Option<&'a RawValue>,
     _source_file: Option<&'a RawValue>,
     _source_id: Option<&'a RawValue>,
     _source_line: Option<&'a RawValue>,
-    _action: Option<&'a RawValue>,
 }
 
 impl<'a> Message<'a> {
@@ -188,6 +180,14 @@ fn scalar(raw: &RawValue) -> Result<Cow<'_, str>, Reason> {
     }
 }
 
+fn action(message: &Message<'_>) -> Result<Action, Reason> {
+    match message._action {
+        None => Ok(Action::Count),
+        Some(named) if scalar(named)? == WITHDRAW => Ok(Action::Withdraw),
+        Some(_) => Err(Reason::UnknownAction),
+    }
+}
+
 fn source(message: &Message<'_>) -> Result<Option<Source>, Reason> {
     let (id, line) = match (message._source_id, message._source_line) {
         (Some(id), Some(line)) => (scalar(id)?, scalar(line)?),
@@ -202,12 +202,4 @@ fn source(message: &Message<'_>) -> Result<Option<Source>, Reason> {
         None => None,
     };
     Ok(Some(Source { id, line, file }))
-}
-
-fn action(message: &Message<'_>) -> Result<Action, Reason> {
-    match message._action {
-        None => Ok(Action::Count),
-        Some(action) if scalar(action)? == "withdraw" => Ok(Action::Withdraw),
-        Some(_) => Err(Reason::UnknownAction),
-    }
 }

@@ -43,11 +43,11 @@ pub enum Reason {
     /// The message's `_record_type` is not the topic's.
     #[error("_record_type is not that of the topic")]
     WrongRecordType,
-    /// `_source_id` or `_source_line` is malformed, or one is there without the other.
+    /// `_source_id` or `_source_line` is malformed, one is there without the other, or neither where a row is withdrawn.
     #[error("_source_id and _source_line do not name a row of a file")]
     BadSource,
-    /// `_action` has no known value.
-    #[error("_action is unknown")]
+    /// The message's `_action` is none that is known.
+    #[error("_action is unknown: a record without it is counted, one with \"withdraw\" is taken back")]
     UnknownAction,
     /// The message lacks a column that is needed.
     #[error("{0} is missing")]

@@ -98,7 +98,11 @@ pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let [schemas, upgrade, own] =
         [include_str!("schemas.sql"), include_str!("upgrade.sql"), include_str!("schema.sql")];
     let sql = format!("{schemas}{upgrade}{own}{tables}");
-    pool.batch(&sql).await.context("making the warehouse's tables")
+    // Who reads a table waits behind a change of it that waits for somebody else: not for long.
+    let sql = format!("SET LOCAL lock_timeout = '3s'; {sql}");
+    let make =
+        pool.transaction(&sql, |transaction, sql| Box::pin(async move { Ok(transaction.batch_execute(sql).await?) }));
+    make.await.context("making the warehouse's tables")
 }
 
 /// The function in its outermost form.

@@ -25,6 +25,9 @@ use crate::{Deps, silver, timeouts};
 const PART_BYTES: usize = 96 << 20;
 /// Objects of silver that are put side by side; the next one is made meanwhile.
 const PUTS_IN_FLIGHT: usize = 4;
+/// Another lane's chunk may bring the same messages, and is waited for; a lock that somebody else holds for longer is named.
+/// Readers are not kept waiting meanwhile.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
 /// The last millisecond of the year 9999.
 const MAX_TIMESTAMP_MS: i64 = 253_402_300_799_999;
 /// How much of an unusable record is kept, as of a rejected row.
@@ -93,6 +96,7 @@ pub(crate) async fn load(job: &Job) -> anyhow::Result<()> {
 async fn load_in(transaction: &Transaction<'_>, job: &Job) -> anyhow::Result<()> {
     transaction.batch_execute(&timeouts(job.deadline)).await?;
     job.run.hold(transaction).await?;
+    transaction.batch_execute(LOCK_TIMEOUT).await?;
     let Some(batch_id) = claim(transaction, job).await? else { return Ok(()) };
     let mut work = Work::new(transaction, job, batch_id)?;
     let segments = job.chunk.segments(&**transaction).await?;

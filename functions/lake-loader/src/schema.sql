@@ -11,11 +11,14 @@ CREATE TABLE IF NOT EXISTS ops.runs (
 );
 CREATE INDEX IF NOT EXISTS runs_running ON ops.runs (run_id) WHERE status = 'running';
 COMMENT ON TABLE ops.runs IS 'The loader''s runs.';
+COMMENT ON COLUMN ops.runs.run_id IS 'Its number: a later one is higher.';
 COMMENT ON COLUMN ops.runs.cause IS 'schedule, request (trunkline load), or backfill (--from, --to).';
 COMMENT ON COLUMN ops.runs.status IS
     'incomplete: the time was up, the next run goes on; interrupted: it ended without a word, and the next run found it.';
 COMMENT ON COLUMN ops.runs.message IS 'Why it failed, or what is left to do.';
 COMMENT ON COLUMN ops.runs.is_full_refresh IS 'Whether it was asked to build the models anew.';
+COMMENT ON COLUMN ops.runs.started_at IS 'When it began.';
+COMMENT ON COLUMN ops.runs.finished_at IS 'When it ended; NULL while it runs.';
 
 CREATE TABLE IF NOT EXISTS ops.state (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
@@ -25,6 +28,7 @@ CREATE TABLE IF NOT EXISTS ops.state (
 );
 INSERT INTO ops.state DEFAULT VALUES ON CONFLICT DO NOTHING;
 COMMENT ON TABLE ops.state IS 'One row: which run may write, and how far the models have come.';
+COMMENT ON COLUMN ops.state.is_only IS 'True: there is one row.';
 COMMENT ON COLUMN ops.state.run_id IS 'The run that holds the warehouse. What another one still wants to write is refused (ops.hold).';
 COMMENT ON COLUMN ops.state.checked_batch_id IS
     'The highest batch_id that all models had built and tested: their tests look at what came after it.';
@@ -72,14 +76,23 @@ COMMENT ON TABLE ops.chunks IS
     'What is loaded at a time: the records of a lane (epoch, topic, partition) from start_offset to before end_offset. Decided before anything is read, so that whoever does it makes the same.';
 COMMENT ON COLUMN ops.chunks.batch_id IS 'The batch_id of its rows. What comes later has a higher one.';
 COMMENT ON COLUMN ops.chunks.stream IS 'cdr_data, cdr_voice, messages or rejected.';
+COMMENT ON COLUMN ops.chunks.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.chunks.topic IS 'The topic.';
+COMMENT ON COLUMN ops.chunks.partition IS 'The partition of it.';
+COMMENT ON COLUMN ops.chunks.start_offset IS 'Its first offset, or the first that may have been.';
+COMMENT ON COLUMN ops.chunks.end_offset IS 'The offset behind its last record.';
 COMMENT ON COLUMN ops.chunks.gap_offsets IS
     'Offsets without a record, between objects of the lake and inside of them: Kafka''s own records, compaction, or retention that was faster. Exact once it is loaded: end_offset - start_offset - records.';
 COMMENT ON COLUMN ops.chunks.bytes IS 'The length of its objects of bronze.';
+COMMENT ON COLUMN ops.chunks.planned_at IS 'When it was decided.';
 COMMENT ON COLUMN ops.chunks.loaded_at IS 'When its rows were there; NULL until then.';
 COMMENT ON COLUMN ops.chunks.run_id IS 'The run that wrote its rows last.';
 COMMENT ON COLUMN ops.chunks.rebuild_batch_id IS
     'The batch_id of the last rows that were missing in the table and were put back, or that took the place of rows of an earlier run; the models are built anew when they come to it.';
 COMMENT ON COLUMN ops.chunks.records IS 'accepted + duplicates + rejected + withdrawn.';
+COMMENT ON COLUMN ops.chunks.accepted IS 'Records that became rows of silver objects.';
+COMMENT ON COLUMN ops.chunks.duplicates IS 'Records that the lane had had before.';
+COMMENT ON COLUMN ops.chunks.rejected IS 'Records that could not be used (ops.unusable_records).';
 COMMENT ON COLUMN ops.chunks.withdrawn IS 'Records that took a row back.';
 COMMENT ON COLUMN ops.chunks.is_by_offset IS
     'Whether the lane''s objects lie by offset in the lake, from this chunk on. Those of earlier versions lie by hour.';
@@ -103,8 +116,15 @@ CREATE TABLE IF NOT EXISTS ops.loaded_objects (
 CREATE INDEX IF NOT EXISTS loaded_objects_by_hour ON ops.loaded_objects (epoch, topic, hour);
 CREATE INDEX IF NOT EXISTS loaded_objects_by_batch_id ON ops.loaded_objects (batch_id);
 COMMENT ON TABLE ops.loaded_objects IS 'Objects of bronze that chunks take.';
+COMMENT ON COLUMN ops.loaded_objects.key IS 'Its name.';
+COMMENT ON COLUMN ops.loaded_objects.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.loaded_objects.topic IS 'The topic.';
+COMMENT ON COLUMN ops.loaded_objects.partition IS 'The partition of it.';
 COMMENT ON COLUMN ops.loaded_objects.hour IS
     'The hour in its name, if an earlier version put it: that of its first record''s Kafka timestamp.';
+COMMENT ON COLUMN ops.loaded_objects.first_offset IS 'Its first record.';
+COMMENT ON COLUMN ops.loaded_objects.last_offset IS 'Its last record.';
+COMMENT ON COLUMN ops.loaded_objects.bytes IS 'Its length.';
 COMMENT ON COLUMN ops.loaded_objects.batch_id IS 'The chunk that takes it; NULL where earlier chunks had all of it.';
 COMMENT ON COLUMN ops.loaded_objects.loaded_at IS 'Written with its rows; NULL until then.';
 
@@ -115,6 +135,8 @@ CREATE TABLE IF NOT EXISTS ops.topics_by_hour (
     PRIMARY KEY (epoch, topic)
 );
 COMMENT ON TABLE ops.topics_by_hour IS 'Topics of which earlier versions have put objects into the lake, by hour.';
+COMMENT ON COLUMN ops.topics_by_hour.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.topics_by_hour.topic IS 'The topic.';
 COMMENT ON COLUMN ops.topics_by_hour.looked_until IS
     'Until then every run looks whether an earlier version has put more; later only where something lacks before an object.';
 
@@ -171,6 +193,11 @@ CREATE TABLE IF NOT EXISTS ops.source_lines (
 );
 COMMENT ON TABLE ops.source_lines IS
     'How far a file''s rows had come in a lane after a chunk: a record at or below its source''s last line is a duplicate.';
+COMMENT ON COLUMN ops.source_lines.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.source_lines.topic IS 'The topic.';
+COMMENT ON COLUMN ops.source_lines.partition IS 'The partition of it.';
+COMMENT ON COLUMN ops.source_lines.source_id IS 'The content of the file: the beginning of its SHA-256.';
+COMMENT ON COLUMN ops.source_lines.last_line IS 'The last data row that had come.';
 COMMENT ON COLUMN ops.source_lines.withdrawn_line IS
     'How far its rows had been taken back: published again, they are duplicates; taken back again, it changes nothing.';
 COMMENT ON COLUMN ops.source_lines.start_offset IS 'The chunk''s. What is known before a chunk is what chunks with a smaller one say.';
@@ -184,6 +211,11 @@ CREATE TABLE IF NOT EXISTS ops.record_keys (
     PRIMARY KEY (epoch, topic, partition, key)
 );
 COMMENT ON TABLE ops.record_keys IS 'Where a lane first had a message_id, or the key of a rejected record: there again, it is a duplicate.';
+COMMENT ON COLUMN ops.record_keys.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.record_keys.topic IS 'The topic.';
+COMMENT ON COLUMN ops.record_keys.partition IS 'The partition of it.';
+COMMENT ON COLUMN ops.record_keys.key IS 'The message_id, or the key of a rejected record.';
+COMMENT ON COLUMN ops.record_keys.first_offset IS 'Where it came first.';
 
 CREATE TABLE IF NOT EXISTS ops.unusable_records (
     epoch bigint NOT NULL,
@@ -199,7 +231,15 @@ CREATE TABLE IF NOT EXISTS ops.unusable_records (
     PRIMARY KEY (epoch, topic, partition, "offset")
 );
 COMMENT ON TABLE ops.unusable_records IS 'Records of the loaded topics that could not be used, and why.';
+COMMENT ON COLUMN ops.unusable_records.epoch IS 'The stream epoch.';
+COMMENT ON COLUMN ops.unusable_records.topic IS 'The topic.';
+COMMENT ON COLUMN ops.unusable_records.partition IS 'The partition of it.';
+COMMENT ON COLUMN ops.unusable_records.reason IS 'Why it could not be used: a code, such as bad_json.';
+COMMENT ON COLUMN ops.unusable_records.detail IS 'The reason in words.';
+COMMENT ON COLUMN ops.unusable_records.key IS 'Its key, at most the first 64 KiB; NULL where it has none.';
+COMMENT ON COLUMN ops.unusable_records."offset" IS 'The offset in that partition.';
 COMMENT ON COLUMN ops.unusable_records.value IS 'Its bytes, at most the first 64 KiB.';
+COMMENT ON COLUMN ops.unusable_records.is_truncated IS 'Whether key or value is only the beginning.';
 COMMENT ON COLUMN ops.unusable_records.batch_id IS 'Its chunk (ops.chunks).';
 
 CREATE TABLE IF NOT EXISTS ops.layer_audit (
@@ -219,10 +259,17 @@ CREATE TABLE IF NOT EXISTS ops.layer_audit (
 );
 COMMENT ON TABLE ops.layer_audit IS
     'What a run brought into each table. Balanced: rows_in = rows_out + duplicates + rejected + withdrawn, and of models, that all their tests passed.';
+COMMENT ON COLUMN ops.layer_audit.run_id IS 'The run.';
+COMMENT ON COLUMN ops.layer_audit.table_name IS 'The table, or the folder of silver.';
+COMMENT ON COLUMN ops.layer_audit.rows_in IS 'What came to this layer.';
 COMMENT ON COLUMN ops.layer_audit.layer IS 'silver: records into Parquet; raw: those rows into PostgreSQL; models: what they wrote.';
 COMMENT ON COLUMN ops.layer_audit.rows_out IS 'Of raw: as PostgreSQL counts them.';
 COMMENT ON COLUMN ops.layer_audit.duplicates IS
     'Of silver: repeats in their lane; of raw: rows that were there, also of another lane or among the withdrawn.';
+COMMENT ON COLUMN ops.layer_audit.rejected IS 'Of silver: records that could not be used.';
+COMMENT ON COLUMN ops.layer_audit.is_balanced IS 'Whether it is.';
+COMMENT ON COLUMN ops.layer_audit.chunks IS 'In how many pieces.';
+COMMENT ON COLUMN ops.layer_audit.gap_offsets IS 'Of silver: offsets without a record.';
 COMMENT ON COLUMN ops.layer_audit.withdrawn IS
     'Of silver: records that took a row back; of raw: rows that went. A raw table has its rows_out less its withdrawn.';
 COMMENT ON COLUMN ops.layer_audit.bytes IS 'Of silver: the length of the objects that were read.';
@@ -234,4 +281,7 @@ CREATE TABLE IF NOT EXISTS ops.tariff (
     data_zar_per_gb numeric(16, 6) NOT NULL
 );
 COMMENT ON TABLE ops.tariff IS 'The prices of the variable TARIFF, as the loader last read it. A row holds until the next one begins.';
+COMMENT ON COLUMN ops.tariff.valid_from IS 'The first day of these prices.';
+COMMENT ON COLUMN ops.tariff.voice_zar_per_minute IS 'A voice call, in rand.';
+COMMENT ON COLUMN ops.tariff.video_zar_per_minute IS 'A video call, in rand.';
 COMMENT ON COLUMN ops.tariff.data_zar_per_gb IS 'Of 10^9 bytes, up and down.';

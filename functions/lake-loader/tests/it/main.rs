@@ -5,6 +5,7 @@
 mod clocks;
 mod kills;
 mod loads;
+mod others;
 mod silver;
 mod silver_properties;
 mod wall_clocks;
