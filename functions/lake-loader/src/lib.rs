@@ -3,6 +3,7 @@
 mod audit;
 mod chunk;
 mod config;
+mod conflicts;
 mod event;
 mod filter;
 mod load;
@@ -184,6 +185,7 @@ struct Done {
 
 async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline) -> anyhow::Result<Done> {
     let until = |left| Ok(Done { models: Vec::new(), left: Some(left) });
+    conflicts::sync(&deps.lake, &deps.pool, run).await?;
     loop {
         let is_new = plan::plan(deps, run).await?;
         let left = load_all(deps, run, chunk::open(&deps.pool).await?, Purpose::Load, deadline).await?;

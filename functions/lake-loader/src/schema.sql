@@ -274,6 +274,24 @@ COMMENT ON COLUMN ops.layer_audit.withdrawn IS
     'Of silver: records that took a row back; of raw: rows that went. A raw table has its rows_out less its withdrawn.';
 COMMENT ON COLUMN ops.layer_audit.bytes IS 'Of silver: the length of the objects that were read.';
 
+CREATE TABLE IF NOT EXISTS ops.file_conflicts (
+    file_name text PRIMARY KEY,
+    other_file text NOT NULL,
+    reason text NOT NULL,
+    rows bigint NOT NULL,
+    shared_rows bigint NOT NULL,
+    landed_at timestamptz
+);
+COMMENT ON TABLE ops.file_conflicts IS
+    'Files whose rows wait for a decision (trunkline files accept|replace|drop), as the lake''s conflicts/ had them when the last run began.';
+COMMENT ON COLUMN ops.file_conflicts.file_name IS 'The file that waits.';
+COMMENT ON COLUMN ops.file_conflicts.other_file IS 'The file that it changes or repeats: the same name, if it is a later version.';
+COMMENT ON COLUMN ops.file_conflicts.reason IS
+    'changed: the same name, with other rows; shares: most rows are the other file''s; withdrawn: what was replaced before; unreadable: its note.';
+COMMENT ON COLUMN ops.file_conflicts.rows IS 'Rows that wait.';
+COMMENT ON COLUMN ops.file_conflicts.shared_rows IS 'About how many rows both have.';
+COMMENT ON COLUMN ops.file_conflicts.landed_at IS 'Since when it waits.';
+
 CREATE TABLE IF NOT EXISTS ops.tariff (
     valid_from date PRIMARY KEY,
     voice_zar_per_minute numeric(16, 6) NOT NULL,

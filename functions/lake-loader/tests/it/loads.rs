@@ -209,6 +209,31 @@ async fn only_one_run_is_at_work_and_none_begins_what_it_cannot_end() {
 }
 
 #[tokio::test]
+async fn files_that_wait_for_a_decision_are_shown_as_long_as_they_wait() {
+    let world = World::new().await;
+    let shown = "SELECT file_name, other_file, reason, rows, shared_rows, landed_at AT TIME ZONE 'UTC'
+        FROM ops.file_conflicts ORDER BY 1";
+    let put = async |name: &str, note: &str| {
+        world.lake.put(&format!("conflicts/{name}.json"), note.to_owned().into()).await.unwrap();
+    };
+    put("a.csv", r#"{"name":"a.csv","version":"a.csv@1-2","piece":"a.csv@1-2","with":"a.csv","with_version":"a.csv","reason":"changed","rows":3,"shared_rows":2,"landed_at":1704103200}"#).await;
+    put("b.csv", r#"{"name":"b.csv","with":"a.csv","reason":"shares","rows":300}"#).await;
+    put("c.csv", "not a note").await;
+    world.load().await;
+    expect![[r#"
+        (a.csv,a.csv,changed,3,2,"2024-01-01 10:00:00")
+        (b.csv,a.csv,shares,300,0,)
+        (c.csv,"",unreadable,0,0,)"#]]
+    .assert_eq(&world.texts(shown).await.join("\n"));
+    for name in ["a.csv", "c.csv"] {
+        world.lake.delete(&format!("conflicts/{name}.json")).await.unwrap();
+    }
+    put("b.csv", r#"{"name":"b.csv","with":"d.csv","reason":"shares","rows":301}"#).await;
+    world.load().await;
+    expect!["(b.csv,d.csv,shares,301,0,)"].assert_eq(&world.texts(shown).await.join("\n"));
+}
+
+#[tokio::test]
 async fn rows_that_vanish_fail_the_run() {
     let world = World::new().await;
     world.put(CdrData, 0, &[session(0, 7, 1, "2024-01-01 12:00:00")]).await;
