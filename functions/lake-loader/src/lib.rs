@@ -33,7 +33,7 @@ use postgres_pool::{Names, Pool};
 use sql_models::Project;
 use telecom::{Tariff, Zone};
 
-pub use crate::config::{Config, DatabaseConfig, Settings};
+pub use crate::config::{Config, DatabaseConfig, Settings, topics};
 pub use crate::event::{Event, LoadHour, Request};
 pub use crate::report::{LaneReport, ModelReport, Report, Status, StreamReport};
 
