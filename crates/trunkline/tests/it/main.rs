@@ -7,4 +7,5 @@ mod directions;
 mod generate;
 mod program;
 mod real_services;
+mod skip;
 mod template;
