@@ -6,6 +6,7 @@ mod down;
 mod lag;
 mod lost_brokers;
 mod order;
+mod place;
 // Needs OpenSSL; `make test` builds with it.
 #[cfg(feature = "tls")]
 mod secure;

@@ -8,4 +8,5 @@ mod generate;
 mod loads;
 mod program;
 mod real_services;
+mod skip;
 mod template;
