@@ -11,12 +11,15 @@ use crate::file_name::FileName;
 use crate::kind::RecordType;
 use crate::reason::Reason;
 use crate::record::{MAX_FIELDS, has_control_character, judge};
-use crate::source::Source;
+use crate::source::{Action, Source};
 use crate::time::{EventTime, Zone, utc_microseconds};
 use crate::usage::UsageEvent;
 
 /// The highest line of a file that stores can keep as a signed 64-bit number.
 const MAX_SOURCE_LINE: u64 = i64::MAX as u64;
+
+/// What `_action` is in a message that takes its row back.
+pub const WITHDRAW: &str = "withdraw";
 
 /// A message that can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct TopicRecord {
     pub time: EventTime,
     /// The row of a file that it came from. Without one, its Kafka position is its identity.
     pub source: Option<Source>,
+    /// Whether it is counted or taken back; what is taken back has a source.
+    pub action: Action,
 }
 
 /// A message that can be counted, with what it says beside that. Borrows from the message.
@@ -91,6 +96,10 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
         return Err(Reason::WrongRecordType);
     }
     let source = source(&message)?;
+    let action = action(&message)?;
+    if action == Action::Withdraw && source.is_none() {
+        return Err(Reason::BadSource);
+    }
 
     let mut texts = [const { Cow::Borrowed("") }; MAX_FIELDS];
     for (text, &column) in texts.iter_mut().zip(record_type.columns()) {
@@ -102,7 +111,7 @@ pub fn parse_full<'a>(value: &'a [u8], record_type: RecordType, zone: &Zone) -> 
     }
     let fields = texts.each_ref().map(|text| text.as_ref());
     let record = judge(record_type, &fields, zone)?;
-    let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source };
+    let record = TopicRecord { event: record.event, tower_id: record.tower_id, time: record.time, source, action };
     let (source_file, ingestion_timestamp) = (message._source_file, message._ingestion_timestamp);
     Ok(FullRecord { record, record_type, texts, source_file, ingestion_timestamp })
 }
@@ -124,6 +133,7 @@ struct Message<'a> {
     call_duration_sec: Option<&'a RawValue>,
     start_time: Option<&'a RawValue>,
     _record_type: Option<&'a RawValue>,
+    _action: Option<&'a RawValue>,
     _ingestion_timestamp: Option<&'a RawValue>,
     _source_file: Option<&'a RawValue>,
     _source_id: Option<&'a RawValue>,
@@ -167,6 +177,14 @@ fn scalar(raw: &RawValue) -> Result<Cow<'_, str>, Reason> {
         }
         [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(raw)),
         _ => Err(Reason::BadJson),
+    }
+}
+
+fn action(message: &Message<'_>) -> Result<Action, Reason> {
+    match message._action {
+        None => Ok(Action::Count),
+        Some(named) if scalar(named)? == WITHDRAW => Ok(Action::Withdraw),
+        Some(_) => Err(Reason::UnknownAction),
     }
 }
 

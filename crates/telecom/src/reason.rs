@@ -43,9 +43,12 @@ pub enum Reason {
     /// The message's `_record_type` is not the topic's.
     #[error("_record_type is not that of the topic")]
     WrongRecordType,
-    /// `_source_id` or `_source_line` is malformed, or one is there without the other.
+    /// `_source_id` or `_source_line` is malformed, one is there without the other, or neither where a row is withdrawn.
     #[error("_source_id and _source_line do not name a row of a file")]
     BadSource,
+    /// The message's `_action` is none that is known.
+    #[error("_action is unknown: a record without it is counted, one with \"withdraw\" is taken back")]
+    UnknownAction,
     /// The message lacks a column that is needed.
     #[error("{0} is missing")]
     MissingColumn(Column),
@@ -117,6 +120,7 @@ impl Reason {
             Self::BadJson => "bad_json",
             Self::WrongRecordType => "wrong_record_type",
             Self::BadSource => "bad_source",
+            Self::UnknownAction => "unknown_action",
             Self::MissingColumn(_) => "missing_column",
             Self::FieldTooLong(_) => "field_too_long",
             Self::BadMsisdn => "bad_msisdn",

@@ -26,6 +26,16 @@ pub struct Source {
     pub file: Option<FileName>,
 }
 
+/// What a record does with the row that it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The row is counted, once.
+    #[default]
+    Count,
+    /// The row is taken back, once, if it was counted: its file was replaced.
+    Withdraw,
+}
+
 impl SourceId {
     /// The id of a file whose stored bytes have this SHA-256.
     pub const fn from_sha256(sha256: &[u8; 32]) -> Self {

@@ -89,6 +89,29 @@ fn messages_that_are_written_otherwise() {
     );
 }
 
+#[test]
+fn a_row_is_counted_or_taken_back() {
+    let action = |members: &str| {
+        let value = call_with(members);
+        match json::parse(value.as_bytes(), RecordType::Voice, &Zone::default()) {
+            Ok(record) => {
+                let full = json::parse_full(value.as_bytes(), RecordType::Voice, &Zone::default()).unwrap();
+                assert_eq!(full.record.action, record.action);
+                format!("{:?}", record.action)
+            }
+            Err(reason) => reason.code().to_owned(),
+        }
+    };
+    let row = r#""_source_id":"00ff00ff00ff00ff","_source_line":17"#;
+    expect!["Count"].assert_eq(&action(&format!("{{{row}}}")));
+    expect!["Count"].assert_eq(&action(&format!(r#"{{{row},"_action":null}}"#)));
+    expect!["Withdraw"].assert_eq(&action(&format!(r#"{{{row},"_action":"withdraw"}}"#)));
+    expect!["unknown_action"].assert_eq(&action(&format!(r#"{{{row},"_action":"count"}}"#)));
+    expect!["unknown_action"].assert_eq(&action(&format!(r#"{{{row},"_action":1}}"#)));
+    expect!["bad_json"].assert_eq(&action(&format!(r#"{{{row},"_action":["withdraw"]}}"#)));
+    expect!["bad_source"].assert_eq(&action(r#"{"_action":"withdraw"}"#));
+}
+
 fn check_full(record_type: RecordType, value: &str, expected: Expect) {
     let full = json::parse_full(value.as_bytes(), record_type, &Zone::default()).unwrap();
     assert_eq!(full.record, json::parse(value.as_bytes(), record_type, &Zone::default()).unwrap());
@@ -250,6 +273,7 @@ fn the_documentation_lists_every_reason() {
         Reason::BadJson,
         Reason::WrongRecordType,
         Reason::BadSource,
+        Reason::UnknownAction,
         Reason::MissingColumn(column),
         Reason::FieldTooLong(column),
         Reason::BadMsisdn,

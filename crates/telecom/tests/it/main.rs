@@ -7,5 +7,6 @@ mod json;
 mod message;
 mod properties;
 mod rejected;
+mod rules;
 mod tariff;
 mod values;
