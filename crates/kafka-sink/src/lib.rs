@@ -4,10 +4,12 @@ pub mod admin;
 mod complaint;
 mod config;
 mod deliveries;
+mod ends;
 mod lag;
 mod sink;
 
 pub use config::Config;
+pub use ends::{Extent, extents};
 pub use lag::{GroupLag, lag, lag_of};
 pub use sink::{Session, Sink, SinkError};
 pub use telecom::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};

@@ -11,7 +11,7 @@ use lake_loader::Request;
 use lake_loader::table::Stream;
 use telecom::{Category, Day, RecordType, Tariff, Zone};
 use tokio_postgres::Client;
-use usage_store::{LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+use usage_store::{LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
 use crate::world::World;
 use dbt::Dbt;
@@ -145,13 +145,13 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
         let lane = usage_store::Lane { epoch: lane.epoch, topic: lane.topic, partition: lane.partition };
         let usage = |record: &lake::bronze::Record| {
             let record = telecom::json::parse(record.value.as_ref().unwrap(), *record_type, &Zone::default()).unwrap();
-            SourcedUsage { event: record.event, source: record.source }
+            SourcedUsage { event: record.event, source: record.source, action: record.action }
         };
         let record = |record: &lake::bronze::Record| {
             let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
             LaneRecord { offset, timestamp_ms, usage: Some(usage(record)) }
         };
-        let batch = LaneBatch::new(lane, records.iter().map(record).collect()).unwrap();
+        let batch = LaneBatch::new(lane, RecordRules::default(), records.iter().map(record).collect()).unwrap();
         store.count(memory, &batch).await.unwrap();
     }
 
