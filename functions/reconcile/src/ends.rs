@@ -1,26 +1,22 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use lambda_boot::Deadline;
 use usage_store::Lane;
 
 use crate::Stream;
-
-/// How long Kafka may take to tell where a topic ends.
-const WAIT: Duration = Duration::from_secs(30);
 
 /// How long the log of each lane is: the offset behind its last record. A log that holds nothing any more has length 0, as
 /// nothing of it can be counted.
 ///
 /// # Errors
-/// When Kafka does not answer, or lacks a topic.
+/// When Kafka does not answer within this time, or lacks a topic.
 pub async fn log_ends(
     kafka: &kafka_sink::Config,
     stream: &Stream,
-    deadline: Deadline,
+    within: Duration,
 ) -> anyhow::Result<Vec<(Lane, i64)>> {
     let of_topic = async |topic: &String| {
-        let extents = kafka_sink::extents(kafka, topic, deadline.wait(WAIT)).await?;
+        let extents = kafka_sink::extents(kafka, topic, within).await?;
         let lane = |partition| Lane { epoch: stream.epoch, topic: topic.clone(), partition };
         let end = |extent: &kafka_sink::Extent| if extent.begin < extent.end { extent.end } else { 0 };
         anyhow::Ok(extents.iter().map(|extent| (lane(extent.partition), end(extent))).collect::<Vec<_>>())

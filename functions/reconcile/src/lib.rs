@@ -17,6 +17,9 @@ pub use crate::config::{Config, StoreConfig, Stream};
 pub use crate::ends::log_ends;
 use crate::published::Published;
 
+/// How long Kafka may take to tell where a topic ends.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(30);
+
 /// With less time left no part is begun: the largest takes seconds.
 const PART_TIME: Duration = Duration::from_secs(60);
 
@@ -97,7 +100,7 @@ pub async fn handle(deps: &Deps, now: SystemTime, deadline: Deadline) -> anyhow:
 async fn work(deps: &Deps, now: SystemTime, deadline: Deadline) -> anyhow::Result<Report> {
     // Read before the ends are asked for: so none of them lies after it.
     let now_ms = milliseconds(now)?;
-    let ends = log_ends(&deps.kafka, &deps.stream, deadline).await?;
+    let ends = log_ends(&deps.kafka, &deps.stream, deadline.wait(KAFKA_PATIENCE)).await?;
     let lanes = deps.store.mark(now_ms, &ends).await.context("noting how long the lanes' logs are")?;
     let quiet = deps.store.quiet(now_ms).await.context("reading how long the lanes' logs were")?;
     let mut report = Report { lanes, ..Report::default() };

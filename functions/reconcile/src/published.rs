@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::{Lake, names};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use telecom::FileName;
 use usage_store::QuietSource;
 
@@ -31,6 +32,8 @@ struct Version {
     last_piece: String,
     #[serde(default)]
     head: Option<String>,
+    #[serde(default)]
+    decision: Decision,
 }
 
 /// `heads/HEAD.json`: all files that begin alike. Any of them may bring rows under the id of another one.
@@ -45,6 +48,41 @@ struct Entry {
     last_piece: String,
     #[serde(default)]
     state: String,
+    /// Rows of a withdrawn file that are taken back; of one that had none left, nothing is.
+    #[serde(default)]
+    taken_back: Vec<IgnoredAny>,
+    #[serde(default)]
+    last: LastPiece,
+}
+
+#[derive(Default, Deserialize)]
+struct LastPiece {
+    #[serde(default)]
+    decision: Decision,
+}
+
+#[derive(Default, Deserialize)]
+struct Decision {
+    #[serde(default)]
+    state: String,
+}
+
+/// What is asked of the lake: a note that something is published.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Note {
+    key: String,
+    /// A version that another one has followed while it waited is never published: it has no note then.
+    may_lack: bool,
+}
+
+impl Note {
+    fn of_piece(piece: &str, decision: &Decision) -> Self {
+        Self { key: format!("{}{piece}.json", names::RESULTS), may_lack: decision.state == "superseded" }
+    }
+
+    fn of_withdrawal(piece: &str) -> Self {
+        Self { key: format!("{WITHDRAWALS}{piece}.json"), may_lack: false }
+    }
 }
 
 /// Since when everything of each file is published, in milliseconds since 1970 by the lake's clock; `None` where something
@@ -69,28 +107,34 @@ impl Published {
 
 /// The file's own pieces, and those of all files that begin as it does.
 async fn since_ms(lake: &Lake, file: FileName) -> anyhow::Result<Option<i64>> {
-    let register: Option<Register> = lake.get_json(&format!("{FILES}{file}.json")).await?;
-    let versions = register.unwrap_or_default().versions;
-    let mut needed: BTreeSet<_> = versions.iter().map(|version| results(&version.last_piece)).collect();
-    for head in versions.iter().filter_map(|version| version.head.as_ref()).collect::<BTreeSet<_>>() {
-        let heads: Option<Heads> = lake.get_json(&format!("{HEADS}{head}.json")).await?;
-        for entry in heads.unwrap_or_default().entries {
-            needed.insert(results(&entry.last_piece));
-            if entry.state == "withdrawn" {
-                needed.insert(format!("{WITHDRAWALS}{}.json", entry.last_piece));
-            }
-        }
-    }
     // What came last of each lies there only if everything before does.
     let mut since_ms = i64::MIN;
-    for key in needed {
-        let Some(found) = lake.head(&key).await? else { return Ok(None) };
-        let put = found.last_modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        since_ms = since_ms.max(i64::try_from(put.as_millis()).unwrap_or(i64::MAX));
+    for note in notes(lake, file).await? {
+        match lake.head(&note.key).await? {
+            Some(found) => {
+                let put = found.last_modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+                since_ms = since_ms.max(i64::try_from(put.as_millis()).unwrap_or(i64::MAX));
+            }
+            None if note.may_lack => {}
+            None => return Ok(None),
+        }
     }
     Ok(Some(since_ms))
 }
 
-fn results(piece: &str) -> String {
-    format!("{}{piece}.json", names::RESULTS)
+async fn notes(lake: &Lake, file: FileName) -> anyhow::Result<BTreeSet<Note>> {
+    let register: Option<Register> = lake.get_json(&format!("{FILES}{file}.json")).await?;
+    let versions = register.unwrap_or_default().versions;
+    let mut notes: BTreeSet<_> =
+        versions.iter().map(|version| Note::of_piece(&version.last_piece, &version.decision)).collect();
+    for head in versions.iter().filter_map(|version| version.head.as_ref()).collect::<BTreeSet<_>>() {
+        let heads: Option<Heads> = lake.get_json(&format!("{HEADS}{head}.json")).await?;
+        for entry in heads.unwrap_or_default().entries {
+            notes.insert(Note::of_piece(&entry.last_piece, &entry.last.decision));
+            if entry.state == "withdrawn" && !entry.taken_back.is_empty() {
+                notes.insert(Note::of_withdrawal(&entry.last_piece));
+            }
+        }
+    }
+    Ok(notes)
 }

@@ -67,10 +67,3 @@ pub(crate) fn drive<T>(future: impl Future<Output = T>) -> T {
         }
     }
 }
-
-#[test]
-fn tmp_seed() {
-    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
-    world::tmp_dump(seed);
-    println!("{:?}", if seed.is_multiple_of(2) { run::<Design>(seed) } else { run::<Forgetful>(seed) });
-}

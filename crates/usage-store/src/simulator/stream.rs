@@ -420,15 +420,3 @@ fn event(key: u64, amount: u64) -> UsageEvent {
         totals: Totals { up_bytes: amount, down_bytes: 1000 * amount, seconds: 0, events: 1 },
     }
 }
-impl Stream {
-    pub(crate) fn tmp_plans(&self) {
-        for p in &self.plans {
-            println!(
-                "plan {} {:.3} {:.3}",
-                p.source.0[7],
-                (p.decided_ms - START_MS) as f64 / DAY_MS as f64,
-                (p.done_ms - START_MS) as f64 / DAY_MS as f64
-            );
-        }
-    }
-}

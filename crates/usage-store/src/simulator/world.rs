@@ -210,28 +210,3 @@ fn conserved(stream: &Stream, accounts: &[FileAccount]) -> Result<(), String> {
 fn compare<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
     if got == expected { Ok(()) } else { Err(format!("{what}: {got:?} instead of {expected:?}")) }
 }
-
-#[cfg(test)]
-pub(crate) fn tmp_dump(seed: u64) {
-    let mut rng = SmallRng::seed_from_u64(seed);
-    let stream = Stream::draw(&mut rng);
-    for (lane, records) in &stream.lanes {
-        for p in records {
-            let r = p.read_by(1);
-            let day = (p.at_ms - START_MS) as f64 / DAY_MS as f64;
-            println!(
-                "{lane} {} day {day:.3} {:?}",
-                p.offset(),
-                r.usage.map(|u| (u.source.map(|s| (s.id.0[7], s.line, s.file.unwrap().to_string())), u.action))
-            );
-        }
-    }
-    stream.tmp_plans();
-    println!(
-        "inherited {} closed {:?} long {} reread {}",
-        stream.inherited.is_some(),
-        stream.closed_before_ms,
-        stream.is_long,
-        stream.is_read_otherwise
-    );
-}
