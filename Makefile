@@ -4,9 +4,6 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVICES := crates/test-support/services
 TOOLS := $(SERVICES)/tools.sh
-# The embedded broker's crates declare a newer Rust than 1.95, and build on it.
-CARGO_FLAGS := --locked --ignore-rust-version
-WORKSPACE := --workspace --features trunkline/broker
 FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 # Where `cargo lambda build` compiles what it packs, and `sam build` finds it compiled.
 PACKED := $(TARGET)/x86_64-unknown-linux-gnu/release
@@ -15,7 +12,7 @@ PACKED := $(TARGET)/x86_64-unknown-linux-gnu/release
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
-	cargo build $(CARGO_FLAGS) --profile cli -p trunkline --no-default-features --features broker
+	cargo build --locked --profile cli -p trunkline --no-default-features
 	@exec $(TARGET)/cli/trunkline demo $(ARGS)
 
 ## Everything that must hold, on real parts. Unoptimized: with optimization, building takes far longer than the tests.
@@ -23,14 +20,14 @@ test:
 	$(SERVICES)/prerequisites.sh
 	$(SERVICES)/provision.sh kafka
 	$(SERVICES)/provision.sh cassandra
-	cargo test $(CARGO_FLAGS) $(WORKSPACE)
+	cargo test --locked --workspace
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1
 
 ## Formatting, clippy, licences and sources of the dependencies.
 lint:
 	cargo fmt --all --check
-	cargo clippy $(CARGO_FLAGS) $(WORKSPACE) --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(TOOLS) cargo-deny check bans licenses sources
 
 fmt:
@@ -39,7 +36,7 @@ fmt:
 ## Rates and peak memory of every function, on this machine and its real services; fails where one needs more memory than
 ## the template gives it.
 bench: package
-	cargo build $(CARGO_FLAGS) --profile cli $(WORKSPACE) --examples
+	cargo build --locked --profile cli --workspace --examples
 	$(TARGET)/cli/examples/parse_rate
 	$(TARGET)/cli/examples/generate_rate
 	$(TARGET)/cli/examples/load_rate $(PACKED)/lake-loader

@@ -72,6 +72,12 @@ select
 from sum_of_parts
 full join sum_of_wholes using ({{ keys }})
 where
-    (sum_of_parts.events, sum_of_parts.up_bytes, sum_of_parts.down_bytes, sum_of_parts.seconds)
-    is distinct from (sum_of_wholes.events, sum_of_wholes.up_bytes, sum_of_wholes.down_bytes, sum_of_wholes.seconds)
+    -- Nothing is as good as what was taken back: 0 events.
+    (
+        coalesce(sum_of_parts.events, 0), coalesce(sum_of_parts.up_bytes, 0),
+        coalesce(sum_of_parts.down_bytes, 0), coalesce(sum_of_parts.seconds, 0)
+    ) <> (
+        coalesce(sum_of_wholes.events, 0), coalesce(sum_of_wholes.up_bytes, 0),
+        coalesce(sum_of_wholes.down_bytes, 0), coalesce(sum_of_wholes.seconds, 0)
+    )
 {%- endmacro %}

@@ -1,6 +1,7 @@
 {#-
-  Usage per subscriber and window: a model's whole statement. `window` is the window of a row of `relation`, which the column
+  Usage per subscriber and window: a model's whole statement. `window` is the window of a change in `relation`, which the column
   `name` holds. What the model has is added to: it has every batch up to its highest once, as that one is in the same transaction.
+  A window of which all was taken back stays, with 0 events: else the model would forget which batches it has.
   OFFSET 0 keeps the planner from reading all of the model's history instead of looking up what it adds to.
 -#}
 {% macro usage_per_window(relation, this, window, name) -%}
@@ -12,7 +13,7 @@ added as (
         {{ window }} as {{ name }},
         category,
         usage_type,
-        count(*) as events,
+        sum(events) as events,
         sum(up_bytes)::bigint as up_bytes,
         sum(down_bytes)::bigint as down_bytes,
         sum(seconds)::bigint as seconds,

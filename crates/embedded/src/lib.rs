@@ -18,9 +18,9 @@ pub use services::Services;
 pub use sftp_server::SftpServer;
 pub use supervised::{Owner, Supervised};
 
-/// What a program's `tracing` filter must add for these services, as in `info,{LOG_FILTER}`: at `info` their crates open
-/// spans that hold whole requests, records and signatures included, and spend more time on them than on the work.
-pub const LOG_FILTER: &str = "nisshi=warn,rama=warn,s3s=warn";
+/// What a program's `tracing` filter must add for these services, as in `info,{LOG_FILTER}`: at `info` the object store's
+/// crates open spans that hold whole requests, signatures included, and spend more time on them than on the work.
+pub const LOG_FILTER: &str = "s3s=warn";
 
 /// A port of 127.0.0.1 that was free a moment ago, for servers that can't be told to choose one.
 fn free_port() -> anyhow::Result<u16> {

@@ -8,11 +8,13 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufRead;
@@ -301,34 +303,40 @@ impl Lake {
         self.list_after(prefix, None)
     }
 
+    /// The folders directly below `prefix`, each as the beginning of its objects' names, with the `/` behind it.
+    pub fn folders(&self, prefix: &str) -> BoxStream<'static, Result<String, Error>> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let folders = |page: ListObjectsV2Output| {
+            let folders = page.common_prefixes.unwrap_or_default().into_iter();
+            stream::iter(folders.filter_map(|folder| folder.prefix.map(Ok)))
+        };
+        pages(request, prefix).map_ok(folders).try_flatten().boxed()
+    }
+
     /// [`Lake::list`], beginning behind the name `after`.
     pub fn list_after(&self, prefix: &str, after: Option<&str>) -> BoxStream<'static, Result<Listed, Error>> {
-        let pages = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(prefix)
-            .set_start_after(after.map(str::to_owned))
-            .into_paginator()
-            .send();
-        let doing = format!("listing {prefix}");
-        let pages = stream::try_unfold((pages, doing), |(mut pages, doing)| async move {
-            match pages.next().await {
-                Some(Ok(page)) => Ok(Some((page, (pages, doing)))),
-                Some(Err(error)) => Err(Error::from_sdk(doing, error)),
-                None => Ok(None),
-            }
-        });
-        pages
-            .map_ok(|page| {
-                let objects = page.contents.unwrap_or_default().into_iter();
-                stream::iter(
-                    objects.filter_map(|object| Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))),
-                )
-            })
-            .try_flatten()
-            .boxed()
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let objects = |page: ListObjectsV2Output| {
+            let objects = page.contents.unwrap_or_default().into_iter();
+            stream::iter(objects.filter_map(|object| Some(Ok(Listed { key: object.key?, bytes: length(object.size) }))))
+        };
+        pages(request.set_start_after(after.map(str::to_owned)), prefix).map_ok(objects).try_flatten().boxed()
     }
+}
+
+/// A listing, a page after the other.
+fn pages(
+    request: ListObjectsV2FluentBuilder,
+    prefix: &str,
+) -> impl Stream<Item = Result<ListObjectsV2Output, Error>> + Send + use<> {
+    let doing = format!("listing {prefix}");
+    stream::try_unfold((request.into_paginator().send(), doing), |(mut pages, doing)| async move {
+        match pages.next().await {
+            Some(Ok(page)) => Ok(Some((page, (pages, doing)))),
+            Some(Err(error)) => Err(Error::from_sdk(doing, error)),
+            None => Ok(None),
+        }
+    })
 }
 
 /// Sends a conditional request until its condition is decided.

@@ -1,5 +1,5 @@
 //! Records a second through a mapping with an empty function, on the embedded broker:
-//! `cargo run --profile cli --ignore-rust-version -p local-runtime --example mapping_rate`.
+//! `cargo run --profile cli -p local-runtime --example mapping_rate`.
 #![expect(clippy::print_stdout, reason = "its result is for people")]
 
 use std::collections::BTreeMap;

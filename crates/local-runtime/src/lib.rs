@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod event;
+mod health;
 mod http;
 mod invoke;
 mod mapping;
@@ -10,8 +11,10 @@ mod template;
 
 pub use http::PathPattern;
 pub use invoke::{Call, InProcess, InProcessFunction, Invocation, InvokeError, Invoker, RemoteInvoker};
-pub use mapping::{EventSource, MappingState, MappingStatus, PartitionStatus, Progress, SourceConfig};
-pub use runtime::{Options, Runtime, Status};
+pub use mapping::{
+    EventSource, Found, MappingState, MappingStatus, PartitionStatus, Progress, SourceConfig, Stop, StopReason, look,
+};
+pub use runtime::{Mappings, Options, Runtime, Status};
 pub use template::{
     Cluster, Cron, Expression, Finding, Function, Later, Mapping, Origin, Parameters, Route, Rules, Schedule, Severity,
     StartingPosition, Template, TemplateError, parse_parameter,

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::kafka::MAX_PAYLOAD_BYTES;
+use crate::health::Health;
 use crate::http::{Router, Server};
 use crate::invoke::Invoker;
-use crate::mapping::{MappingStatus, RunningMapping, SourceConfig};
+use crate::mapping::{MappingStatus, RunningMapping, Shared, SourceConfig, TopicIds};
 use crate::schedule;
 use crate::template::{Cluster, Mapping, Template};
 
@@ -30,14 +31,38 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The schedules of these functions fire once in the time beside, whatever the template says.
     pub schedule_every: BTreeMap<String, Duration>,
+    /// Where a function of the template answers whether it is well, for example `/health`: the answer is completed by
+    /// what the mappings are doing, and `<path>/mappings` tells all of that.
+    pub health_path: Option<String>,
 }
 
 /// A running template. Dropping it tells everything to end and does not wait.
 pub struct Runtime {
     server: Option<Server>,
     mappings: Vec<RunningMapping>,
+    watched: Mappings,
     schedules: JoinSet<()>,
     stop: CancellationToken,
+}
+
+/// The enabled mappings of a template, for those who watch them. It may be kept and asked for longer than they run.
+#[derive(Clone, Default)]
+pub struct Mappings(Arc<[Arc<Shared>]>);
+
+impl Mappings {
+    /// The progress of every mapping.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status { mappings: self.0.iter().map(|mapping| mapping.status()).collect() }
+    }
+
+    /// Lets the partition go on behind this record, in every mapping of the topic in which it stands still there. It
+    /// does nothing to others, so it can be repeated. The record is delivered to nobody: keep it first.
+    pub fn skip(&self, topic: &str, partition: i32, offset: i64) {
+        for mapping in self.0.iter().filter(|mapping| mapping.is_of(topic)) {
+            mapping.skip(partition, offset);
+        }
+    }
 }
 
 /// What a runtime is doing.
@@ -54,6 +79,7 @@ impl Default for Options {
             kafka_properties: BTreeMap::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             schedule_every: BTreeMap::new(),
+            health_path: None,
         }
     }
 }
@@ -73,19 +99,24 @@ impl Runtime {
                 mapping: mapping.clone(),
             });
         }
+        let watched = Mappings(sources.iter().map(|source| Arc::new(Shared::new(&source.mapping))).collect());
         let router = Router::new(&template.routes);
         let server = if router.is_empty() {
             None
         } else {
-            let server = Server::start(options.listen, router, Arc::clone(&invoker)).await;
+            let health = options.health_path.map(|path| Health::new(path, watched.clone()));
+            let server = Server::start(options.listen, router, Arc::clone(&invoker), health).await;
             Some(server.with_context(|| format!("the HTTP API can't listen on {}", options.listen))?)
         };
-        let stop = CancellationToken::new();
-        let mut runtime = Self { server, mappings: Vec::new(), schedules: JoinSet::new(), stop };
-        for source in sources {
-            let mapping =
-                RunningMapping::start(source, Arc::clone(&invoker)).context("a mapping's thread can't start")?;
-            runtime.mappings.push(mapping);
+        let (mappings, schedules, stop) = (Vec::new(), JoinSet::new(), CancellationToken::new());
+        let mut runtime = Self { server, mappings, watched, schedules, stop };
+        let mut topic_ids = BTreeMap::new();
+        for (source, shared) in sources.into_iter().zip(runtime.watched.0.iter()) {
+            let of_cluster =
+                topic_ids.entry(source.brokers.clone()).or_insert_with(|| Arc::new(TopicIds::new(&source)));
+            let of_cluster = Arc::clone(of_cluster);
+            let mapping = RunningMapping::start(source, Arc::clone(&invoker), Arc::clone(shared), of_cluster);
+            runtime.mappings.push(mapping.context("a mapping's thread can't start")?);
         }
         for schedule in template.schedules.iter().filter(|schedule| schedule.is_enabled) {
             let (invoker, stop) = (Arc::clone(&invoker), runtime.stop.clone());
@@ -104,11 +135,17 @@ impl Runtime {
     /// The progress of every mapping.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status { mappings: self.mappings.iter().map(RunningMapping::status).collect() }
+        self.watched.status()
     }
 
-    /// Ends everything: no new invocation begins; those that run get a few seconds, and a mapping's batch that comes back
-    /// in that time is committed. Takes less than 5 s.
+    /// What can be asked of, and told to, the mappings from elsewhere.
+    #[must_use]
+    pub fn mappings(&self) -> Mappings {
+        self.watched.clone()
+    }
+
+    /// Ends everything: no new invocation begins; those that run get a few seconds, and a mapping's batch that comes
+    /// back in that time is committed. Takes less than 5 s.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         for mapping in &self.mappings {

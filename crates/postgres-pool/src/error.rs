@@ -33,9 +33,15 @@ pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
             SqlState::TOO_MANY_CONNECTIONS,
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::LOCK_NOT_AVAILABLE,
         ]
         .contains(code)
     })
+}
+
+/// Whether a lock was waited for longer than the session was told to.
+pub(crate) fn is_lock_timeout(error: &anyhow::Error) -> bool {
+    backend(error).and_then(tokio_postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 /// The failure in one line. What is not the database's stays as it is.

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod blockers;
 mod error;
 mod pool;
+mod session;
 mod tls;
 
 pub use address::Names;

@@ -1,23 +1,24 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Transaction};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::address::{Address, parse};
-use crate::error::{explain, is_passing};
+use crate::blockers::{self, Blockers};
+use crate::error::{explain, is_lock_timeout, is_passing};
+use crate::session::{self, STATEMENT_TIMEOUT};
 use crate::{Names, tls};
 
 /// Connections of one process: the lanes of one event are counted side by side, and more would only queue in the
 /// server.
 const MAX_CONNECTIONS: usize = 4;
-/// A statement of a full batch takes a tenth of a second; one that takes this long is stuck, and the batch is better
-/// delivered again.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a server in the same region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a free connection.
@@ -26,6 +27,8 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(30);
 /// quick failover. A longer outage fails the invocation, which the mapping then repeats.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is looked who holds a lock that a transaction waits for: it waits for seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A few kept connections. What is sent over them must be idempotent, as what is not answered is just sent again; but for
 /// [`query_once`](Self::query_once).
@@ -50,11 +53,8 @@ impl Pool {
     pub fn new(url: &str, names: Names) -> anyhow::Result<Self> {
         let Address { mut config, trust } = parse(url, names)?;
         let options = config.get_options().unwrap_or_default();
-        let timeout_ms = STATEMENT_TIMEOUT.as_millis();
-        config.options(format!(
-            "{options} -c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} \
-             -c client_min_messages=warning"
-        ));
+        let options = session::options(options);
+        config.options(options);
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(STATEMENT_TIMEOUT).keepalives_idle(STATEMENT_TIMEOUT);
         if config.get_application_name().is_none() {
             config.application_name("trunkline");
@@ -107,10 +107,12 @@ impl Pool {
     }
 
     /// One transaction: `work` on `input`, then `COMMIT`. All of it is done again when the connection breaks, also when
-    /// it is the answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once.
+    /// it is the answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once. It
+    /// is done again, too, where it has waited too long for a lock: if it has set itself a `lock_timeout`.
     ///
     /// # Errors
-    /// What `work` fails with, or the database; nothing is changed then, unless that answer was lost four times.
+    /// What `work` fails with, or the database; nothing is changed then, unless that answer was lost four times. Of a lock
+    /// it says who holds it.
     pub async fn transaction<I: Sync + ?Sized, T>(
         &self,
         input: &I,
@@ -118,10 +120,40 @@ impl Pool {
     ) -> anyhow::Result<T> {
         let mut attempts = Attempts::of(self.names);
         loop {
-            match self.try_transaction(input, &work).await {
+            let done = match attempts.waits_for_lock {
+                true => self.watched_transaction(input, &work, &mut attempts.blockers).await,
+                false => self.try_transaction(input, &work, None).await,
+            };
+            match done {
                 Err(error) => attempts.again(error).await?,
                 Ok(done) => return Ok(done),
             }
+        }
+    }
+
+    /// Looks meanwhile who holds what it waits for.
+    async fn watched_transaction<I: Sync + ?Sized, T>(
+        &self,
+        input: &I,
+        work: impl for<'a> Fn(&'a Transaction<'_>, &'a I) -> BoxFuture<'a, anyhow::Result<T>>,
+        blockers: &mut Blockers,
+    ) -> anyhow::Result<T> {
+        let pid = AtomicI32::new(0);
+        let look = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                // Who can't be asked is not told of; the transaction says what is wrong.
+                if let Ok(rows) = self.try_query(blockers::SQL, &[&pid.load(Ordering::Relaxed)]).await
+                    && !rows.is_empty()
+                {
+                    *blockers = Blockers::of(&rows);
+                }
+            }
+        };
+        let done = pin!(self.try_transaction(input, &work, Some(&pid)));
+        match futures::future::select(done, pin!(look)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => never,
         }
     }
 
@@ -168,10 +200,15 @@ impl Pool {
         &self,
         input: &I,
         work: impl for<'a> Fn(&'a Transaction<'_>, &'a I) -> BoxFuture<'a, anyhow::Result<T>>,
+        tell_pid: Option<&AtomicI32>,
     ) -> anyhow::Result<T> {
         let mut loan = self.borrow().await?;
         let done = async {
             let transaction = loan.transaction().await?;
+            if let Some(pid) = tell_pid {
+                let own: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+                pid.store(own, Ordering::Relaxed);
+            }
             // Dropped, it rolls back.
             let done = work(&transaction, input).await?;
             transaction.commit().await?;
@@ -244,11 +281,15 @@ impl DerefMut for Loan {
 struct Attempts {
     names: Names,
     failed: u32,
+    /// Whether the last one has waited too long for a lock.
+    waits_for_lock: bool,
+    /// Who held it.
+    blockers: Blockers,
 }
 
 impl Attempts {
     fn of(names: Names) -> Self {
-        Self { names, failed: 0 }
+        Self { names, failed: 0, waits_for_lock: false, blockers: Blockers::default() }
     }
 
     /// Pauses before another attempt.
@@ -258,7 +299,11 @@ impl Attempts {
     async fn again(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.failed += 1;
         let is_passing = is_passing(&error);
-        let error = explain(error, self.names);
+        self.waits_for_lock = is_lock_timeout(&error);
+        let mut error = explain(error, self.names);
+        if self.waits_for_lock && self.blockers.are_known() {
+            error = anyhow::anyhow!("{error}: {}", self.blockers);
+        }
         if self.failed >= ATTEMPTS || !is_passing {
             return Err(error);
         }

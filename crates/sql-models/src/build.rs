@@ -12,9 +12,12 @@ use crate::project::{Model, Project};
 use crate::render::{Relation, Scope, Template, quote};
 use crate::report::{Action, Test};
 use crate::sql;
+use crate::views::View;
 
 /// A model that takes longer than a function may run is never done.
 const MAX_STATEMENT: Duration = Duration::from_secs(15 * 60);
+/// So long a reader may have to wait behind a model that waits for another one. Tried again by the pool.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// The warehouse's tables are read by index while they are in memory; with PostgreSQL's default, made for disks that turn,
 /// it reads all of a table to change a few rows.
 const RANDOM_PAGE_COST: &str = "1.1";
@@ -77,16 +80,22 @@ struct Existing {
     columns: Vec<String>,
 }
 
+/// What others have at a relation that is made anew.
+struct Place {
+    grants: Vec<String>,
+    views: Vec<View>,
+}
+
 /// A statement's part that is a template's: errors are told by its lines.
-struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     template: Template<'a>,
     scope: &'a Scope,
     rendered: &'a str,
 }
 
-struct Session<'a> {
-    transaction: &'a Transaction<'a>,
-    job: &'a Job<'a>,
+pub(crate) struct Session<'a> {
+    pub(crate) transaction: &'a Transaction<'a>,
+    pub(crate) job: &'a Job<'a>,
 }
 
 impl Session<'_> {
@@ -105,10 +114,13 @@ impl Session<'_> {
         // 0 would be no limit.
         let patience_ms = patience.as_millis().max(1);
         let name = self.job.unit.subject.name().replace('\'', "''");
-        // Of two runs at once the later one finds what the earlier one has left.
+        // Of two runs at once the later one finds what the earlier one has left. That is waited for; others' locks are not, since
+        // whoever comes after us then waits for us.
+        let lock_timeout_ms = LOCK_TIMEOUT.as_millis();
         self.batch(&format!(
             "set local statement_timeout = {patience_ms}; set local random_page_cost = {RANDOM_PAGE_COST}; \
-             select pg_advisory_xact_lock(hashtextextended('sql-models {name}', 0))"
+             select pg_advisory_xact_lock(hashtextextended('sql-models {name}', 0)); \
+             set local lock_timeout = {lock_timeout_ms}"
         ))
         .await
     }
@@ -166,6 +178,7 @@ impl Session<'_> {
         Ok(found.map(|row| Existing { is_table: row.get(0), columns: row.get(1) }))
     }
 
+    /// Leaves a view alone that is what its query makes it: to replace it, its readers would have to wait.
     async fn view(
         &self,
         model: &Model,
@@ -173,21 +186,58 @@ impl Session<'_> {
         query: &str,
         origin: &Origin<'_>,
     ) -> anyhow::Result<()> {
+        let Relation::Stored { identifier, .. } = &model.relation else { return Ok(()) };
         let relation = &model.relation;
-        if let Some(existing) = existing {
-            let columns = self.columns(query, origin).await?;
-            // PostgreSQL can add columns to a view, and nothing else.
-            if existing.is_table {
-                self.batch(&format!("drop table {relation} cascade")).await?;
-            } else if !columns.starts_with(&self.columns(&format!("select * from {relation}"), origin).await?) {
-                self.batch(&format!("drop view {relation} cascade")).await?;
-            }
+        let create = |options: &str| format!("create or replace view {relation}{options} as (\n{query}\n)");
+        let Some(existing) = existing else { return self.execute(&create(""), Some(origin)).await.map(drop) };
+        if existing.is_table {
+            return self.view_anew(model, existing, &create(""), origin).await;
         }
-        self.execute(&format!("create or replace view {relation} as (\n{query}\n)"), Some(origin)).await?;
-        Ok(())
+        let beside = sql::intermediate(identifier);
+        let temporary = format!("create temporary view {} as (\n{query}\n)", quote(&beside));
+        self.execute(&temporary, Some(origin)).await?;
+        let is_unchanged = self.is_unchanged(relation, &beside).await?;
+        self.batch(&format!("drop view pg_temp.{}", quote(&beside))).await?;
+        if is_unchanged {
+            return Ok(());
+        }
+        let options = self.view_options(relation).await?;
+        let (has, gets) = (format!("select * from {relation}"), query);
+        // PostgreSQL can add columns to a view, and nothing else.
+        if self.columns(gets, origin).await?.starts_with(&self.columns(&has, origin).await?) {
+            return self.execute(&create(&options), Some(origin)).await.map(drop);
+        }
+        self.view_anew(model, existing, &create(&options), origin).await
     }
 
-    /// Makes the table anew, beside the old one, and puts it in its place.
+    async fn view_anew(
+        &self,
+        model: &Model,
+        existing: &Existing,
+        create: &str,
+        origin: &Origin<'_>,
+    ) -> anyhow::Result<()> {
+        let place = self.clear(existing, &model.relation).await?;
+        self.execute(create, Some(origin)).await?;
+        self.settle(place).await
+    }
+
+    /// Takes a relation away that cannot become what it has to be.
+    async fn clear(&self, existing: &Existing, relation: &Relation) -> anyhow::Result<Place> {
+        let grants = self.grants(&relation.to_string()).await?;
+        let views = self.lift_views(relation).await?;
+        let kind = if existing.is_table { "table" } else { "view" };
+        self.batch(&format!("drop {kind} {relation}")).await?;
+        Ok(Place { grants, views })
+    }
+
+    /// What others have made of it, and may do with it, comes again.
+    async fn settle(&self, Place { grants, views }: Place) -> anyhow::Result<()> {
+        self.batch(&grants.join(";\n")).await?;
+        self.put_back_views(views).await
+    }
+
+    /// Makes the table, or fills it anew in its place.
     async fn table(
         &self,
         model: &Model,
@@ -196,57 +246,32 @@ impl Session<'_> {
         query: &str,
         origin: &Origin<'_>,
     ) -> anyhow::Result<u64> {
-        let Relation::Stored { schema, identifier } = &model.relation else { return Ok(0) };
+        if existing.is_some_and(|existing| existing.is_table) {
+            return self.refill(model, scope, query, origin).await;
+        }
         let relation = &model.relation;
-        let fresh = match existing {
-            None => relation.clone(),
-            Some(_) => Relation::stored(schema, &sql::intermediate(identifier)),
-        };
-        let table = sql::create_table(self.job.project, model, scope, &fresh, query)?;
+        let table = sql::create_table(self.job.project, model, scope, relation, query)?;
         let mut rows = 0;
-        for statement in table.statements {
-            rows = self.execute(&statement, Some(origin)).await?;
+        let place = match existing {
+            Some(view) => Some(self.clear(view, relation).await?),
+            None => None,
+        };
+        for statement in table.filled() {
+            rows = self.execute(statement, Some(origin)).await?;
         }
         for statement in table.finish {
             self.execute(&statement, None).await?;
         }
         // The models after it are planned by what is in it.
-        self.batch(&format!("analyze {fresh}")).await?;
-        let Some(existing) = existing else { return Ok(rows) };
-        let foreign_keys = if existing.is_table { self.foreign_keys_to(relation).await? } else { Vec::new() };
-        let kind = if existing.is_table { "table" } else { "view" };
-        let identifier = quote(identifier);
-        self.batch(&format!("drop {kind} {relation} cascade; alter table {fresh} rename to {identifier}")).await?;
-        self.rename_parts(relation).await?;
-        for (table, name, definition) in foreign_keys {
-            // What is in that table is checked when it is made anew itself, which it could never be if this failed.
-            let not_valid = if definition.ends_with("NOT VALID") { "" } else { " not valid" };
-            self.batch(&format!("alter table {table} add constraint {name} {definition}{not_valid}")).await?;
+        self.batch(&format!("analyze {relation}")).await?;
+        if let Some(place) = place {
+            self.settle(place).await?;
         }
         Ok(rows)
     }
 
-    /// Gives constraints and indexes the names that they would have had if the table had been made in its place.
-    async fn rename_parts(&self, relation: &Relation) -> anyhow::Result<()> {
-        let found = self
-            .transaction
-            .query(
-                "select format('alter table %s rename constraint %I to %I;', conrelid::regclass, conname, \
-                     replace(conname, $2, '')) \
-                 from pg_constraint where conrelid = $1::text::regclass and strpos(conname, $2) > 0 \
-                 union all \
-                 select format('alter index %s rename to %I;', indexrelid::regclass, replace(relname, $2, '')) \
-                 from pg_index join pg_class on pg_class.oid = indexrelid \
-                 where indrelid = $1::text::regclass and strpos(relname, $2) > 0 \
-                     and not exists (select from pg_constraint where conindid = indexrelid and conrelid = indrelid)",
-                &[&relation.to_string(), &sql::INTERMEDIATE],
-            )
-            .await?;
-        self.batch(&found.iter().map(|row| row.get::<_, &str>(0)).collect::<String>()).await
-    }
-
-    /// The foreign keys of other tables that go with this one when it is dropped.
-    async fn foreign_keys_to(&self, relation: &Relation) -> anyhow::Result<Vec<(String, String, String)>> {
+    /// The foreign keys that other tables have to this one.
+    pub(crate) async fn foreign_keys_to(&self, relation: &Relation) -> anyhow::Result<Vec<(String, String, String)>> {
         let found = self
             .transaction
             .query(
@@ -315,7 +340,7 @@ impl Session<'_> {
     }
 
     /// Names and types of a query's columns.
-    async fn columns(&self, query: &str, origin: &Origin<'_>) -> anyhow::Result<Vec<(String, String)>> {
+    pub(crate) async fn columns(&self, query: &str, origin: &Origin<'_>) -> anyhow::Result<Vec<(String, String)>> {
         let statement = format!("select * from (\n{query}\n) as model_subq limit 0");
         match self.transaction.prepare(&statement).await {
             Ok(prepared) => {
@@ -440,14 +465,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn batch(&self, statements: &str) -> anyhow::Result<()> {
+    pub(crate) async fn batch(&self, statements: &str) -> anyhow::Result<()> {
         match self.transaction.batch_execute(statements).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.explain(error, statements, None)?.into()),
         }
     }
 
-    async fn execute(&self, statement: &str, origin: Option<&Origin<'_>>) -> anyhow::Result<u64> {
+    pub(crate) async fn execute(&self, statement: &str, origin: Option<&Origin<'_>>) -> anyhow::Result<u64> {
         match self.transaction.execute(statement, &[]).await {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.explain(error, statement, origin)?.into()),
@@ -458,14 +483,15 @@ impl Session<'_> {
     ///
     /// # Errors
     /// With the error itself, where another connection may do better: the pool tries again.
-    fn explain(
+    pub(crate) fn explain(
         &self,
         error: tokio_postgres::Error,
         statement: &str,
         origin: Option<&Origin<'_>>,
     ) -> anyhow::Result<BuildError> {
         let Some(db) = error.as_db_error() else { return Err(error.into()) };
-        if db.code().code().starts_with("40") || db.code().code().starts_with("57P") {
+        let passes = ["40", "57P"].iter().any(|class| db.code().code().starts_with(class));
+        if passes || *db.code() == SqlState::LOCK_NOT_AVAILABLE {
             return Err(error.into());
         }
         if *db.code() == SqlState::QUERY_CANCELED {
@@ -486,9 +512,12 @@ impl Session<'_> {
             }
             _ => String::new(),
         };
-        // Not its DETAIL, which quotes values.
+        // Not its DETAIL, which quotes values; but for what depends on a relation, which it names.
+        let is_of_names = *db.code() == SqlState::DEPENDENT_OBJECTS_STILL_EXIST;
+        let detail = db.detail().filter(|_| is_of_names).map(|detail| format!(": {detail}")).unwrap_or_default();
         let hint = db.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-        Ok(BuildError::Statement(format!("{file}{} (SQLSTATE {}){hint}", db.message(), db.code().code())))
+        let code = db.code().code();
+        Ok(BuildError::Statement(format!("{file}{}{detail} (SQLSTATE {code}){hint}", db.message())))
     }
 
     /// The template's line of a statement's character, counted from 1.

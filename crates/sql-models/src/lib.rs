@@ -7,11 +7,13 @@ mod graph;
 mod manifest;
 mod project;
 mod properties;
+mod refill;
 mod render;
 mod report;
 mod run;
 mod sql;
 mod tests;
+mod views;
 mod yaml;
 
 pub use error::ReadError;

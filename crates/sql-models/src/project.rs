@@ -87,6 +87,14 @@ impl Project {
     }
 }
 
+impl Project {
+    /// Whether one of the models is stored under this name.
+    pub(crate) fn has(&self, schema: &str, identifier: &str) -> bool {
+        let wanted = Relation::stored(schema, identifier);
+        self.models.values().any(|model| model.relation == wanted)
+    }
+}
+
 /// The folders between `path` and a file in it; `None` for a file elsewhere.
 fn folders_below<'a>(file: &'a str, path: &str) -> Option<Vec<&'a str>> {
     let mut parts: Vec<_> = file.strip_prefix(path)?.strip_prefix('/')?.split('/').collect();

@@ -22,10 +22,25 @@ pub(crate) fn intermediate(identifier: &str) -> String {
 
 /// How a table is made of a query's rows.
 pub(crate) struct Table {
-    /// The last one writes the rows.
-    pub(crate) statements: Vec<String>,
+    /// Makes it, with its rows where nothing else writes them.
+    create: String,
+    /// Writes the rows.
+    insert: Option<String>,
     /// What is cheaper to make of all rows than with each: keys with their indexes, references, other indexes.
     pub(crate) finish: Vec<String>,
+}
+
+impl Table {
+    /// What makes it with its rows; the last one writes them.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.create).chain(self.insert.as_deref())
+    }
+
+    /// What makes it without rows.
+    pub(crate) fn empty(&self) -> String {
+        let with_no_data = if self.insert.is_none() { " with no data" } else { "" };
+        format!("{}{with_no_data}", self.create)
+    }
 }
 
 /// Makes a table of a query's rows.
@@ -39,8 +54,8 @@ pub(crate) fn create_table(
     let unlogged = if model.config.is_unlogged { "unlogged " } else { "" };
     let indexes = model.config.indexes.iter().map(|index| create_index(table, index));
     let Some(properties) = model.properties.as_ref().filter(|_| model.config.is_contract_enforced) else {
-        let statements = vec![format!("create {unlogged}table {table} as (\n{query}\n)")];
-        return Ok(Table { statements, finish: indexes.collect() });
+        let create = format!("create {unlogged}table {table} as (\n{query}\n)");
+        return Ok(Table { create, insert: None, finish: indexes.collect() });
     };
     let (mut parts, mut finish) = (Vec::new(), Vec::new());
     for column in &properties.columns {
@@ -61,12 +76,10 @@ pub(crate) fn create_table(
         place.push(model_constraint(project, scope, constraint)?);
     }
     let columns = names(&properties.columns);
-    let statements = vec![
-        format!("create {unlogged}table {table} (\n{}\n)", parts.join(",\n")),
-        format!("insert into {table} ({columns}) select {columns} from (\n{query}\n) as model_subq"),
-    ];
+    let create = format!("create {unlogged}table {table} (\n{}\n)", parts.join(",\n"));
+    let insert = format!("insert into {table} ({columns}) select {columns} from (\n{query}\n) as model_subq");
     let constraints = finish.iter().map(|constraint| format!("alter table {table} add {constraint}"));
-    Ok(Table { statements, finish: constraints.chain(indexes).collect() })
+    Ok(Table { create, insert: Some(insert), finish: constraints.chain(indexes).collect() })
 }
 
 /// Whether a constraint is checked with an index, or against another table.

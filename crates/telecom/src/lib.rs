@@ -29,5 +29,5 @@ pub use record::{MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES, RULES};
 pub use rejected::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
 pub use source::{Action, InvalidSourceId, Source, SourceId};
 pub use tariff::{Cost, InvalidTariff, Tariff, TariffRow};
-pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, UnknownZone, Zone};
+pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, Moment, UnknownZone, Zone};
 pub use usage::{Totals, UsageEvent, fold};

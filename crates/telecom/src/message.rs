@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::time::{EventTime, InvalidTime, Zone};
+use crate::time::{EventTime, InvalidTime, Moment, Zone};
 
 /// The most characters of an id and of a channel: the warehouse's columns.
 pub const MAX_ID_CHARS: usize = 50;
@@ -43,7 +43,7 @@ pub struct Message {
     pub message_text: String,
     /// When it was said.
     #[serde(serialize_with = "text")]
-    pub message_date: EventTime,
+    pub message_date: Moment,
 }
 
 /// Why a message cannot be used. `Display` explains it to people, without the message's content; [`code`](Self::code) is for machines.
@@ -112,18 +112,19 @@ impl Message {
         Ok(Self {
             message_id: id("message_id", fields.message_id)?,
             room_id: id("room_id", fields.room_id)?,
-            room_created_at: time("room_created_at", fields.room_created_at, zone)?,
+            room_created_at: moment("room_created_at", fields.room_created_at, zone)?.time,
             channel: id("channel", fields.channel)?,
             customer_id: id("customer_id", fields.customer_id)?,
             customer_name: line("customer_name", fields.customer_name, MAX_NAME_CHARS)?,
             phone: line("phone", fields.phone, MAX_SHORT_CHARS)?,
             sender_type: needed("sender_type", line("sender_type", fields.sender_type, MAX_SHORT_CHARS)?)?,
             message_text: paragraphs("message_text", fields.message_text)?,
-            message_date: time("message_date", fields.message_date, zone)?,
+            message_date: moment("message_date", fields.message_date, zone)?,
         })
     }
 
-    /// The message as JSON: one line, the fields in the order above, times as civil time in the operator's zone.
+    /// The message as JSON: one line, the fields in the order above, times as civil time in the operator's zone; with an
+    /// offset where that alone would tell another moment.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts always serialize")
@@ -193,9 +194,9 @@ fn paragraphs(name: &'static str, field: Option<&RawValue>) -> Result<String, Me
     Ok(text)
 }
 
-fn time(name: &'static str, field: Option<&RawValue>, zone: &Zone) -> Result<EventTime, MessageFault> {
+fn moment(name: &'static str, field: Option<&RawValue>, zone: &Zone) -> Result<Moment, MessageFault> {
     let text = needed(name, unquoted(name, field)?)?;
-    EventTime::parse(&text, zone).map_err(|error| match error {
+    Moment::parse(&text, zone).map_err(|error| match error {
         InvalidTime::Malformed => MessageFault::BadTime(name),
         InvalidTime::OutOfRange => MessageFault::DayOutOfRange(name),
     })
@@ -205,6 +206,6 @@ fn needed(name: &'static str, text: Option<String>) -> Result<String, MessageFau
     text.ok_or(MessageFault::Missing(name))
 }
 
-fn text<S: Serializer>(time: &EventTime, serializer: S) -> Result<S::Ok, S::Error> {
+fn text<S: Serializer>(time: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
 use crate::day::{Day, date_numbers, digits, epoch_days};
 use crate::serde_text::serde_as_text;
@@ -37,6 +37,16 @@ pub struct EventTime {
     pub microsecond: u32,
 }
 
+/// A moment, told by the operator's clocks. When clocks are set back in autumn they show an hour twice: in the second
+/// one, a time alone does not tell the moment, and its offset stands with it. Text form: that of the time, and the offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// What the clocks showed.
+    pub time: EventTime,
+    /// Seconds east of UTC; only where the time alone would tell another moment.
+    offset_seconds: Option<i32>,
+}
+
 /// The text is not the time of an event that can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
@@ -55,6 +65,18 @@ impl Zone {
     /// The zone with this IANA name.
     pub fn named(name: &str) -> Result<Self, UnknownZone> {
         TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| UnknownZone(name.to_owned()))
+    }
+}
+
+impl Zone {
+    /// Seconds east of UTC of a time on these clocks. Where they show it twice or not at all: those of before they are set.
+    fn offset_seconds(&self, civil_us: i64) -> i32 {
+        let shown = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
+            .saturating_add(jiff::SignedDuration::from_micros(civil_us));
+        match self.0.to_ambiguous_timestamp(shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset.seconds(),
+            AmbiguousOffset::Gap { before, .. } | AmbiguousOffset::Fold { before, .. } => before.seconds(),
+        }
     }
 }
 
@@ -111,6 +133,36 @@ impl EventTime {
             second: (second_of_day % 60) as u8,
             microsecond,
         })
+    }
+}
+
+impl Moment {
+    /// Reads a time as [`EventTime::parse`] does, and keeps which moment it tells. Without an offset, a time that the
+    /// clocks show twice is the first one, and one that they pass over is told by clocks that are not set yet.
+    pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
+        let time = EventTime::parse(text, zone)?;
+        let alone = Self::from(time);
+        let Some(Written { seconds, microsecond, offset_seconds: Some(offset) }) = Written::parse(text) else {
+            return Ok(alone);
+        };
+        let utc_us = (seconds - i64::from(offset)) * MICROSECONDS_PER_SECOND + i64::from(microsecond);
+        let told = (time.civil_microseconds() - utc_us) / MICROSECONDS_PER_SECOND;
+        let offset_seconds = i32::try_from(told).ok().filter(|_| alone.utc_microseconds(zone) != utc_us);
+        Ok(Self { time, offset_seconds })
+    }
+
+    /// Microseconds since 1970-01-01 00:00 UTC.
+    pub fn utc_microseconds(self, zone: &Zone) -> i64 {
+        let civil_us = self.time.civil_microseconds();
+        let offset_seconds = self.offset_seconds.unwrap_or_else(|| zone.offset_seconds(civil_us));
+        civil_us - i64::from(offset_seconds) * MICROSECONDS_PER_SECOND
+    }
+}
+
+/// The moment that the time tells alone.
+impl From<EventTime> for Moment {
+    fn from(time: EventTime) -> Self {
+        Self { time, offset_seconds: None }
     }
 }
 
@@ -192,6 +244,16 @@ impl fmt::Display for EventTime {
             write!(f, ".{:06}", self.microsecond)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.time.fmt(f)?;
+        let Some(offset_seconds) = self.offset_seconds else { return Ok(()) };
+        let sign = if offset_seconds < 0 { '-' } else { '+' };
+        let minutes = offset_seconds.unsigned_abs() / 60;
+        write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
     }
 }
 

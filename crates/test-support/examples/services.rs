@@ -1,7 +1,7 @@
 //! Starts the real services, prints the parameters of `trunkline` that name them (and, on standard error, how long each took),
 //! and ends them at Ctrl-C. For trying Trunkline by hand on what its users have, as `docs/own-services.md` does.
 //!
-//! `cargo run --ignore-rust-version -p test-support --example services > services.parameters`
+//! `cargo run -p test-support --example services > services.parameters`
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
 
 use std::time::Instant;

@@ -23,6 +23,7 @@ need maven command -v mvn
 need openssl command -v openssl
 need kcat command -v kcat
 need curl command -v curl
+need postgresql-client command -v psql
 need openssh-client command -v sftp
 need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.
@@ -35,9 +36,10 @@ need make command -v make
 need binutils command -v objdump
 # For looking at the dashboard as people see it.
 need chromium command -v chromium
-# What checks docker-compose.yml. Debian has none that is new enough.
-docker compose version >/dev/null 2>&1 || command -v go >/dev/null || {
-    echo "prerequisites.sh: make test needs Docker Compose 2, or Go 1.24 to build it: install Docker's compose plugin, or Go" >&2
+# For franz-go, one of the embedded broker's clients, and for what checks docker-compose.yml where Docker Compose 2 is not there.
+# Debian has none that is new enough.
+command -v go >/dev/null || {
+    echo "prerequisites.sh: make test needs Go 1.24: install it from https://go.dev/dl" >&2
     exit 1
 }
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -82,6 +82,23 @@ compose_from_source() {
     rm -rf "$1/source"
 }
 
+# go_tool NAME FOLDER: a program of the folder's Go module.
+go_tool() {
+    local home
+    home=$cache/$1-$(cat "$2"/*.go "$2"/go.* | sha256sum | cut -c1-12)
+    fetched "$home" go_build "$home" "$1" "$2"
+    printf '%s\n' "$home/$1"
+}
+
+go_build() {
+    command -v go >/dev/null || {
+        echo "tools.sh: $2 is built with Go: install Go 1.21 or newer, which fetches the version it needs" >&2
+        exit 1
+    }
+    mkdir -p "$1"
+    (cd "$3" && go build -o "$1/$2" .)
+}
+
 name=${1:?usage: tools.sh NAME ARGS…}
 shift
 case $name in
@@ -101,13 +118,19 @@ cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
 dbt) tool=$(python_tool dbt dbt-core==1.11.16 dbt-adapters==1.24.5 dbt-postgres==1.10.2) ;;
 # tools.sh duckdb-python SCRIPT ARGS…: a Python that can `import duckdb`.
 duckdb-python) tool=$(python_tool python duckdb==2.0.0) ;;
+# tools.sh kafka-python SCRIPT ARGS…: a Python with two Kafka clients: the newest librdkafka's, and kafka-python.
+kafka-python)
+    tool=$(python_tool python confluent-kafka==2.16.1 kafka-python==3.0.12 lz4==4.4.5 python-snappy==0.7.3 zstandard==0.25.0)
+    ;;
+# tools.sh franz SERVERS SUFFIX: what franz-go sees of a broker.
+franz) tool=$(go_tool franz "$(dirname "$0")/../tests/it/same_answers/clients/franz") ;;
 docker-compose)
     # Two words where it is a plugin.
     read -ra tool <<<"$(docker_compose)"
     exec "${tool[@]}" "$@"
     ;;
 *)
-    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny, dbt, duckdb-python and docker-compose" >&2
+    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny, dbt, duckdb-python, kafka-python, franz and docker-compose" >&2
     exit 1
     ;;
 esac

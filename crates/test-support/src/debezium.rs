@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use embedded::TemporaryFolder;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -61,9 +61,7 @@ impl Debezium {
         let [port] = free_ports().await?;
         std::fs::write(home.join("worker.properties"), worker_properties(home, bootstrap_servers, port))?;
         std::fs::write(home.join("connector.json"), connector)?;
-        let name: Value = serde_json::from_str(connector).context("the connector's configuration is no JSON")?;
-        let name = name["name"].as_str().context("the connector has no name")?;
-        let worker = Worker { service: service(jars, home, port, variables), connector: name.to_owned() };
+        let worker = Worker { service: service(jars, home, port, variables), connector: name_of(connector)? };
         worker.start().await?;
         Ok(Self { port, worker: Arc::new(worker), _folder: folder })
     }
@@ -80,26 +78,57 @@ impl Debezium {
         on_services_runtime(async move { worker.service.kill().await }).await;
     }
 
-    /// Starts it again where it has got to, and waits until the connector runs.
+    /// Starts it again where it has got to, and waits until the connector runs. Others that were added are forgotten.
     pub async fn start(&self) {
         let worker = Arc::clone(&self.worker);
         on_services_runtime(async move { worker.start().await }).await;
     }
+
+    /// Adds another connector beside the one that it was started with, and waits until it runs.
+    pub async fn add(&self, connector: &str) {
+        let (worker, connector) = (Arc::clone(&self.worker), connector.to_owned());
+        on_services_runtime(async move { worker.add(connector).await }).await;
+    }
+
+    /// That no connector has failed.
+    ///
+    /// # Panics
+    /// When one has, with what it said.
+    pub async fn assert_works(&self) {
+        let worker = Arc::clone(&self.worker);
+        on_services_runtime(async move { worker.works().await }).await;
+    }
+}
+
+fn name_of(connector: &str) -> anyhow::Result<String> {
+    let connector: Value = serde_json::from_str(connector).context("the connector's configuration is no JSON")?;
+    Ok(connector["name"].as_str().context("the connector has no name")?.to_owned())
 }
 
 impl Worker {
     async fn start(&self) -> anyhow::Result<()> {
         self.service.start().await?;
+        self.runs(&self.connector).await
+    }
+
+    async fn add(&self, connector: String) -> anyhow::Result<()> {
+        let name = name_of(&connector)?;
+        let (status, answer) = self.ask(Method::POST, "/connectors", connector.into()).await?;
+        if status != StatusCode::CREATED {
+            bail!("Kafka Connect refuses the connector: {}", String::from_utf8_lossy(&answer));
+        }
+        self.runs(&name).await
+    }
+
+    /// Waits until a connector runs.
+    async fn runs(&self, connector: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
             self.service.check().await?;
-            let status = self.status().await?;
-            let states = || status["tasks"].as_array().into_iter().flatten().chain([&status["connector"]]);
-            if let Some(failed) = states().find(|state| state["state"] == "FAILED") {
-                bail!("the connector has failed: {}", failed["trace"].as_str().unwrap_or_default());
-            }
+            let status = self.status(connector).await?;
+            check_states(&status)?;
             // The connector and its task.
-            if states().filter(|state| state["state"] == "RUNNING").count() == 2 {
+            if states(&status).filter(|state| state["state"] == "RUNNING").count() == 2 {
                 return Ok(());
             }
             if began.elapsed() > RUNNING_PATIENCE {
@@ -109,29 +138,53 @@ impl Worker {
         }
     }
 
-    /// What the REST API says of the connector; null when it doesn't know it yet.
-    async fn status(&self) -> anyhow::Result<Value> {
+    async fn works(&self) -> anyhow::Result<()> {
+        self.service.check().await?;
+        let (_, body) = self.ask(Method::GET, "/connectors?expand=status", Bytes::new()).await?;
+        let connectors: Value = serde_json::from_slice(&body)?;
+        connectors.as_object().into_iter().flatten().try_for_each(|(_, connector)| check_states(&connector["status"]))
+    }
+
+    /// What the REST API says of a connector; null when it doesn't know it yet.
+    async fn status(&self, connector: &str) -> anyhow::Result<Value> {
+        match self.ask(Method::GET, &format!("/connectors/{connector}/status"), Bytes::new()).await? {
+            (StatusCode::OK, body) => Ok(serde_json::from_slice(&body)?),
+            _ => Ok(Value::Null),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(("127.0.0.1", self.service.port)).await?;
         let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = Request::get(format!("/connectors/{}/status", self.connector))
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "127.0.0.1")
-            .body(Empty::<Bytes>::new())?;
+            .header("content-type", "application/json")
+            .body(Full::new(body))?;
         let ask = async {
             let response = client.send_request(request).await?;
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };
         tokio::select! {
-            answer = ask => match answer? {
-                (StatusCode::OK, body) => Ok(serde_json::from_slice(&body)?),
-                _ => Ok(Value::Null),
-            },
+            answer = ask => answer,
             ended = connection => {
                 ended?;
                 bail!("Kafka Connect closed the connection")
             }
         }
     }
+}
+
+/// Of a connector and its tasks.
+fn states(status: &Value) -> impl Iterator<Item = &Value> {
+    status["tasks"].as_array().into_iter().flatten().chain([&status["connector"]])
+}
+
+fn check_states(status: &Value) -> anyhow::Result<()> {
+    let failed = states(status).find(|state| state["state"] == "FAILED");
+    failed.map_or(Ok(()), |failed| bail!("a connector has failed: {}", failed["trace"].as_str().unwrap_or_default()))
 }
 
 fn service(jars: &Path, home: &Path, port: u16, variables: &[(String, String)]) -> Service {

@@ -7,6 +7,7 @@ mod chromium;
 mod debezium;
 mod kafka;
 mod log;
+mod lone_kafka;
 mod machine;
 mod proxy;
 mod records;
@@ -31,6 +32,7 @@ pub use crate::chromium::Chromium;
 pub use crate::debezium::Debezium;
 pub use crate::kafka::Kafka;
 pub use crate::log::{Log, log};
+pub use crate::lone_kafka::{LoneKafka, kafka_tool};
 pub use crate::machine::machine;
 pub use crate::proxy::{Line, Proxy};
 pub use crate::records::{Record, commit, records};
@@ -79,6 +81,16 @@ pub async fn postgres_logical_database() -> String {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
     let start = || on_services_runtime(Postgres::start_with(Data::Temporary, LOGICAL));
     fresh_database(POSTGRES.get_or_init(start).await).await
+}
+
+/// Such a server for one test, which may change its settings, and a fresh database of it.
+pub async fn postgres_logical_of_its_own() -> (Postgres, String) {
+    on_services_runtime(async {
+        let postgres = Postgres::start_with(Data::Temporary, LOGICAL).await?;
+        let url = postgres.database("test").await?;
+        Ok((postgres, url))
+    })
+    .await
 }
 
 const LOGICAL: &[&str] = &["wal_level=logical", "max_wal_senders=16", "max_replication_slots=16"];
@@ -139,6 +151,12 @@ pub async fn kafka_of_its_own() -> Kafka {
     on_services_runtime(Kafka::launch()).await
 }
 
+/// A Kafka of one broker with properties of its own.
+pub async fn lone_kafka(properties: &[(&str, &str)]) -> LoneKafka {
+    let properties = properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    on_services_runtime(LoneKafka::launch(properties)).await
+}
+
 /// This process's Cassandra node, which takes anybody.
 pub async fn cassandra() -> &'static Cassandra {
     static CASSANDRA: OnceCell<Cassandra> = OnceCell::const_new();
@@ -183,7 +201,7 @@ pub async fn proxy(target: impl Into<String>, line: Line) -> Proxy {
 pub async fn kcat(arguments: &[&str]) -> String {
     let mut kcat = tokio::process::Command::new("kcat");
     kcat.args(arguments);
-    on_services_runtime(async move { service::run(&mut kcat, KCAT_PATIENCE).await }).await
+    on_services_runtime(async move { service::run(&mut kcat, TOOL_PATIENCE).await }).await
 }
 
 /// Opens a page in headless Chromium, with these options besides, and waits until it has loaded.
@@ -191,8 +209,8 @@ pub async fn chromium(arguments: &[&str], url: &str) -> Chromium {
     Chromium::run(arguments, url).await.unwrap_or_else(|error| panic!("a page could not be opened: {error:#}"))
 }
 
-/// `kcat -C -e` reads a topic to its end.
-const KCAT_PATIENCE: Duration = Duration::from_secs(120);
+/// `kcat -C -e` reads a topic to its end, and a JVM takes seconds to start.
+const TOOL_PATIENCE: Duration = Duration::from_secs(120);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -20,11 +20,14 @@ pub(crate) enum Command {
     /// Run the template's functions on your own services, until Ctrl-C
     Up(UpArgs),
     /// Create topics, tables and the bucket, where they are missing
-    Init(TemplateArgs),
+    Init(InitArgs),
     /// Print the functions' environment variables, for `cargo lambda watch --env-file`
     Env(EnvArgs),
     /// Load what is new in the lake into the warehouse and build the models, as is done every hour
     Load(LoadArgs),
+    /// Go past a record that can't be delivered: it is kept in the topic `rejected`, and its partition goes on behind
+    /// it
+    Skip(SkipArgs),
     /// Call one function with an event and print its answer
     Invoke(InvokeArgs),
     /// Send events to the functions whose folders under events/ they lie in
@@ -48,11 +51,14 @@ pub(crate) enum Generate {
     Messages(GenerateMessagesArgs),
 }
 
+/// The template's usual name, in the project's folder.
+pub(crate) const DEFAULT_TEMPLATE: &str = "template.yaml";
+
 /// Which template, with which values.
 #[derive(Args, Clone)]
 pub(crate) struct TemplateArgs {
     /// The SAM template
-    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_TEMPLATE)]
     pub(crate) template: PathBuf,
     /// Values for the template's parameters, as `sam deploy` takes them
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
@@ -60,6 +66,16 @@ pub(crate) struct TemplateArgs {
     /// A file of KEY=VALUE lines: parameters of the template, and AWS_* variables of the functions
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_PARAMETERS")]
     pub(crate) parameters: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// The CRM's database, for example postgres://user:password@host/wtc_prod: looked at for what would lose changes. Better in
+    /// the variable, as it has a password
+    #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
+    pub(crate) crm_database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
 }
 
 #[derive(Args)]
@@ -104,6 +120,21 @@ pub(crate) struct LoadArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct SkipArgs {
+    /// The record's topic
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// The partition that stands still
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: i32,
+    /// The offset at which it does, as the log and GET /health/mappings tell it
+    #[arg(long, value_name = "O", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) offset: i64,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
 pub(crate) struct VerifyArgs {
     /// Everything that was delivered: files of call records, and folders of them
     #[arg(required = true, value_name = "FOLDER|FILE")]
@@ -111,8 +142,8 @@ pub(crate) struct VerifyArgs {
     /// Where the API answers
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:18089")]
     pub(crate) url: String,
-    /// A user of the API who may see every subscriber; the password comes from TRUNKLINE_API_PASSWORD, else from standard
-    /// input
+    /// A user of the API who may see every subscriber; the password comes from TRUNKLINE_API_PASSWORD, else from
+    /// standard input
     #[arg(long)]
     pub(crate) user: String,
     /// Look at what became of each file's rows first, in the lake and the usage store that the template's parameters
@@ -179,7 +210,8 @@ pub(crate) struct GenerateCdrArgs {
     pub(crate) cdr: CdrArgs,
     #[command(flatten)]
     pub(crate) to: GenerateTo,
-    /// Where progress is kept, so that a killed run is continued [default: idx_data.dat, or in the folder of --to-folder]
+    /// Where progress is kept, so that a killed run is continued [default: idx_data.dat, or in the folder of
+    /// --to-folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) index: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -29,22 +30,34 @@ pub(crate) struct Patience {
 }
 
 pub(crate) struct Client {
-    http: HyperClient<HttpConnector, Full<Bytes>>,
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
     authorization: String,
     patience: Patience,
 }
 
 impl Client {
-    pub(crate) fn new(api: &Api, patience: Patience) -> Self {
+    /// A client of an API over HTTP, or over HTTPS with the certificates that this system trusts (or those of
+    /// `SSL_CERT_FILE`).
+    ///
+    /// # Errors
+    /// When the system's certificates can't be read.
+    pub(crate) fn new(api: &Api, patience: Patience) -> anyhow::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self {
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+            .context("can't read the certificates that this system trusts (SSL_CERT_FILE names others)")?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        Ok(Self {
             http: HyperClient::builder(TokioExecutor::new()).build(connector),
             url: api.url.trim_end_matches('/').to_owned(),
             authorization: format!("Basic {}", STANDARD.encode(format!("{}:{}", api.user, api.password))),
             patience,
-        }
+        })
     }
 
     /// The answer to a GET.

@@ -1,13 +1,13 @@
-//! `trunkline init`: topics, tables and the bucket, where they are missing.
+//! `trunkline init`: topics, tables and the bucket, where they are missing; and a look at the CRM's database.
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use lake::Lake;
 use lambda_boot::Vars;
 use usage_store::{RecordRules, Setup, Store};
 
-use crate::cli::TemplateArgs;
+use crate::cli::InitArgs;
 use crate::functions::Project;
 
 /// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch; the CRM's topics may have others.
@@ -20,12 +20,27 @@ const KAFKA_PATIENCE: Duration = Duration::from_secs(30);
 const TOPICS: [&str; 5] =
     ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "CHAT_MESSAGES_TOPIC", "REJECTED_TOPIC"];
 
-pub(crate) async fn run(args: &TemplateArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
-    let project = Project::read(args)?;
-    for line in create(&project.all_vars()).await? {
+    let vars = Project::read(&args.template)?.all_vars();
+    for line in create(&vars).await? {
         println!("{line}");
     }
+    match &args.crm_database_url {
+        Some(url) => check_crm(url, &vars).await,
+        None => Ok(()),
+    }
+}
+
+/// Says what in the CRM's database would lose changes.
+async fn check_crm(url: &str, vars: &Vars) -> anyhow::Result<()> {
+    let cdc_handler::Config { topics, optional, .. } = cdc_handler::Config::from_vars(vars)?;
+    let findings = cdc_handler::check_source(url, &topics, &optional).await?;
+    for finding in &findings {
+        println!("CRM      {finding}");
+    }
+    ensure!(findings.is_empty(), "the CRM's database would lose changes, or have them rejected: see the lines above");
+    println!("CRM      its tables can be followed");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod client;
+mod decisions;
 mod demo;
 mod env;
 mod figures;
@@ -16,6 +17,7 @@ mod load;
 mod logs;
 mod messages;
 mod parameters;
+mod skip;
 mod taken;
 mod up;
 mod verify;
@@ -51,6 +53,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Init(args) => init::run(&args).await,
         Command::Env(args) => env::run(&args),
         Command::Load(args) => load::run(args).await,
+        Command::Skip(args) => skip::run(args).await,
         Command::Invoke(args) => invoke::invoke(args).await,
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,

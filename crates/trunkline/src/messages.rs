@@ -77,7 +77,7 @@ fn write(options: &Options, path: &Path) -> anyhow::Result<u64> {
 /// When the API can't be reached, goes on being unavailable, refuses a request, or takes or refuses other messages than
 /// it should. The same call may be made again: messages are known by their ids.
 pub(crate) async fn post(api: &Api, options: &Options) -> anyhow::Result<Sent> {
-    let client = Client::new(api, PATIENCE);
+    let client = Client::new(api, PATIENCE)?;
     let mut sum = Sent::default();
     let mut request = Batch::default();
     for line in lines(options)? {

@@ -6,15 +6,24 @@ use local_runtime::RemoteInvoker;
 use local_runtime::{Options, Runtime};
 
 use crate::cli::UpArgs;
+use crate::decisions;
 use crate::functions::Project;
 use crate::interrupt::interrupted;
+
+/// Where usage-http says whether it is well; the mappings have a part in that.
+pub(crate) const HEALTH_PATH: &str = "/health";
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
     let project = Project::read(&args.template)?;
     // The service's mappings take user and password from a secret; here they are the functions' own.
     let kafka: kafka_sink::Config = project.all_vars().read()?;
-    let options = Options { listen: args.listen, kafka_properties: kafka.security(), ..Options::default() };
+    let options = Options {
+        listen: args.listen,
+        kafka_properties: kafka.security(),
+        health_path: Some(HEALTH_PATH.to_owned()),
+        ..Options::default()
+    };
     let starting = async {
         match &args.invoke {
             Some(url) => {
@@ -32,7 +41,9 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         println!("The API is at http://{address}. Ctrl-C ends everything.");
         println!("The dashboard is at http://{address}/dashboard, for users who may see every subscriber.");
     }
+    let decisions = tokio::spawn(decisions::follow(runtime.mappings(), kafka));
     interrupted().await?;
+    decisions.abort();
     runtime.shutdown().await;
     Ok(())
 }

@@ -9,7 +9,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::change::Change;
-use crate::history::{Ends, Version, Versions, complete};
+use crate::envelope::Op;
+use crate::history::{Ends, Version, Versions, complete, is_known_before};
 use crate::moment::{Moment, Position};
 use crate::sql;
 use crate::table::Table;
@@ -22,6 +23,8 @@ pub(crate) struct Changes {
     /// By key and place.
     deletions: BTreeMap<(i64, Position), Timestamp>,
     truncations: BTreeMap<Position, Timestamp>,
+    /// Changes of rows that can't be used, by key and place, and why.
+    unusable: BTreeMap<(i64, Position), (Timestamp, &'static str)>,
     /// How far the table comes with it: the highest place, and the latest time, which need not be the same change's.
     reach: Option<(i64, Timestamp)>,
 }
@@ -33,11 +36,20 @@ pub(crate) struct Written {
     pub(crate) versions: u64,
     /// Versions with a value that was not told, of a row that is not known from before.
     pub(crate) incomplete: u64,
+    /// Updates and deletions of rows that are not known from before.
+    pub(crate) unseen: u64,
 }
 
 impl Changes {
     pub(crate) fn of(table: &'static Table) -> Self {
-        Self { table, rows: BTreeMap::new(), deletions: BTreeMap::new(), truncations: BTreeMap::new(), reach: None }
+        Self {
+            table,
+            rows: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            truncations: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+            reach: None,
+        }
     }
 
     pub(crate) fn add(&mut self, change: Change) {
@@ -56,6 +68,16 @@ impl Changes {
                 moment
             }
         };
+        self.reaches(moment);
+    }
+
+    /// A row is changed from this moment on, in a way that is not known.
+    pub(crate) fn add_unusable(&mut self, key: i64, moment: Moment, reason: &'static str) {
+        self.unusable.insert((key, moment.position), (moment.at, reason));
+        self.reaches(moment);
+    }
+
+    fn reaches(&mut self, moment: Moment) {
         let (stream_lsn, at) = self.reach.unwrap_or((moment.position.stream_lsn, moment.at));
         self.reach = Some((stream_lsn.max(moment.position.stream_lsn), at.max(moment.at)));
     }
@@ -63,7 +85,18 @@ impl Changes {
     /// Where something happened to which rows.
     fn places(&self) -> Vec<(i64, Position)> {
         let versions = self.rows.iter().flat_map(|(key, row)| row.keys().map(|place| (*key, *place)));
-        versions.chain(self.deletions.keys().copied()).collect()
+        versions.chain(self.deletions.keys().copied()).chain(self.unusable.keys().copied()).collect()
+    }
+
+    /// Updates and deletions of rows that were not known before.
+    fn unseen(&self, rows: &Versions, ends: &Ends) -> u64 {
+        let is_updated = |version: &&Version| version.op == Op::Updated.letter();
+        let updates = self
+            .rows
+            .iter()
+            .flat_map(|(key, row)| row.values().filter(is_updated).map(|version| (*key, version.position())));
+        let places = updates.chain(self.deletions.keys().copied());
+        places.filter(|(key, place)| !is_known_before(rows, ends, *key, *place)).count() as u64
     }
 }
 
@@ -72,6 +105,9 @@ impl Changes {
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn apply(pool: &Pool, changes: &[Changes]) -> anyhow::Result<Written> {
+    if changes.iter().all(|changes| changes.reach.is_none()) {
+        return Ok(Written::default());
+    }
     pool.transaction(changes, |transaction, changes| Box::pin(apply_all(transaction, changes))).await
 }
 
@@ -82,6 +118,7 @@ async fn apply_all(transaction: &Transaction<'_>, changes: &[Changes]) -> anyhow
         let table = apply_to_table(transaction, changes).await?;
         written.versions += table.versions;
         written.incomplete += table.incomplete;
+        written.unseen += table.unseen;
     }
     Ok(written)
 }
@@ -98,6 +135,7 @@ async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> any
         return Ok(Written::default());
     }
     delete(transaction, changes).await?;
+    note_unusable(transaction, changes).await?;
 
     let since: BTreeMap<_, _> =
         read_places(transaction, &sql::touched(table), &oldest(places)).await?.into_iter().collect();
@@ -115,7 +153,15 @@ async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> any
     let incomplete = complete(&mut rows, &since, &others, &ends);
     let versions = write_versions(transaction, table, &rows).await?;
     write_current(transaction, table, &rows).await?;
-    Ok(Written { versions, incomplete })
+    let unseen = changes.unseen(&rows, &ends);
+    if unseen > 0 {
+        tracing::warn!(
+            crm.table = table.name,
+            changes = unseen,
+            "changes of rows that were never told: is the snapshot whole, and the table's REPLICA IDENTITY DEFAULT?"
+        );
+    }
+    Ok(Written { versions, incomplete, unseen })
 }
 
 /// Of each row the oldest place: what is before it stays as it is.
@@ -172,6 +218,18 @@ async fn delete(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Res
     Ok(())
 }
 
+async fn note_unusable(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<()> {
+    if changes.unusable.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<_> = changes.unusable.keys().copied().collect();
+    let (keys, (stream, (streamed, source))) = columns(&places);
+    let (times, reasons): (Vec<_>, Vec<_>) = changes.unusable.values().copied().unzip();
+    let params: [&(dyn ToSql + Sync); 7] = [&changes.table.name, &keys, &stream, &streamed, &source, &times, &reasons];
+    execute(transaction, sql::ADD_UNUSABLE, &params).await?;
+    Ok(())
+}
+
 /// Places as columns of arrays.
 type Columns = (Vec<i64>, (Vec<i64>, (Vec<bool>, Vec<i64>)));
 
@@ -224,20 +282,23 @@ fn version(table: &Table, row: &Row) -> anyhow::Result<Version> {
         base_key: row.try_get(8)?,
         valid_from: row.try_get(6)?,
         valid_to: None,
+        stale_since: None,
     })
 }
 
-/// The truncations, and the deletions of these keys.
+/// The truncations, and the deletions and unusable changes of these keys.
 async fn read_ends(transaction: &Transaction<'_>, table: &Table, keys: &BTreeSet<i64>) -> anyhow::Result<Ends> {
     let keys: Vec<_> = keys.iter().copied().collect();
     let statement = transaction.prepare_cached(sql::ENDS).await?;
     let mut ends = Ends::default();
     for row in transaction.query(&statement, &[&table.name, &keys]).await? {
-        let position = Position { stream_lsn: row.try_get(1)?, is_streamed: true, source_lsn: row.try_get(2)? };
-        let moment = Moment { position, at: row.try_get(3)? };
-        match row.try_get(0)? {
-            None => ends.truncations.push(moment),
-            Some(key) => ends.deletions.entry(key).or_default().push(moment),
+        let position =
+            Position { stream_lsn: row.try_get(1)?, is_streamed: row.try_get(2)?, source_lsn: row.try_get(3)? };
+        let moment = Moment { position, at: row.try_get(4)? };
+        match (row.try_get(0)?, row.try_get(5)?) {
+            (None, _) => ends.truncations.push(moment),
+            (Some(key), false) => ends.deletions.entry(key).or_default().push(moment),
+            (Some(key), true) => ends.unusable.entry(key).or_default().push(moment),
         }
     }
     Ok(ends)
@@ -254,11 +315,12 @@ async fn write_versions(transaction: &Transaction<'_>, table: &Table, rows: &Ver
     let changed: Vec<_> = all().map(|(_, version)| version.moment.at).collect();
     let from: Vec<_> = all().map(|(_, version)| version.valid_from).collect();
     let to: Vec<_> = all().map(|(_, version)| version.valid_to).collect();
+    let stale: Vec<_> = all().map(|(_, version)| version.stale_since).collect();
     let unchanged: Vec<_> = all().map(|(_, version)| unchanged_names(table, version)).collect();
     let bases: Vec<_> = all().map(|(_, version)| version.base_key).collect();
     let values = by_column(table, all().map(|(_, version)| version));
     let mut params: Vec<&(dyn ToSql + Sync)> =
-        vec![&keys, &stream, &streamed, &source, &ops, &changed, &from, &to, &unchanged, &bases];
+        vec![&keys, &stream, &streamed, &source, &ops, &changed, &from, &to, &unchanged, &bases, &stale];
     params.extend(values.iter().map(|column| column as &(dyn ToSql + Sync)));
     execute(transaction, &sql::write_versions(table), &params).await
 }
@@ -275,8 +337,9 @@ async fn write_current(transaction: &Transaction<'_>, table: &Table, rows: &Vers
     let keys: Vec<_> = there.iter().map(|(key, _)| *key).collect();
     let from: Vec<_> = there.iter().map(|(_, version)| version.valid_from).collect();
     let source: Vec<_> = there.iter().map(|(_, version)| version.position().source_lsn).collect();
+    let stale: Vec<_> = there.iter().map(|(_, version)| version.stale_since).collect();
     let values = by_column(table, there.iter().map(|(_, version)| *version));
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&keys, &from, &source];
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&keys, &from, &source, &stale];
     params.extend(values.iter().map(|column| column as &(dyn ToSql + Sync)));
     execute(transaction, &sql::write_current(table), &params).await?;
     Ok(())

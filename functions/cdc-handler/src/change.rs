@@ -1,15 +1,17 @@
 //! A message becomes a change of one of our tables. Pure, and the only place that knows how Debezium writes values.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit};
+use std::collections::BTreeSet;
+
 use kafka_batch::Record;
 use serde_json::{Map, Value};
 
-use crate::envelope::{self, Message, Op};
+use crate::config::OptionalColumns;
+use crate::envelope::{self, Op, Told};
+use crate::instant::{Instant, Unit};
 use crate::moment::Moment;
 use crate::reason::Reason;
 use crate::table::{Column, Kind, Table};
+use crate::written::{Columns, Schemas, Written};
 
 /// What happened to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,75 +42,164 @@ pub(crate) enum Cell {
     Unchanged,
 }
 
-/// What Debezium writes for a large value (TOAST) that an update did not touch.
+/// A message that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    pub(crate) reason: Reason,
+    /// Of which row it tells, and from when on, where that much can be read: what is known of the row is older.
+    pub(crate) row: Option<(i64, Moment)>,
+}
+
+impl From<Reason> for Unusable {
+    fn from(reason: Reason) -> Self {
+        Self { reason, row: None }
+    }
+}
+
+/// What Debezium writes for a large value (TOAST) that an update did not touch; for one of bytes in base64 and in
+/// hexadecimal digits.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
+const UNAVAILABLE_BYTES: [&str; 2] =
+    ["X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565"];
 
 /// Where Debezium tells the old key of a row that comes under a new one.
 const OLD_KEY: &str = "__debezium.oldkey";
 
-/// Reads a message of a table's topic; `None` if it says nothing about rows.
-pub(crate) fn read(table: &Table, record: &Record) -> Result<Option<Change>, Reason> {
-    let key = record.key.as_deref();
-    let message = envelope::parse(record.value.as_deref())?;
-    let (Message::Row { table: name, .. }
-    | Message::Deleted { table: name, .. }
-    | Message::Truncated { table: name, .. }) = &message
-    else {
-        return Ok(None);
-    };
-    if name != table.name {
-        return Err(Reason::WrongTable);
+/// Reads an event's messages of a table.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) table: &'static Table,
+    optional: &'a OptionalColumns,
+    schemas: Schemas,
+    /// Columns that rows have and the table here has not.
+    pub(crate) unknown: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(table: &'static Table, optional: &'a OptionalColumns) -> Self {
+        Self { table, optional, schemas: Schemas::default(), unknown: BTreeSet::new() }
     }
-    Ok(Some(match message {
-        Message::Nothing => return Ok(None),
-        Message::Truncated { moment, .. } => Change::Truncated { moment },
-        Message::Deleted { moment, .. } => Change::Deleted { key: read_key(table, key)?, moment },
-        Message::Row { op, moment, row, .. } => {
-            let cells = table.columns.iter().map(|column| cell(column, &row)).collect::<Result<_, _>>()?;
-            let base_key = if op == Op::Created { old_key(table, record) } else { None };
-            Change::Row { key: read_key(table, key)?, base_key, op, moment, cells }
+
+    /// What a message tells; `None` if it says nothing about rows.
+    pub(crate) fn read(&mut self, record: &Record) -> Result<Option<Change>, Unusable> {
+        let Some(message) = envelope::parse(record.value.as_deref(), &mut self.schemas)? else { return Ok(None) };
+        if message.table != self.table.name {
+            return Err(Reason::WrongTable.into());
         }
-    }))
+        let (moment, columns) = (message.moment, message.columns.clone());
+        if matches!(message.told, Told::Truncated) {
+            return Ok(Some(Change::Truncated { moment }));
+        }
+        let columns = columns.as_deref();
+        let unusable = |reason, key: Option<i64>| Unusable { reason, row: key.map(|key| (key, moment)) };
+        let key = read_key(self.table, record.key.as_deref(), columns);
+        let key = key.map_err(|(reason, likely)| {
+            unusable(reason, likely.or_else(|| integer(&message.column(self.table.key)?)))
+        })?;
+        let Told::Row(op, row) = message.told else { return Ok(Some(Change::Deleted { key, moment })) };
+        let cells = self.cells(key, op, row, columns).map_err(|reason| unusable(reason, Some(key)))?;
+        let base_key = if op == Op::Created { self.old_key(record, columns) } else { None };
+        Ok(Some(Change::Row { key, base_key, op, moment, cells }))
+    }
+
+    fn cells(
+        &mut self,
+        key: i64,
+        op: Op,
+        row: Option<Map<String, Value>>,
+        columns: Option<&Columns>,
+    ) -> Result<Vec<Cell>, Reason> {
+        let row = row.ok_or(Reason::NoRow)?;
+        let row_key = row.get(self.table.key);
+        if row_key.is_some_and(|value| integer(value) != Some(key)) {
+            return Err(Reason::DifferentKey(self.table.key));
+        }
+        let missing: Vec<_> = self.table.columns.iter().filter(|column| !row.contains_key(column.name)).collect();
+        let known = self.table.columns.len() - missing.len() + usize::from(row_key.is_some());
+        if row.len() > known {
+            self.unknown.extend(row.keys().filter(|name| !self.table.has(name)).cloned());
+        }
+        let missing: Vec<_> = missing.into_iter().filter(|column| !self.optional.has(self.table, column)).collect();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(|column| column.name).collect();
+            return Err(Reason::MissingColumn(names.join(", ")));
+        }
+        let cell = |column: &Column| match row.get(column.name) {
+            None => Ok(Cell::Value(None)),
+            Some(value) => cell(column, value, columns.and_then(|columns| columns.get(column.name)), op),
+        };
+        self.table.columns.iter().map(cell).collect()
+    }
+
+    /// The row's key before a change that gave it another. One that can't be read is not known, which the rest of the row
+    /// does not have to suffer for.
+    fn old_key(&self, record: &Record, columns: Option<&Columns>) -> Option<i64> {
+        let header = record.headers.iter().find(|header| header.name == OLD_KEY)?;
+        read_key(self.table, header.value.as_deref(), columns).ok()
+    }
 }
 
-/// The row's key, from the message's: what Debezium writes of a deleted row is made up, but for this.
-fn read_key(table: &Table, key: Option<&[u8]>) -> Result<i64, Reason> {
-    let missing = Reason::NoKey(table.key);
-    let json = serde_json::from_slice(key.ok_or(missing)?).map_err(|_| missing)?;
-    let value = envelope::unwrap(json).get_mut(table.key).map(Value::take).ok_or(missing)?;
-    integer(&value).ok_or(Reason::BadKey(table.key))
+/// The row's key, from the message's: what Debezium writes of a deleted row is made up, but for this. Where it can't be used,
+/// why, and which row is likely meant: by our column among others, or by one column alone, as where the key has been renamed.
+fn read_key(table: &Table, key: Option<&[u8]>, columns: Option<&Columns>) -> Result<i64, (Reason, Option<i64>)> {
+    let missing = || (Reason::NoKey(table.key), None);
+    let (_, key) = envelope::unwrap(key.ok_or_else(missing)?);
+    let key: Map<String, Value> = serde_json::from_slice(key).map_err(|_| missing())?;
+    let others: Vec<_> = key.keys().map(String::as_str).filter(|name| *name != table.key).collect();
+    let value = key.get(table.key).or_else(|| key.values().next().filter(|_| key.len() == 1));
+    let number = value.and_then(integer);
+    if !others.is_empty() {
+        return Err((Reason::OtherKey { key: table.key, other: others.join(", ") }, number));
+    }
+    if key.is_empty() {
+        return Err(missing());
+    }
+    let is_whole = |columns: &Columns| matches!(columns.get(table.key), None | Some(Written::Whole | Written::Text));
+    number.filter(|_| columns.is_none_or(is_whole)).ok_or((Reason::BadKey(table.key), None))
 }
 
-/// The row's key before a change that gave it another. One that can't be read is not known, which the rest of the row
-/// does not have to suffer for.
-fn old_key(table: &Table, record: &Record) -> Option<i64> {
-    let header = record.headers.iter().find(|header| header.name == OLD_KEY)?;
-    read_key(table, header.value.as_deref()).ok()
-}
-
-fn cell(column: &Column, row: &Map<String, Value>) -> Result<Cell, Reason> {
-    let value = match row.get(column.name) {
-        // A column that the source no longer has, or that the connector leaves out.
-        None => return Ok(Cell::Unchanged),
-        Some(Value::Null) => return Ok(Cell::Value(None)),
-        Some(Value::String(text)) if text == UNAVAILABLE => return Ok(Cell::Unchanged),
-        Some(value) => value,
-    };
+fn cell(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Result<Cell, Reason> {
+    match value {
+        // A time that nanoseconds can't hold is null, too.
+        Value::Null if written == Some(&Written::Number(Unit::Nanoseconds)) => {
+            return Err(Reason::NullOrTooLarge(column.name));
+        }
+        Value::Null => return Ok(Cell::Value(None)),
+        Value::String(text) if text == UNAVAILABLE => return Ok(Cell::Unchanged),
+        _ => {}
+    }
     let text = match column.kind {
-        Kind::Text => text(value).ok_or(Reason::BadText(column.name)),
-        Kind::Integer => integer(value).map(|number| number.to_string()).ok_or(Reason::BadNumber(column.name)),
-        Kind::Time => time(value).ok_or(Reason::BadTime(column.name)),
+        Kind::Text => text(column, value, written),
+        Kind::Integer => whole(column, value, written).map(|number| number.to_string()),
+        Kind::Time => time(column, value, written, op).map(Instant::text),
     };
     Ok(Cell::Value(Some(text?)))
 }
 
-fn text(value: &Value) -> Option<String> {
+/// It is written in another way than the column's kind allows.
+fn otherwise(column: &Column, written: impl Into<String>) -> Reason {
+    Reason::Written { column: column.name, kind: column.kind, written: written.into() }
+}
+
+fn text(column: &Column, value: &Value, written: Option<&Written>) -> Result<String, Reason> {
+    match written {
+        None if UNAVAILABLE_BYTES.iter().any(|bytes| value == bytes) => return Err(otherwise(column, "bytes")),
+        None | Some(Written::Text | Written::Whole | Written::Boolean) => {}
+        Some(written) => return Err(otherwise(column, written.name())),
+    }
     match value {
         // PostgreSQL's text has no NUL.
-        Value::String(text) if !text.contains('\0') => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(is_so) => Some(is_so.to_string()),
-        _ => None,
+        Value::String(text) if !text.contains('\0') => Ok(text.clone()),
+        Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+        Value::Bool(is_so) => Ok(is_so.to_string()),
+        _ => Err(Reason::BadText(column.name)),
+    }
+}
+
+fn whole(column: &Column, value: &Value, written: Option<&Written>) -> Result<i64, Reason> {
+    match written {
+        None | Some(Written::Text | Written::Whole) => integer(value).ok_or(Reason::BadNumber(column.name)),
+        Some(written) => Err(otherwise(column, written.name())),
     }
 }
 
@@ -120,144 +211,26 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// A number below this is milliseconds, from here on microseconds: as milliseconds it would be the year 5138, as
-/// microseconds March 1973.
-const FIRST_MICROSECONDS: u64 = 100_000_000_000_000;
-/// Likewise from microseconds to nanoseconds.
-const FIRST_NANOSECONDS: u64 = FIRST_MICROSECONDS * 1_000;
-/// Debezium's numbers for `infinity` and `-infinity` lie beyond, which no nanoseconds of this century do.
-const FIRST_INFINITE: u64 = 9_200_000_000_000_000_000;
-
-/// A time as any of Debezium's settings writes it. `timestamp` comes as a number that takes the civil time for UTC, and
-/// that is what we take it for; `timestamptz` comes as text with an offset.
-fn time(value: &Value) -> Option<String> {
-    let timestamp = match value {
-        Value::Number(number) => {
-            let number = number.as_i64()?;
-            match number.unsigned_abs() {
-                FIRST_INFINITE.. => return Some(if number > 0 { "infinity" } else { "-infinity" }.to_owned()),
-                FIRST_NANOSECONDS.. => Timestamp::from_nanosecond(number.into()),
-                FIRST_MICROSECONDS.. => Timestamp::from_microsecond(number),
-                _ => Timestamp::from_millisecond(number),
-            }
+/// A time as any of Debezium's settings writes it. `timestamp` and `date` take the civil time for UTC, and that is what we
+/// take it for; `timestamptz` is text with an offset.
+fn time(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Result<Instant, Reason> {
+    let (instant, is_date) = match (written, value) {
+        (None | Some(Written::Text | Written::Moment | Written::Date), Value::String(text)) => {
+            (Instant::from_text(text), !text.contains(':'))
         }
-        Value::String(text) if text == "infinity" || text == "-infinity" => return Some(text.clone()),
-        Value::String(text) => text
-            .parse()
-            .or_else(|_| Ok::<_, jiff::Error>(text.parse::<DateTime>()?.to_zoned(TimeZone::UTC)?.timestamp())),
-        _ => return None,
+        (Some(Written::Number(unit)), Value::Number(number)) => {
+            (number.as_i64().and_then(|number| Instant::from_number(number, *unit)), *unit == Unit::Days)
+        }
+        (None, Value::Number(_)) => return Err(Reason::NoUnit(column.name)),
+        (None, _) => return Err(Reason::BadTime(column.name)),
+        (Some(written), _) => return Err(otherwise(column, written.name())),
     };
-    let timestamp = timestamp.ok()?.round(Unit::Microsecond).ok()?;
-    // Years as both sides write them: four digits.
-    let is_written_alike = (1..=9999).contains(&timestamp.to_zoned(TimeZone::UTC).year());
-    is_written_alike.then(|| timestamp.to_string())
+    let instant = instant.ok_or(Reason::BadTime(column.name))?;
+    if is_date && op == Op::Read && instant.is_before_gregorian() {
+        return Err(Reason::OldDate(column.name));
+    }
+    Ok(instant)
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-    use kafka_batch::Header;
-    use serde_json::json;
-
-    use super::*;
-    use crate::table::TABLES;
-
-    fn check_time(value: Value, expect: Expect) {
-        expect.assert_eq(&time(&value).unwrap_or_else(|| "none".to_owned()));
-    }
-
-    #[test]
-    fn a_time_comes_in_many_forms() {
-        let local = expect!["2024-03-01T10:00:00.123Z"];
-        check_time(json!(1_709_287_200_123_i64), local);
-        check_time(json!(1_709_287_200_123_456_i64), expect!["2024-03-01T10:00:00.123456Z"]);
-        check_time(json!(1_709_287_200_123_456_789_i64), expect!["2024-03-01T10:00:00.123457Z"]);
-        check_time(json!("2024-03-01T10:00:00.123456Z"), expect!["2024-03-01T10:00:00.123456Z"]);
-        check_time(json!("2024-03-01T10:00:00+02:00"), expect!["2024-03-01T08:00:00Z"]);
-        check_time(json!("2024-03-01T10:00:00"), expect!["2024-03-01T10:00:00Z"]);
-        check_time(json!("infinity"), expect!["infinity"]);
-        check_time(json!(9_223_372_036_825_200_000_i64), expect!["infinity"]);
-        check_time(json!(-9_223_372_036_832_400_000_i64), expect!["-infinity"]);
-        check_time(json!(0), expect!["1970-01-01T00:00:00Z"]);
-        for value in [json!("yesterday"), json!(""), json!(1.5), json!(true), json!("-000044-03-15T00:00:00Z")] {
-            check_time(value, expect!["none"]);
-        }
-    }
-
-    fn record(key: Option<&str>, value: &Value) -> Record {
-        let bytes = |text: &str| text.as_bytes().to_vec();
-        let value = Some(bytes(&value.to_string()));
-        Record { offset: 0, timestamp_ms: 0, key: key.map(bytes), value, headers: Vec::new() }
-    }
-
-    fn check(key: &str, op: &str, after: Value, expect: Expect) {
-        let source = json!({"table": "devices", "lsn": 7, "ts_ms": 0});
-        let value = json!({"op": op, "source": source, "after": after});
-        expect.assert_eq(&match read(&TABLES[2], &record(Some(key), &value)) {
-            Ok(Some(Change::Row { key, cells, .. })) => format!("{key}: {cells:?}"),
-            Ok(Some(Change::Deleted { key, .. })) => format!("{key} deleted"),
-            Ok(other) => format!("{other:?}"),
-            Err(reason) => format!("{}: {reason}", reason.code()),
-        });
-    }
-
-    #[test]
-    fn a_row_has_the_tables_columns() {
-        let key = r#"{"device_id":3}"#;
-        check(
-            key,
-            "c",
-            json!({"account_id": 9, "device_name": "n", "device_type": null, "device_os": 12, "modified_ts": 0, "new": []}),
-            expect![[
-                r#"3: [Value(Some("9")), Value(Some("n")), Value(None), Value(Some("12")), Value(Some("1970-01-01T00:00:00Z"))]"#
-            ]],
-        );
-        check(
-            r#"{"schema":{"type":"struct"},"payload":{"device_id":"3"}}"#,
-            "u",
-            json!({"account_id": "9", "device_name": "__debezium_unavailable_value"}),
-            expect![[r#"3: [Value(Some("9")), Unchanged, Unchanged, Unchanged, Unchanged]"#]],
-        );
-        check(key, "d", Value::Null, expect!["3 deleted"]);
-        check(key, "c", json!({"account_id": 1.5}), expect!["bad_number: account_id is not a whole number"]);
-        check(
-            key,
-            "c",
-            json!({"device_name": "a\0b"}),
-            expect!["bad_text: device_name is not text, or text that no database can hold"],
-        );
-        check(key, "c", json!({"modified_ts": "soon"}), expect!["bad_time: modified_ts is not a time"]);
-    }
-
-    #[test]
-    fn a_key_is_needed_and_nothing_else_of_a_deleted_row() {
-        for key in ["", "{}", "3", "null", r#"{"account_id":3}"#] {
-            check(key, "d", Value::Null, expect!["no_key: the message's key has no device_id"]);
-        }
-        let bad = expect!["bad_key: the message's key has a device_id that is not a whole number"];
-        check(r#"{"device_id":null}"#, "d", Value::Null, bad);
-        let source = json!({"table": "orders", "lsn": 7, "ts_ms": 0});
-        let value = json!({"op": "t", "source": source});
-        assert_eq!(read(&TABLES[0], &record(None, &value)), Err(Reason::WrongTable));
-    }
-
-    #[test]
-    fn a_header_tells_the_key_that_a_row_had_before() {
-        let base_key = |op: &str, header: Option<&str>| {
-            let source = json!({"table": "devices", "lsn": 7, "ts_ms": 0});
-            let mut record = record(Some(r#"{"device_id":3}"#), &json!({"op": op, "source": source, "after": {}}));
-            let value = header.map(|text| text.as_bytes().to_vec());
-            record.headers = vec![Header { name: "__debezium.oldkey".to_owned(), value }];
-            match read(&TABLES[2], &record) {
-                Ok(Some(Change::Row { base_key, .. })) => base_key,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(base_key("c", Some(r#"{"device_id":2}"#)), Some(2));
-        assert_eq!(base_key("c", Some(r#"{"schema":{"type":"struct"},"payload":{"device_id":2}}"#)), Some(2));
-        assert_eq!(base_key("u", Some(r#"{"device_id":2}"#)), None);
-        for unreadable in [None, Some(""), Some("Struct{device_id=2}"), Some(r#"{"account_id":2}"#)] {
-            assert_eq!(base_key("c", unreadable), None);
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
 
-use crate::table::{TABLES, Table};
+use crate::table::{Column, TABLES, Table};
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -14,6 +15,49 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Which topics are followed.
     pub topics: Topics,
+    /// Which columns may be missing.
+    pub optional: OptionalColumns,
+}
+
+/// Columns that the source does not have, or does not tell: where a message has no such column, it is NULL.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct OptionalColumns {
+    #[serde(rename = "CRM_OPTIONAL_COLUMNS", default)]
+    names: Names,
+}
+
+/// `table.column`, joined by commas.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+struct Names(BTreeSet<String>);
+
+impl TryFrom<String> for Names {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let names = text.split(',').map(|name| name.trim().to_owned());
+        let is_known = |name: &str| {
+            let known = |table: &Table| table.columns.iter().any(|column| is_named(name, table, column));
+            TABLES.iter().any(known)
+        };
+        names.map(|name| if is_known(&name) { Ok(name) } else { Err(unknown()) }).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn is_named(name: &str, table: &Table, column: &Column) -> bool {
+    name.split_once('.') == Some((table.name, column.name))
+}
+
+fn unknown() -> String {
+    let columns =
+        TABLES.iter().flat_map(|table| table.columns.iter().map(|column| format!("{}.{}", table.name, column.name)));
+    format!("a name is none of {}", columns.collect::<Vec<_>>().join(", "))
+}
+
+impl OptionalColumns {
+    pub(crate) fn has(&self, table: &Table, column: &Column) -> bool {
+        self.names.0.iter().any(|name| is_named(name, table, column))
+    }
 }
 
 /// The database's address.
@@ -42,7 +86,7 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { kafka: vars.read()?, database: vars.read()?, topics: vars.read()? })
+        Ok(Self { kafka: vars.read()?, database: vars.read()?, topics: vars.read()?, optional: vars.read()? })
     }
 }
 
@@ -51,6 +95,11 @@ impl Topics {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         TABLES.iter().map(|table| format!("{}.{}", self.prefix, table.name)).collect()
+    }
+
+    /// The source's schema.
+    pub(crate) fn schema(&self) -> &str {
+        self.prefix.rsplit_once('.').map_or(&self.prefix, |(_, schema)| schema)
     }
 
     /// The table of a topic, by its index.
@@ -81,6 +130,25 @@ mod tests {
         assert_eq!(topics.table("crm.crm_system.devices"), Some(2));
         for topic in ["devices", "crm.crm_systemdevices", "crm.crm_system.orders", "crm.crm_system."] {
             assert_eq!(topics.table(topic), None);
+        }
+    }
+
+    #[test]
+    fn columns_may_be_missing() {
+        let read = |names: &str| {
+            let vars = [("KAFKA_BROKERS", "a:1"), ("DATABASE_URL", "x"), ("CRM_OPTIONAL_COLUMNS", names)];
+            Config::from_vars(&vars.into_iter().collect())
+        };
+        let optional = read("accounts.email, devices.device_os").unwrap().optional;
+        let named = TABLES.iter().flat_map(|table| table.columns.iter().filter(|column| optional.has(table, column)));
+        assert_eq!(named.map(|column| column.name).collect::<Vec<_>>(), ["email", "device_os"]);
+        assert!(read("").unwrap().optional.names.0.is_empty());
+        for wrong in ["email", "accounts.account_id", "accounts.email,", "orders.email"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(
+                error.starts_with("CRM_OPTIONAL_COLUMNS is malformed: ") && error.contains("accounts.email"),
+                "{error}"
+            );
         }
     }
 

@@ -1,24 +1,48 @@
 //! Debezium's envelope, whatever table it is of. Pure: bytes in, what happened out.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::moment::{Moment, Position};
 use crate::reason::Reason;
+use crate::written::{Columns, Schemas};
 
-/// What a message says.
+/// What a message tells of a table.
 #[derive(Debug)]
-pub(crate) enum Message {
-    /// A row is there: read by a snapshot, created or updated.
-    Row { op: Op, table: String, moment: Moment, row: Map<String, Value> },
+pub(crate) struct Message {
+    pub(crate) table: String,
+    pub(crate) moment: Moment,
+    pub(crate) told: Told,
+    /// The row as it was, as far as it is told: nothing but the key is sure.
+    before: Option<Box<RawValue>>,
+    /// How its rows are written, if it says that.
+    pub(crate) columns: Option<Arc<Columns>>,
+}
+
+impl Message {
+    /// A column's value in the row that it tells, or else in the row as it was.
+    pub(crate) fn column(&self, name: &str) -> Option<Value> {
+        match &self.told {
+            Told::Row(_, Some(row)) => row.get(name).cloned(),
+            _ => serde_json::from_str::<Map<String, Value>>(self.before.as_ref()?.get()).ok()?.remove(name),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A row is there: read by a snapshot, created or updated. A message may lack it.
+    Row(Op, Option<Map<String, Value>>),
     /// The row of the message's key is gone. Its other values are not told: Debezium makes some up.
-    Deleted { table: String, moment: Moment },
+    Deleted,
     /// All rows are gone.
-    Truncated { table: String, moment: Moment },
-    /// Nothing about rows: a tombstone, which lets Kafka forget a deleted key, or a message that an application wrote
-    /// into the log.
-    Nothing,
+    Truncated,
 }
 
 /// Why a row is there.
@@ -45,6 +69,8 @@ impl Op {
 struct Envelope {
     op: String,
     #[serde(default)]
+    before: Option<Box<RawValue>>,
+    #[serde(default)]
     after: Option<Map<String, Value>>,
     source: Source,
 }
@@ -53,49 +79,67 @@ struct Envelope {
 struct Source {
     #[serde(default)]
     table: String,
+    /// Null in an incremental snapshot's rows.
     lsn: Option<i64>,
     /// JSON in a string: the end of the last commit before the transaction's, or null, and the lsn.
     sequence: Option<String>,
+    snapshot: Option<String>,
     ts_ms: Option<i64>,
     /// Since Debezium 2.5.
     ts_us: Option<i64>,
 }
 
-/// Reads a message's value.
-pub(crate) fn parse(value: Option<&[u8]>) -> Result<Message, Reason> {
-    let Some(value) = value else { return Ok(Message::Nothing) };
-    let payload = unwrap(serde_json::from_slice(value).map_err(|_| Reason::BadJson)?);
-    if payload.is_null() {
-        return Ok(Message::Nothing);
-    }
-    let Envelope { op, after, source } = serde_json::from_value(payload).map_err(|_| Reason::NotAnEnvelope)?;
-    let op = match op.as_str() {
-        "r" => Op::Read,
-        "c" => Op::Created,
-        "u" => Op::Updated,
-        "d" => return Ok(Message::Deleted { moment: source.moment(true)?, table: source.table }),
-        "t" => return Ok(Message::Truncated { moment: source.moment(true)?, table: source.table }),
-        "m" => return Ok(Message::Nothing),
+/// Reads a message's value; `None` if it tells nothing of rows: a tombstone, which lets Kafka forget a deleted key, or a
+/// message that an application wrote into the log.
+pub(crate) fn parse(value: Option<&[u8]>, schemas: &mut Schemas) -> Result<Option<Message>, Reason> {
+    let Some(value) = value else { return Ok(None) };
+    let (schema, payload) = unwrap(value);
+    let Some(Envelope { op, before, after, source }) = read(payload)? else { return Ok(None) };
+    let told = match op.as_str() {
+        "r" => Told::Row(Op::Read, after),
+        "c" => Told::Row(Op::Created, after),
+        "u" => Told::Row(Op::Updated, after),
+        "d" => Told::Deleted,
+        "t" => Told::Truncated,
+        "m" => return Ok(None),
         _ => return Err(Reason::UnknownOperation),
     };
-    let row = after.ok_or(Reason::NoRow)?;
-    Ok(Message::Row { op, moment: source.moment(op != Op::Read)?, table: source.table, row })
+    let moment = source.moment(!matches!(told, Told::Row(Op::Read, _)))?;
+    let columns = schema.and_then(|schema| schemas.columns(schema));
+    Ok(Some(Message { table: source.table, moment, told, before, columns }))
 }
 
-/// Takes the JSON converter's wrapper off, which is there with `schemas.enable=true`.
-pub(crate) fn unwrap(json: Value) -> Value {
-    match json {
-        Value::Object(mut object) if object.len() == 2 && object.contains_key("schema") => {
-            object.remove("payload").unwrap_or(Value::Object(object))
-        }
-        other => other,
+/// What the JSON converter writes with `schemas.enable=true`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    schema: &'a RawValue,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// Takes the JSON converter's wrapper off, which is there with `schemas.enable=true`: the schema, and what it is of.
+pub(crate) fn unwrap(json: &[u8]) -> (Option<&str>, &[u8]) {
+    match serde_json::from_slice::<Wrapped<'_>>(json) {
+        Ok(Wrapped { schema, payload }) => (Some(schema.get()), payload.get().as_bytes()),
+        Err(_) => (None, json),
     }
+}
+
+/// `None` is JSON's null.
+fn read(json: &[u8]) -> Result<Option<Envelope>, Reason> {
+    serde_json::from_slice(json).map_err(|_| match serde_json::from_slice::<IgnoredAny>(json) {
+        Ok(_) => Reason::NotAnEnvelope,
+        Err(_) => Reason::BadJson,
+    })
 }
 
 impl Source {
     fn moment(&self, is_streamed: bool) -> Result<Moment, Reason> {
-        let source_lsn = self.lsn.ok_or(Reason::BadSource)?;
-        let commit_before = self.commit_before().ok_or(Reason::BadSource)?;
+        let (commit_before, own_lsn) = self.sequence().ok_or(Reason::BadSource)?;
+        let is_incremental = self.snapshot.as_deref() == Some("incremental");
+        let source_lsn = self.lsn.or(own_lsn.filter(|_| is_incremental)).ok_or(Reason::BadSource)?;
         let at = match (self.ts_us, self.ts_ms) {
             (Some(us), _) => Timestamp::from_microsecond(us),
             (None, Some(ms)) => Timestamp::from_millisecond(ms),
@@ -111,11 +155,12 @@ impl Source {
         })
     }
 
-    /// `None` if the sequence is malformed; there may be none, and it may not know the commit before.
-    fn commit_before(&self) -> Option<Option<i64>> {
-        let Some(sequence) = &self.sequence else { return Some(None) };
-        let (commit, _): (Option<String>, Option<String>) = serde_json::from_str(sequence).ok()?;
-        commit.map(|lsn| lsn.parse().ok()).map_or(Some(None), |lsn| lsn.map(Some))
+    /// The end of the commit before and the lsn, as far as the sequence knows them; `None` if it is malformed.
+    fn sequence(&self) -> Option<(Option<i64>, Option<i64>)> {
+        let Some(sequence) = &self.sequence else { return Some((None, None)) };
+        let (commit, own): (Option<String>, Option<String>) = serde_json::from_str(sequence).ok()?;
+        let number = |lsn: Option<String>| lsn.map(|lsn| lsn.parse().ok()).map_or(Some(None), |lsn| lsn.map(Some));
+        Some((number(commit)?, number(own)?))
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Version {
     pub(crate) base_key: Option<i64>,
     pub(crate) valid_from: Timestamp,
     pub(crate) valid_to: Option<Timestamp>,
+    /// When a change came that could not be used: from then on, until the version ends, the row is not known.
+    pub(crate) stale_since: Option<Timestamp>,
 }
 
 impl Version {
@@ -30,7 +32,7 @@ impl Version {
         let unchanged = cells.iter().map(|cell| *cell == Cell::Unchanged).collect();
         let values = cells.into_iter().map(|cell| if let Cell::Value(value) = cell { value } else { None }).collect();
         let op = op.letter().to_owned();
-        Self { moment, op, values, unchanged, base_key, valid_from: moment.at, valid_to: None }
+        Self { moment, op, values, unchanged, base_key, valid_from: moment.at, valid_to: None, stale_since: None }
     }
 
     /// Under which key the row was before the change, if it was there: what is created was not, but for a changed key.
@@ -46,18 +48,29 @@ impl Version {
 /// Versions by key and place.
 pub(crate) type Versions = BTreeMap<i64, BTreeMap<Position, Version>>;
 
-/// What ends rows.
+/// What ends rows, and what is known of them.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    /// All rows.
+    /// All rows end.
     pub(crate) truncations: Vec<Moment>,
-    /// The row of a key.
+    /// The row of a key ends.
     pub(crate) deletions: BTreeMap<i64, Vec<Moment>>,
+    /// The row of a key changes in a way that is not known: the change could not be used.
+    pub(crate) unusable: BTreeMap<i64, Vec<Moment>>,
 }
 
 impl Ends {
     fn of(&self, key: i64) -> impl Iterator<Item = &Moment> {
         self.truncations.iter().chain(self.deletions.get(&key).into_iter().flatten())
+    }
+
+    fn unusable_of(&self, key: i64) -> impl Iterator<Item = &Moment> {
+        self.unusable.get(&key).into_iter().flatten()
+    }
+
+    /// Whether the row of a key is gone, at a place, that was there at an earlier one.
+    fn is_gone(&self, key: i64, since: Position, place: Position) -> bool {
+        self.of(key).any(|end| since < end.position && end.position < place)
     }
 }
 
@@ -67,7 +80,8 @@ impl Ends {
 ///   row, or it is not known. It may be among the `others`, that are complete and are not touched;
 /// - a version begins at its change's time, but not before the one before it began, as clocks may be set back;
 /// - it ends where the next one begins, or where an end (a deletion or truncation) between the two says, but not before
-///   it began.
+///   it began;
+/// - it is stale since a change came that could not be used, if one did before it ended.
 ///
 /// A version before its row's place has all of that but its end. Says how many took something from a row that is not known.
 pub(crate) fn complete(rows: &mut Versions, since: &BTreeMap<i64, Position>, others: &Versions, ends: &Ends) -> u64 {
@@ -92,16 +106,27 @@ pub(crate) fn complete(rows: &mut Versions, since: &BTreeMap<i64, Position>, oth
     for (key, row) in rows {
         let mut next = None;
         for version in row.values_mut().rev() {
-            let is_between = |end: &&Moment| {
-                end.position > version.position() && next.is_none_or(|(position, _)| end.position < position)
-            };
-            let ended = ends.of(*key).filter(is_between).map(|end| end.at.max(version.valid_from)).min();
-            let replaced = next.map(|(_, valid_from)| valid_from);
-            version.valid_to = ended.into_iter().chain(replaced).min();
+            let (place, began) = (version.position(), version.valid_from);
+            let is_between =
+                |moment: &&Moment| moment.position > place && next.is_none_or(|(next, _)| moment.position < next);
+            let is_there = |moment: &&Moment| !ends.is_gone(*key, place, moment.position);
+            let ended = ends.of(*key).filter(is_between).map(|end| end.at.max(began)).min();
+            let unusable = ends.unusable_of(*key).filter(is_between).filter(is_there);
+            let stale_since = unusable.map(|unusable| unusable.at.max(began)).min();
+            let valid_to = ended.into_iter().chain(next.map(|(_, valid_from)| valid_from)).min();
+            version.valid_to = valid_to;
+            version.stale_since = stale_since.map(|since| valid_to.map_or(since, |to| since.min(to)));
             next = Some((version.position(), version.valid_from));
         }
     }
     incomplete
+}
+
+/// Whether the row of a key was there just before a place, as far as is known: told, or by a change that could not be used.
+pub(crate) fn is_known_before(rows: &Versions, ends: &Ends, key: i64, place: Position) -> bool {
+    let version = newest_before(rows, key, place).map(Version::position);
+    let unusable = ends.unusable_of(key).map(|unusable| unusable.position).filter(|unusable| *unusable < place);
+    version.into_iter().chain(unusable).max().is_some_and(|newest| !ends.is_gone(key, newest, place))
 }
 
 /// The row of a key as it was just before a place; `None` if it was not there, or is not known.
@@ -115,8 +140,9 @@ fn row_before<'a>(
     // Of the same version, the one among the rows is the one that has just been completed: the last counts.
     let known = [newest_before(others, key, place), newest_before(rows, key, place)];
     let newest = known.into_iter().flatten().max_by_key(|version| version.position())?;
-    let is_gone = ends.of(key).any(|end| newest.position() < end.position && end.position < place);
-    (!is_gone).then_some(newest)
+    let is_between = |moment: &Moment| newest.position() < moment.position && moment.position < place;
+    let is_unknown = ends.of(key).chain(ends.unusable_of(key)).any(is_between);
+    (!is_unknown).then_some(newest)
 }
 
 fn newest_before(versions: &Versions, key: i64, place: Position) -> Option<&Version> {
@@ -152,7 +178,9 @@ mod tests {
         let show_version = |version: &Version| {
             let to = version.valid_to.map_or("…".to_owned(), |to| to.as_second().to_string());
             let value = version.values[0].as_deref().unwrap_or("NULL");
-            format!("{}–{to} {value}", version.valid_from.as_second())
+            let stale =
+                version.stale_since.map_or(String::new(), |since| format!(" (stale since {})", since.as_second()));
+            format!("{}–{to} {value}{stale}", version.valid_from.as_second())
         };
         let rows = rows.values().map(|row| row.values().map(show_version).collect::<Vec<_>>().join(", "));
         rows.collect::<Vec<_>>().join("; ")
@@ -160,15 +188,19 @@ mod tests {
 
     /// Completes the versions of the rows 0, 1, … with the truncations and the deletions of these keys.
     fn check_rows(rows: Vec<Vec<Version>>, truncations: &[Moment], deletions: &[(i64, Moment)], expect: Expect) {
-        let of_row = |row: Vec<Version>| row.into_iter().map(|version| (version.position(), version)).collect();
-        let mut rows: Versions = (0..).zip(rows.into_iter().map(of_row)).collect();
         let mut ends = Ends { truncations: truncations.to_vec(), ..Ends::default() };
         for (key, end) in deletions {
             ends.deletions.entry(*key).or_default().push(*end);
         }
+        check_ends(rows, &ends, expect);
+    }
+
+    fn check_ends(rows: Vec<Vec<Version>>, ends: &Ends, expect: Expect) {
+        let of_row = |row: Vec<Version>| row.into_iter().map(|version| (version.position(), version)).collect();
+        let mut rows: Versions = (0..).zip(rows.into_iter().map(of_row)).collect();
         let beginning = moment(i64::MIN, 0).position;
         let since = rows.keys().map(|key| (*key, beginning)).collect();
-        let incomplete = complete(&mut rows, &since, &Versions::new(), &ends);
+        let incomplete = complete(&mut rows, &since, &Versions::new(), ends);
         let note = if incomplete == 0 { String::new() } else { format!(" ({incomplete} incomplete)") };
         expect.assert_eq(&(show(&rows) + &note));
         // Going on from a settled version, with the other rows as they are, is the same as beginning anew.
@@ -178,7 +210,7 @@ mod tests {
                 let from_before = row.range(places[0]..).map(|(place, version)| (*place, version.clone())).collect();
                 let mut again = Versions::from([(*key, from_before)]);
                 let expected = again.clone();
-                complete(&mut again, &BTreeMap::from([(*key, places[1])]), &rows, &ends);
+                complete(&mut again, &BTreeMap::from([(*key, places[1])]), &rows, ends);
                 assert_eq!(again, expected);
             }
         }
@@ -267,6 +299,41 @@ mod tests {
             &[(0, moment(3, 30)), (1, moment(4, 40)), (2, moment(5, 50))],
             expect!["10–30 a, 40–… b; 20–40 b, 50–… a; 30–50 a"],
         );
+    }
+
+    #[test]
+    fn after_a_change_that_could_not_be_used_a_row_is_not_known() {
+        let check = |unusable: &[Moment], deletions: &[Moment], expect: Expect| {
+            let of = |moments: &[Moment]| BTreeMap::from([(0, moments.to_vec())]);
+            let ends = Ends { truncations: Vec::new(), deletions: of(deletions), unusable: of(unusable) };
+            let versions = vec![version(1, 10, Some("a")), version(5, 50, None), version(6, 60, Some("c"))];
+            check_ends(vec![versions], &ends, expect);
+        };
+        check(&[moment(3, 30)], &[], expect!["10–50 a (stale since 30), 50–60 NULL, 60–… c (1 incomplete)"]);
+        check(
+            &[moment(4, 40), moment(3, 30)],
+            &[],
+            expect!["10–50 a (stale since 30), 50–60 NULL, 60–… c (1 incomplete)"],
+        );
+        check(&[moment(7, 70)], &[], expect!["10–50 a, 50–60 a, 60–… c (stale since 70)"]);
+        check(&[moment(5, 50)], &[], expect!["10–50 a, 50–60 a, 60–… c"]);
+        // A row that came and went unknown in between.
+        check(&[moment(8, 80)], &[moment(7, 70)], expect!["10–50 a, 50–60 a, 60–70 c"]);
+        check(&[moment(7, 70)], &[moment(8, 80)], expect!["10–50 a, 50–60 a, 60–80 c (stale since 70)"]);
+        check(&[moment(7, 90)], &[moment(8, 80)], expect!["10–50 a, 50–60 a, 60–80 c (stale since 80)"]);
+    }
+
+    #[test]
+    fn a_row_is_known_where_it_was_told_or_changed() {
+        let rows = Versions::from([(0, BTreeMap::from([(moment(2, 20).position, version(2, 20, Some("a")))]))]);
+        let unusable = BTreeMap::from([(1, vec![moment(2, 20)])]);
+        let mut ends = Ends { unusable, ..Ends::default() };
+        let known = |ends: &Ends| [0, 1, 2].map(|key| is_known_before(&rows, ends, key, moment(5, 50).position));
+        assert_eq!(known(&ends), [true, true, false]);
+        ends.truncations = vec![moment(5, 50)];
+        assert_eq!(known(&ends), [true, true, false]);
+        ends.truncations = vec![moment(3, 30)];
+        assert_eq!(known(&ends), [false, false, false]);
     }
 
     #[test]

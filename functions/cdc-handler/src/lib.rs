@@ -5,12 +5,16 @@ mod change;
 mod config;
 mod envelope;
 mod history;
+mod instant;
 mod moment;
 mod reason;
+mod source;
 mod sql;
 mod table;
+mod written;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -20,8 +24,10 @@ use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use postgres_pool::{Names, Pool};
 
 use crate::apply::Changes;
-pub use crate::config::{Config, DatabaseConfig, Topics};
+use crate::change::{Reader, Unusable};
+pub use crate::config::{Config, DatabaseConfig, OptionalColumns, Topics};
 use crate::reason::Reason;
+pub use crate::source::check_source;
 use crate::table::TABLES;
 
 /// What messages call the database.
@@ -33,7 +39,13 @@ pub struct Deps {
     pool: Pool,
     sink: Sink,
     topics: Topics,
+    optional: OptionalColumns,
+    /// Columns, `table.column`, of which it has been said that they are not followed.
+    unknown: Mutex<BTreeSet<String>>,
 }
+
+/// A source whose columns change all the time is told of no more than so many of them.
+const MAX_UNKNOWN: usize = 1_000;
 
 impl Deps {
     /// Makes the clients; services that are down are waited for when they are needed.
@@ -45,7 +57,24 @@ impl Deps {
             pool: Pool::new(&config.database.url, NAMES)?,
             sink: Sink::new(&config.kafka)?,
             topics: config.topics.clone(),
+            optional: config.optional.clone(),
+            unknown: Mutex::default(),
         })
+    }
+
+    /// Says once that a column is not followed.
+    fn say_unknown(&self, readers: &[Reader<'_>]) {
+        let mut said = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        for (table, column) in readers.iter().flat_map(|reader| reader.unknown.iter().map(|name| (reader.table, name)))
+        {
+            if said.len() < MAX_UNKNOWN && said.insert(format!("{}.{column}", table.name)) {
+                tracing::warn!(
+                    crm.table = table.name,
+                    crm.column = column,
+                    "a column of the CRM is not followed: its values are left out"
+                );
+            }
+        }
     }
 }
 
@@ -65,6 +94,8 @@ pub struct Outcome {
     /// Versions with a value that the change did not tell, of a row that is not known from before it: it is NULL until an
     /// older change comes.
     pub incomplete: u64,
+    /// Updates and deletions of rows that were not known: the row was never told, or the change is of another one.
+    pub unseen: u64,
 }
 
 /// Makes the tables of the schema `crm_data`. Does nothing where they are there.
@@ -102,6 +133,7 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
         rejected = outcome.rejected,
         versions = outcome.versions,
         incomplete = outcome.incomplete,
+        unseen = outcome.unseen,
         duration_ms = started.elapsed().as_millis() as u64,
         "changes applied"
     );
@@ -110,6 +142,7 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
 
 async fn handle_all(deps: &Deps, event: &[PartitionBatch]) -> anyhow::Result<Outcome> {
     let mut changes = TABLES.each_ref().map(Changes::of);
+    let mut readers = TABLES.each_ref().map(|table| Reader::new(table, &deps.optional));
     let mut unusable = Vec::new();
     let mut outcome = Outcome::default();
     for partition in event {
@@ -124,22 +157,27 @@ async fn handle_all(deps: &Deps, event: &[PartitionBatch]) -> anyhow::Result<Out
             // Thousands of messages are read in one go, on a runtime that other functions may share.
             tokio::task::coop::consume_budget().await;
             outcome.records += 1;
-            match change::read(&TABLES[index], record) {
+            match readers[index].read(record) {
                 Ok(Some(change)) => {
                     changes[index].add(change);
                     outcome.changes += 1;
                 }
                 Ok(None) => outcome.ignored += 1,
-                Err(reason) => unusable.push((partition, record, reason)),
+                Err(Unusable { reason, row }) => {
+                    if let Some((key, moment)) = row {
+                        changes[index].add_unusable(key, moment, reason.code());
+                    }
+                    unusable.push((partition, record, reason));
+                }
             }
         }
     }
+    deps.say_unknown(&readers);
     outcome.rejected = unusable.len() as u64;
-    if outcome.changes > 0 {
-        let written = apply::apply(&deps.pool, &changes).await?;
-        outcome.versions = written.versions;
-        outcome.incomplete = written.incomplete;
-    }
+    let written = apply::apply(&deps.pool, &changes).await?;
+    outcome.versions = written.versions;
+    outcome.incomplete = written.incomplete;
+    outcome.unseen = written.unseen;
     // Only now, so that a database that is down does not fill the topic `rejected` with every attempt.
     reject(&deps.sink, &unusable).await?;
     Ok(outcome)

@@ -1,6 +1,11 @@
--- What `trunkline init` makes for the CRM. Run again, it changes nothing but comments.
+-- What `trunkline init` makes for the CRM. Run again, it changes nothing but comments, and adds what an older version lacks.
 
-CREATE SCHEMA IF NOT EXISTS crm_data;
+-- `IF NOT EXISTS` would ask for the right to make schemas also where there is nothing to make.
+DO $$ BEGIN
+    IF to_regnamespace('crm_data') IS NULL THEN
+        CREATE SCHEMA crm_data;
+    END IF;
+END $$;
 COMMENT ON SCHEMA crm_data IS 'The CRM''s tables, followed by cdc-handler: as they are now, and as they were (…_history).';
 
 CREATE TABLE IF NOT EXISTS crm_data.progress (
@@ -41,6 +46,40 @@ COMMENT ON COLUMN crm_data.truncations.stream_lsn IS 'Orders all changes: the ls
 COMMENT ON COLUMN crm_data.truncations.source_lsn IS 'The truncation''s own place in the source''s write-ahead log.';
 COMMENT ON COLUMN crm_data.truncations.truncated_at IS 'When it was committed in the source.';
 
+CREATE TABLE IF NOT EXISTS crm_data.unusable (
+    table_name text NOT NULL,
+    key bigint NOT NULL,
+    stream_lsn bigint NOT NULL,
+    is_streamed boolean NOT NULL,
+    source_lsn bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (table_name, key, stream_lsn, is_streamed, source_lsn)
+);
+COMMENT ON TABLE crm_data.unusable IS 'Every change of a row that could not be used, and is in the topic rejected. Kept, as what was told before it is not what the row is after it.';
+COMMENT ON COLUMN crm_data.unusable.table_name IS 'The table, without its schema.';
+COMMENT ON COLUMN crm_data.unusable.key IS 'The row''s primary key.';
+COMMENT ON COLUMN crm_data.unusable.stream_lsn IS 'Orders all changes: the lsn, or the end of the commit before the transaction''s where that is higher.';
+COMMENT ON COLUMN crm_data.unusable.is_streamed IS 'False for a row that a snapshot read: it is older than a change at the same place.';
+COMMENT ON COLUMN crm_data.unusable.source_lsn IS 'The change''s own place in the source''s write-ahead log.';
+COMMENT ON COLUMN crm_data.unusable.changed_at IS 'The change''s time as the source told it.';
+COMMENT ON COLUMN crm_data.unusable.reason IS 'Why it could not be used, as in the topic rejected.';
+
+-- Tables of before there was `stale_since`. The column is looked for first, as `IF NOT EXISTS` would wait for all readers.
+DO $$
+DECLARE
+    old regclass;
+BEGIN
+    FOR old IN
+        SELECT c.oid FROM pg_class c
+        WHERE c.relnamespace = 'crm_data'::regnamespace
+            AND c.relname IN ('accounts', 'addresses', 'devices', 'accounts_history', 'addresses_history', 'devices_history')
+            AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'stale_since')
+    LOOP
+        EXECUTE format('ALTER TABLE %s ADD COLUMN stale_since timestamptz', old);
+    END LOOP;
+END $$;
+
 CREATE TABLE IF NOT EXISTS crm_data.accounts (
     account_id bigint PRIMARY KEY,
     owner_name text,
@@ -48,7 +87,8 @@ CREATE TABLE IF NOT EXISTS crm_data.accounts (
     phone_number text,
     modified_ts timestamptz,
     valid_from timestamptz NOT NULL,
-    source_lsn bigint NOT NULL
+    source_lsn bigint NOT NULL,
+    stale_since timestamptz
 );
 CREATE TABLE IF NOT EXISTS crm_data.accounts_history (
     account_id bigint NOT NULL,
@@ -65,6 +105,7 @@ CREATE TABLE IF NOT EXISTS crm_data.accounts_history (
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
     base_key bigint,
+    stale_since timestamptz,
     PRIMARY KEY (account_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS accounts_history_open ON crm_data.accounts_history (account_id) WHERE valid_to IS NULL;
@@ -83,6 +124,8 @@ COMMENT ON COLUMN crm_data.accounts_history.phone_number IS 'The number the owne
 COMMENT ON COLUMN crm_data.accounts_history.modified_ts IS 'When the CRM says it was modified; a time without a zone is taken for UTC.';
 COMMENT ON COLUMN crm_data.accounts.valid_from IS 'Since when it has been like this: as in the history.';
 COMMENT ON COLUMN crm_data.accounts.source_lsn IS 'The place of its last change in the source''s write-ahead log.';
+COMMENT ON COLUMN crm_data.accounts.stale_since IS 'When a change of it came that could not be used: what is here is from before. NULL: it is as the source has it.';
+COMMENT ON COLUMN crm_data.accounts_history.stale_since IS 'When a change of it came that could not be used: from then on until valid_to the row is not known. NULL: there was none.';
 COMMENT ON COLUMN crm_data.accounts_history.valid_from IS 'When the change was committed in the source, or a snapshot read the row; not before the version before it began.';
 COMMENT ON COLUMN crm_data.accounts_history.valid_to IS 'When the next version began, or the row was deleted; NULL: it is the current one.';
 COMMENT ON COLUMN crm_data.accounts_history.op IS 'Debezium''s operation: c created, u updated, r read by a snapshot.';
@@ -102,7 +145,8 @@ CREATE TABLE IF NOT EXISTS crm_data.addresses (
     country text,
     modified_ts timestamptz,
     valid_from timestamptz NOT NULL,
-    source_lsn bigint NOT NULL
+    source_lsn bigint NOT NULL,
+    stale_since timestamptz
 );
 CREATE TABLE IF NOT EXISTS crm_data.addresses_history (
     account_id bigint NOT NULL,
@@ -121,6 +165,7 @@ CREATE TABLE IF NOT EXISTS crm_data.addresses_history (
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
     base_key bigint,
+    stale_since timestamptz,
     PRIMARY KEY (account_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS addresses_history_open ON crm_data.addresses_history (account_id) WHERE valid_to IS NULL;
@@ -143,6 +188,8 @@ COMMENT ON COLUMN crm_data.addresses_history.country IS 'Country, as the CRM wri
 COMMENT ON COLUMN crm_data.addresses_history.modified_ts IS 'When the CRM says it was modified; a time without a zone is taken for UTC.';
 COMMENT ON COLUMN crm_data.addresses.valid_from IS 'Since when it has been like this: as in the history.';
 COMMENT ON COLUMN crm_data.addresses.source_lsn IS 'The place of its last change in the source''s write-ahead log.';
+COMMENT ON COLUMN crm_data.addresses.stale_since IS 'When a change of it came that could not be used: what is here is from before. NULL: it is as the source has it.';
+COMMENT ON COLUMN crm_data.addresses_history.stale_since IS 'When a change of it came that could not be used: from then on until valid_to the row is not known. NULL: there was none.';
 COMMENT ON COLUMN crm_data.addresses_history.valid_from IS 'When the change was committed in the source, or a snapshot read the row; not before the version before it began.';
 COMMENT ON COLUMN crm_data.addresses_history.valid_to IS 'When the next version began, or the row was deleted; NULL: it is the current one.';
 COMMENT ON COLUMN crm_data.addresses_history.op IS 'Debezium''s operation: c created, u updated, r read by a snapshot.';
@@ -161,7 +208,8 @@ CREATE TABLE IF NOT EXISTS crm_data.devices (
     device_os text,
     modified_ts timestamptz,
     valid_from timestamptz NOT NULL,
-    source_lsn bigint NOT NULL
+    source_lsn bigint NOT NULL,
+    stale_since timestamptz
 );
 CREATE TABLE IF NOT EXISTS crm_data.devices_history (
     device_id bigint NOT NULL,
@@ -179,6 +227,7 @@ CREATE TABLE IF NOT EXISTS crm_data.devices_history (
     source_lsn bigint NOT NULL,
     unchanged text[] NOT NULL,
     base_key bigint,
+    stale_since timestamptz,
     PRIMARY KEY (device_id, stream_lsn, is_streamed, source_lsn)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS devices_history_open ON crm_data.devices_history (device_id) WHERE valid_to IS NULL;
@@ -199,6 +248,8 @@ COMMENT ON COLUMN crm_data.devices_history.device_os IS 'Its operating system.';
 COMMENT ON COLUMN crm_data.devices_history.modified_ts IS 'When the CRM says it was modified; a time without a zone is taken for UTC.';
 COMMENT ON COLUMN crm_data.devices.valid_from IS 'Since when it has been like this: as in the history.';
 COMMENT ON COLUMN crm_data.devices.source_lsn IS 'The place of its last change in the source''s write-ahead log.';
+COMMENT ON COLUMN crm_data.devices.stale_since IS 'When a change of it came that could not be used: what is here is from before. NULL: it is as the source has it.';
+COMMENT ON COLUMN crm_data.devices_history.stale_since IS 'When a change of it came that could not be used: from then on until valid_to the row is not known. NULL: there was none.';
 COMMENT ON COLUMN crm_data.devices_history.valid_from IS 'When the change was committed in the source, or a snapshot read the row; not before the version before it began.';
 COMMENT ON COLUMN crm_data.devices_history.valid_to IS 'When the next version began, or the row was deleted; NULL: it is the current one.';
 COMMENT ON COLUMN crm_data.devices_history.op IS 'Debezium''s operation: c created, u updated, r read by a snapshot.';

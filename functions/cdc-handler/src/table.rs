@@ -1,5 +1,7 @@
 //! The tables of the CRM that are followed. Their columns are those of `schema.sql`.
 
+use std::fmt;
+
 /// A table of the source and of the schema `crm_data`.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -8,6 +10,12 @@ pub(crate) struct Table {
     pub(crate) key: &'static str,
     /// The other columns.
     pub(crate) columns: &'static [Column],
+}
+
+impl Table {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        name == self.key || self.columns.iter().any(|column| column.name == name)
+    }
 }
 
 /// A column that is not the key.
@@ -32,6 +40,17 @@ impl Kind {
             Self::Integer => "bigint",
             Self::Time => "timestamptz",
         }
+    }
+}
+
+/// For people.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Integer => "a whole number",
+            Self::Time => "a time",
+        })
     }
 }
 

@@ -247,7 +247,7 @@ impl Bronze {
         self.objects += batches.len();
         let puts = batches.into_iter().map(|(lane, records)| {
             let lake = self.lake.clone();
-            async move { bronze::write(&lake, &lane, &records).await }
+            async move { bronze::write(&lake, &lane, &records, None).await }
         });
         stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_for_each(async |_| Ok(())).await?;
         Ok(())

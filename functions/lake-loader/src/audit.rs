@@ -28,6 +28,7 @@ pub(crate) struct Audit {
     pub(crate) rows_out: u64,
     pub(crate) duplicates: u64,
     pub(crate) rejected: u64,
+    pub(crate) withdrawn: u64,
     pub(crate) chunks: u64,
     pub(crate) gap_offsets: u64,
     pub(crate) bytes: u64,
@@ -36,9 +37,9 @@ pub(crate) struct Audit {
 /// Rows were lost, or came from nowhere.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} {} does not balance: {} in, {} out, {} duplicates, {} rejected. Nothing of this chunk was kept; the tables are as \
-     they were. Look for triggers, rules and rows that somebody else writes or deletes",
-    .0.layer, .0.table_name, .0.rows_in, .0.rows_out, .0.duplicates, .0.rejected
+    "{} {} does not balance: {} in, {} out, {} duplicates, {} rejected, {} withdrawn. Nothing of this chunk was kept; the \
+     tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes",
+    .0.layer, .0.table_name, .0.rows_in, .0.rows_out, .0.duplicates, .0.rejected, .0.withdrawn
 )]
 pub(crate) struct Imbalance(pub(crate) Box<Audit>);
 
@@ -52,7 +53,7 @@ impl Audit {
     }
 
     fn is_balanced(&self) -> bool {
-        self.rows_in == self.rows_out + self.duplicates + self.rejected
+        self.rows_in == self.rows_out + self.duplicates + self.rejected + self.withdrawn
     }
 
     /// Adds it to the run's account, in the transaction that writes the rows.
@@ -66,8 +67,8 @@ impl Audit {
     async fn put(&self, client: &impl GenericClient, run: RunId, is_balanced: bool) -> anyhow::Result<()> {
         const SQL: &str =
             "INSERT INTO ops.layer_audit AS a (run_id, layer, table_name, rows_in, rows_out, duplicates, rejected,
-                is_balanced, chunks, gap_offsets, bytes)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                is_balanced, chunks, gap_offsets, bytes, withdrawn)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             ON CONFLICT (run_id, layer, table_name) DO UPDATE SET
                 rows_in = a.rows_in + excluded.rows_in,
                 rows_out = a.rows_out + excluded.rows_out,
@@ -76,11 +77,20 @@ impl Audit {
                 is_balanced = a.is_balanced AND excluded.is_balanced,
                 chunks = a.chunks + excluded.chunks,
                 gap_offsets = a.gap_offsets + excluded.gap_offsets,
-                bytes = a.bytes + excluded.bytes";
+                bytes = a.bytes + excluded.bytes,
+                withdrawn = a.withdrawn + excluded.withdrawn";
         let Self { layer, table_name, .. } = self;
-        let [rows_in, rows_out, duplicates, rejected, chunks, gap_offsets, bytes] =
-            [self.rows_in, self.rows_out, self.duplicates, self.rejected, self.chunks, self.gap_offsets, self.bytes]
-                .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let [rows_in, rows_out, duplicates, rejected, chunks, gap_offsets, bytes, withdrawn] = [
+            self.rows_in,
+            self.rows_out,
+            self.duplicates,
+            self.rejected,
+            self.chunks,
+            self.gap_offsets,
+            self.bytes,
+            self.withdrawn,
+        ]
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         client
             .execute(
                 SQL,
@@ -96,6 +106,7 @@ impl Audit {
                     &chunks,
                     &gap_offsets,
                     &bytes,
+                    &withdrawn,
                 ],
             )
             .await?;

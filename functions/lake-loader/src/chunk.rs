@@ -8,6 +8,7 @@ use lake::bronze::{Hour, Lane, Segment};
 use postgres_pool::Pool;
 use tokio_postgres::{GenericClient, Row};
 
+use crate::plan::Planned;
 use crate::table::Stream;
 
 /// The most bytes of objects in a chunk. Call records are a tenth of their size in the lake.
@@ -21,8 +22,6 @@ pub(crate) struct Chunk {
     pub(crate) stream: Stream,
     pub(crate) lane: Lane,
     pub(crate) offsets: Range<i64>,
-    /// Offsets that no object has.
-    pub(crate) gap_offsets: i64,
     pub(crate) bytes: i64,
 }
 
@@ -32,6 +31,8 @@ pub(crate) struct Draft {
     pub(crate) offsets: Range<i64>,
     pub(crate) gap_offsets: i64,
     pub(crate) bytes: u64,
+    /// Whether an object of it, or of a chunk before it, lies by offset.
+    pub(crate) is_by_offset: bool,
     records: u64,
 }
 
@@ -44,10 +45,11 @@ pub(crate) struct Drafts {
 }
 
 impl Drafts {
-    /// Cuts what a lane's segments (by first offset) have from `next` on into chunks, each of which ends where an object does.
-    pub(crate) fn of(segments: &[Segment], next: i64, chunk_records: u64) -> Self {
+    /// Cuts what a lane's segments (by first offset) have beyond what is planned into chunks, each of which ends where an object
+    /// does.
+    pub(crate) fn of(segments: &[Segment], planned: Planned, chunk_records: u64) -> Self {
         let mut drafts = Self::default();
-        let mut from = next;
+        let Planned { next: mut from, mut is_by_offset } = planned;
         for segment in segments {
             if segment.last < from {
                 drafts.takers.push(None);
@@ -56,6 +58,7 @@ impl Drafts {
             let end = segment.last + 1;
             let gap_offsets = (segment.first - from).max(0);
             let records = (end - from - gap_offsets).unsigned_abs();
+            is_by_offset |= segment.hour.is_none();
             let has_room = |chunk: &&mut Draft| {
                 chunk.records + records <= chunk_records && chunk.bytes + segment.bytes <= MAX_CHUNK_BYTES
             };
@@ -65,10 +68,12 @@ impl Drafts {
                     chunk.gap_offsets += gap_offsets;
                     chunk.bytes += segment.bytes;
                     chunk.records += records;
+                    chunk.is_by_offset = is_by_offset;
                     chunk.offsets.start
                 }
                 None => {
-                    drafts.chunks.push(Draft { offsets: from..end, gap_offsets, bytes: segment.bytes, records });
+                    let bytes = segment.bytes;
+                    drafts.chunks.push(Draft { offsets: from..end, gap_offsets, bytes, is_by_offset, records });
                     from
                 }
             };
@@ -89,20 +94,24 @@ impl Drafts {
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn open(pool: &Pool) -> anyhow::Result<Vec<Chunk>> {
-    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes
+    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, bytes
         FROM ops.chunks WHERE loaded_at IS NULL ORDER BY batch_id";
     pool.query(SQL, &[]).await?.iter().map(chunk).collect()
 }
 
-/// The loaded chunks with objects of these hours.
+/// The loaded chunks with records of these hours, by Kafka's timestamps. Of chunks that a version before this one loaded, the
+/// hours of their objects are known alone.
 ///
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn of_hours(pool: &Pool, from: Hour, to: Option<Hour>) -> anyhow::Result<Vec<Chunk>> {
-    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes
-        FROM ops.chunks c WHERE loaded_at IS NOT NULL AND EXISTS (
-            SELECT FROM ops.loaded_objects o
-            WHERE o.batch_id = c.batch_id AND o.hour >= $1 AND ($2::timestamptz IS NULL OR o.hour < $2))
+    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, bytes
+        FROM ops.chunks c WHERE loaded_at IS NOT NULL AND CASE
+            WHEN earliest_at IS NOT NULL THEN latest_at >= $1 AND ($2::timestamptz IS NULL OR earliest_at < $2)
+            ELSE EXISTS (
+                SELECT FROM ops.loaded_objects o
+                WHERE o.batch_id = c.batch_id AND o.hour >= $1 AND ($2::timestamptz IS NULL OR o.hour < $2))
+            END
         ORDER BY batch_id";
     pool.query(SQL, &[&timestamp(from), &to.map(timestamp)]).await?.iter().map(chunk).collect()
 }
@@ -116,7 +125,6 @@ fn chunk(row: &Row) -> anyhow::Result<Chunk> {
         stream: stream.with_context(|| format!("ops.chunks has an unknown stream {name}"))?,
         lane: Lane { epoch: u32::try_from(epoch)?, topic: row.get("topic"), partition: row.get("partition") },
         offsets: row.get("start_offset")..row.get("end_offset"),
-        gap_offsets: row.get("gap_offsets"),
         bytes: row.get("bytes"),
     })
 }
@@ -128,12 +136,13 @@ impl Chunk {
     /// When the database fails.
     pub(crate) async fn segments(&self, client: &impl GenericClient) -> anyhow::Result<Vec<Segment>> {
         const SQL: &str = "SELECT key, hour, first_offset, last_offset, bytes FROM ops.loaded_objects
-            WHERE batch_id = $1 ORDER BY first_offset";
+            WHERE batch_id = $1 ORDER BY first_offset, last_offset DESC";
         let segment = |row: &Row| Segment {
             partition: self.lane.partition,
-            hour: Hour::of(row.get::<_, Timestamp>("hour").as_millisecond()),
+            hour: row.get::<_, Option<Timestamp>>("hour").map(|hour| Hour::of(hour.as_millisecond())),
             first: row.get("first_offset"),
             last: row.get("last_offset"),
+            records: None,
             key: row.get("key"),
             bytes: row.get::<_, i64>("bytes").unsigned_abs(),
         };
@@ -156,14 +165,15 @@ mod tests {
     fn check(next: i64, segments: &[(i64, i64, u64)], expected: Expect) {
         let segment = |&(first, last, bytes): &(i64, i64, u64)| Segment {
             partition: 0,
-            hour: Hour::of(0),
             first,
             last,
+            records: None,
+            hour: None,
             key: String::new(),
             bytes,
         };
         let segments: Vec<_> = segments.iter().map(segment).collect();
-        let drafts = Drafts::of(&segments, next, 10);
+        let drafts = Drafts::of(&segments, Planned { next, is_by_offset: false }, 10);
         let mut text = format!("{:?}\n", drafts.takers);
         for Draft { offsets, gap_offsets, .. } in &drafts.chunks {
             text += &format!("{offsets:?} gap {gap_offsets}\n");

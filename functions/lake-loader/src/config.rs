@@ -53,19 +53,22 @@ fn chunk_records() -> u64 {
     200_000
 }
 
+/// The topics that are loaded, as the variables name them.
+pub fn topics(vars: &Vars) -> [(Stream, String); Stream::ALL.len()] {
+    Stream::ALL.map(|stream| {
+        let topic = vars.get(stream.topic_variable()).unwrap_or(stream.default_topic());
+        (stream, topic.to_owned())
+    })
+}
+
 impl Config {
     /// Reads the function's variables.
     ///
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        let topic = |stream: Stream| vars.get(stream.topic_variable()).unwrap_or(stream.default_topic()).to_owned();
-        Ok(Self {
-            lake: vars.read()?,
-            database: vars.read()?,
-            settings: vars.read()?,
-            topics: Stream::ALL.map(|stream| (stream, topic(stream))),
-        })
+        let topics = topics(vars);
+        Ok(Self { lake: vars.read()?, database: vars.read()?, settings: vars.read()?, topics })
     }
 }
 

@@ -3,10 +3,13 @@
 mod audit;
 mod chunk;
 mod config;
+mod conflicts;
 mod event;
 mod filter;
 mod load;
+mod look;
 mod models;
+mod moments;
 mod plan;
 mod report;
 pub mod rows;
@@ -16,6 +19,7 @@ mod store;
 pub mod table;
 mod tariff;
 mod thread;
+mod withdraw;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,9 +33,9 @@ use postgres_pool::{Names, Pool};
 use sql_models::Project;
 use telecom::{Tariff, Zone};
 
-pub use crate::config::{Config, DatabaseConfig, Settings};
+pub use crate::config::{Config, DatabaseConfig, Settings, topics};
 pub use crate::event::{Event, LoadHour, Request};
-pub use crate::report::{ModelReport, Report, Status, StreamReport};
+pub use crate::report::{LaneReport, ModelReport, Report, Status, StreamReport};
 
 use crate::audit::Imbalance;
 use crate::chunk::Chunk;
@@ -91,9 +95,15 @@ impl Deps {
 /// When the address is malformed, or the database can't be reached or refuses.
 pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let pool = Pool::new(database_url, NAMES)?;
-    let tables: String = Stream::ALL.iter().map(|stream| stream.table().ddl()).collect();
-    let sql = format!("{}{tables}", include_str!("schema.sql"));
-    pool.batch(&sql).await.context("making the warehouse's tables")
+    let tables: String = Stream::ALL.into_iter().flat_map(Stream::tables).map(table::Table::ddl).collect();
+    let [schemas, upgrade, own] =
+        [include_str!("schemas.sql"), include_str!("upgrade.sql"), include_str!("schema.sql")];
+    let sql = format!("{schemas}{upgrade}{own}{tables}");
+    // Who reads a table waits behind a change of it that waits for somebody else: not for long.
+    let sql = format!("SET LOCAL lock_timeout = '3s'; {sql}");
+    let make =
+        pool.transaction(&sql, |transaction, sql| Box::pin(async move { Ok(transaction.batch_execute(sql).await?) }));
+    make.await.context("making the warehouse's tables")
 }
 
 /// The function in its outermost form.
@@ -123,6 +133,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
             left: None,
             streams: Vec::new(),
             models: Vec::new(),
+            lanes: Vec::new(),
             duration_ms: started.elapsed().as_millis() as u64,
         });
     };
@@ -145,6 +156,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         (Err(error), Err(other)) => return Err(error.context(format!("ops.runs does not say so ({other:#})"))),
     };
     let streams = StreamReport::of(deps, id).await?;
+    let lanes = LaneReport::of(deps).await?;
     let duration_ms = started.elapsed().as_millis() as u64;
     let sum = |count: fn(&StreamReport) -> u64| streams.iter().map(count).sum::<u64>();
     tracing::info!(
@@ -154,6 +166,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         accepted = sum(|stream| stream.accepted),
         duplicates = sum(|stream| stream.duplicates),
         rejected = sum(|stream| stream.rejected),
+        withdrawn = sum(|stream| stream.withdrawn),
         gap_offsets = sum(|stream| stream.gap_offsets),
         models = models.len(),
         left,
@@ -161,7 +174,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
         "loaded"
     );
     let status = if left.is_none() { Status::Succeeded } else { Status::Incomplete };
-    Ok(Report { status, left, streams, models, duration_ms })
+    Ok(Report { status, left, streams, models, lanes, duration_ms })
 }
 
 /// How far a run has come.
@@ -172,6 +185,7 @@ struct Done {
 
 async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline) -> anyhow::Result<Done> {
     let until = |left| Ok(Done { models: Vec::new(), left: Some(left) });
+    conflicts::sync(&deps.lake, &deps.pool, run).await?;
     loop {
         let is_new = plan::plan(deps, run).await?;
         let left = load_all(deps, run, chunk::open(&deps.pool).await?, Purpose::Load, deadline).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use lake::bronze::{self, Record};
 use lambda_boot::Deadline;
 use postgres_pool::Transaction;
@@ -12,10 +13,11 @@ use telecom::EventTime;
 
 use crate::audit::{Audit, Layer};
 use crate::chunk::Chunk;
-use crate::filter::Filter;
+use crate::filter::{Filter, Verdict};
 use crate::rows::{self, Columns, Load, Unusable};
 use crate::run::RunId;
 use crate::store::{Stored, store};
+use crate::withdraw::{Withdrawn, withdraw};
 use crate::{Deps, silver, timeouts};
 
 /// Records whose rows are kept in memory, by the length of their values: a chunk of call records fits, one of long messages is
@@ -23,6 +25,11 @@ use crate::{Deps, silver, timeouts};
 const PART_BYTES: usize = 96 << 20;
 /// Objects of silver that are put side by side; the next one is made meanwhile.
 const PUTS_IN_FLIGHT: usize = 4;
+/// Another lane's chunk may bring the same messages, and is waited for; a lock that somebody else holds for longer is named.
+/// Readers are not kept waiting meanwhile.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
+/// The last millisecond of the year 9999.
+const MAX_TIMESTAMP_MS: i64 = 253_402_300_799_999;
 /// How much of an unusable record is kept, as of a rejected row.
 const MAX_UNUSABLE_BYTES: usize = 64 << 10;
 
@@ -44,6 +51,25 @@ pub(crate) struct Job {
     pub(crate) deadline: Deadline,
 }
 
+/// Kafka's timestamps of a chunk's records, which their producers choose. They are kept for people, and decide nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    earliest: Option<Timestamp>,
+    latest: Option<Timestamp>,
+    /// That of the record with the highest offset, if it has one.
+    last: Option<Timestamp>,
+}
+
+impl Times {
+    fn add(&mut self, timestamp_ms: i64) {
+        // Beyond the times that people write, the nearest of those.
+        let written = Timestamp::from_millisecond(timestamp_ms.clamp(0, MAX_TIMESTAMP_MS)).unwrap_or(Timestamp::MAX);
+        self.earliest = Some(self.earliest.map_or(written, |earliest| earliest.min(written)));
+        self.latest = Some(self.latest.map_or(written, |latest| latest.max(written)));
+        self.last = (0..=MAX_TIMESTAMP_MS).contains(&timestamp_ms).then_some(written);
+    }
+}
+
 /// What has been counted so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -53,6 +79,9 @@ struct Counts {
     /// Rows of silver objects.
     silver: u64,
     stored: Stored,
+    /// Rows of silver objects of what was taken back.
+    withdrawn: u64,
+    taken_back: Withdrawn,
 }
 
 /// Does a chunk. When it returns, its objects are in the lake and its rows in PostgreSQL; when it was done before, nothing changes.
@@ -67,6 +96,7 @@ pub(crate) async fn load(job: &Job) -> anyhow::Result<()> {
 async fn load_in(transaction: &Transaction<'_>, job: &Job) -> anyhow::Result<()> {
     transaction.batch_execute(&timeouts(job.deadline)).await?;
     job.run.hold(transaction).await?;
+    transaction.batch_execute(LOCK_TIMEOUT).await?;
     let Some(batch_id) = claim(transaction, job).await? else { return Ok(()) };
     let mut work = Work::new(transaction, job, batch_id)?;
     let segments = job.chunk.segments(&**transaction).await?;
@@ -98,11 +128,13 @@ struct Work<'a> {
     job: &'a Job,
     load: Load,
     filter: Filter,
-    /// Rows that are not written yet, and the offset by which their objects are named.
+    /// Rows that are not written yet, those that take others back, and the offset by which their objects are named.
     columns: Columns,
+    withdrawn: Option<Columns>,
     part_start: i64,
     part_bytes: usize,
     counts: Counts,
+    times: Times,
 }
 
 impl<'a> Work<'a> {
@@ -114,9 +146,11 @@ impl<'a> Work<'a> {
             load: Load { batch_id, loaded_at: EventTime::of(SystemTime::now(), &job.deps.zone)? },
             filter: Filter::default(),
             columns: Columns::new(chunk.stream, &chunk.lane),
+            withdrawn: Columns::withdrawn(chunk.stream, &chunk.lane),
             part_start: chunk.offsets.start,
             part_bytes: 0,
             counts: Counts::default(),
+            times: Times::default(),
         })
     }
 
@@ -129,11 +163,20 @@ impl<'a> Work<'a> {
         let mut unusable = Vec::new();
         for (record, row) in records.iter().zip(&judged) {
             self.counts.records += 1;
+            self.times.add(record.timestamp_ms);
             self.part_bytes += record.value.as_ref().map_or(0, Vec::len);
-            match row {
-                Ok(row) if self.filter.is_first(row) => self.columns.push(row),
-                Ok(_) => self.counts.duplicates += 1,
-                Err(why) => unusable.push((record, why)),
+            let row = match row {
+                Ok(row) => row,
+                Err(why) => {
+                    unusable.push((record, why));
+                    continue;
+                }
+            };
+            match (self.filter.judge(row), &mut self.withdrawn) {
+                (Verdict::New, _) => self.columns.push(row),
+                (Verdict::Withdraws, Some(withdrawn)) => withdrawn.push(row),
+                (Verdict::Withdraws, None) => unreachable!("only call records are taken back"),
+                (Verdict::Duplicate, _) => self.counts.duplicates += 1,
             }
         }
         if !unusable.is_empty() {
@@ -151,19 +194,29 @@ impl<'a> Work<'a> {
     async fn write(&mut self) -> anyhow::Result<()> {
         let chunk = &self.job.chunk;
         let columns = std::mem::replace(&mut self.columns, Columns::new(chunk.stream, &chunk.lane));
-        if columns.is_empty() {
-            return Ok(());
+        if !columns.is_empty() {
+            self.counts.silver += self.put(&columns).await?;
+            self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
         }
+        // Behind the rows, as these may be among them.
+        let withdrawn = std::mem::replace(&mut self.withdrawn, Columns::withdrawn(chunk.stream, &chunk.lane));
+        if let Some(withdrawn) = withdrawn.filter(|withdrawn| !withdrawn.is_empty()) {
+            self.counts.withdrawn += self.put(&withdrawn).await?;
+            self.counts.taken_back += withdraw(self.transaction, chunk, &withdrawn, self.load).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the rows' silver objects. Returns how many rows these have.
+    async fn put(&self, columns: &Columns) -> anyhow::Result<u64> {
         let lake = &self.job.deps.lake;
-        let puts = silver::objects(&columns, self.part_start).map(|object| async move {
+        let puts = silver::objects(columns, self.part_start).map(|object| async move {
             let object = object?;
             lake.put(&object.key, object.bytes).await?;
             anyhow::Ok(object.rows)
         });
         let sum = async |sum, rows| Ok(sum + rows);
-        self.counts.silver += stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await?;
-        self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
-        Ok(())
+        stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await
     }
 
     /// Keeps records that can't be used. Returns how many there are.
@@ -206,16 +259,21 @@ impl<'a> Work<'a> {
     async fn finish(mut self) -> anyhow::Result<()> {
         const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
                 records = $3, accepted = $4, duplicates = $5, rejected = $6,
-                rebuild_batch_id = coalesce($7, rebuild_batch_id)
+                rebuild_batch_id = coalesce($7, rebuild_batch_id), gap_offsets = $8,
+                earliest_at = $9, latest_at = $10, last_record_at = $11, withdrawn = $12
             WHERE batch_id = $1";
         const OBJECTS: &str =
             "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
         self.write().await?;
-        let Self { transaction, job, counts, load, .. } = self;
+        let Self { transaction, job, counts, load, times, .. } = self;
         self.filter.keep(transaction, &job.chunk).await?;
         let number = |count: u64| i64::try_from(count);
         let batch_id = &job.chunk.batch_id;
-        let has_put_back = job.purpose == Purpose::Restore && counts.stored.new > 0;
+        // Between objects, and inside of them: the topic has skipped these offsets.
+        let offsets = (job.chunk.offsets.end - job.chunk.offsets.start).unsigned_abs();
+        let gap_offsets = offsets.saturating_sub(counts.records);
+        let put_back = counts.stored.new + counts.taken_back.stored.new;
+        let has_put_back = job.purpose == Purpose::Restore && put_back > 0;
         let rebuild_batch_id = (has_put_back || counts.stored.replaced > 0).then_some(load.batch_id);
         transaction
             .execute(
@@ -228,38 +286,61 @@ impl<'a> Work<'a> {
                     &number(counts.duplicates)?,
                     &number(counts.rejected)?,
                     &rebuild_batch_id,
+                    &number(gap_offsets)?,
+                    &times.earliest,
+                    &times.latest,
+                    &times.last,
+                    &number(counts.withdrawn)?,
                 ],
             )
             .await?;
         transaction.execute(OBJECTS, &[batch_id]).await?;
-        let table = job.chunk.stream.table();
-        let silver = Audit {
-            layer: Layer::Silver,
-            table_name: table.silver.to_owned(),
-            rows_in: counts.records,
-            rows_out: counts.silver,
-            duplicates: counts.duplicates,
-            rejected: counts.rejected,
-            chunks: 1,
-            gap_offsets: job.chunk.gap_offsets.unsigned_abs(),
-            bytes: job.chunk.bytes.unsigned_abs(),
-        };
-        let raw = Audit {
-            layer: Layer::Raw,
-            table_name: format!("{}.{}", table.schema, table.name),
-            rows_in: counts.silver,
-            rows_out: counts.stored.new,
-            duplicates: counts.stored.known,
-            chunks: 1,
-            ..Audit::default()
-        };
         // Last, as lanes that are loaded side by side wait here for one another.
-        for audit in [silver, raw] {
+        for audit in audits(&job.chunk, &counts, gap_offsets) {
             audit.balance()?;
             audit.add(transaction, job.run).await?;
         }
         Ok(())
     }
+}
+
+/// A chunk's accounts.
+fn audits(chunk: &Chunk, counts: &Counts, gap_offsets: u64) -> Vec<Audit> {
+    let table = chunk.stream.table();
+    let silver = Audit {
+        layer: Layer::Silver,
+        table_name: table.silver.to_owned(),
+        rows_in: counts.records,
+        rows_out: counts.silver,
+        duplicates: counts.duplicates,
+        rejected: counts.rejected,
+        withdrawn: counts.withdrawn,
+        chunks: 1,
+        gap_offsets,
+        bytes: chunk.bytes.unsigned_abs(),
+    };
+    let Counts { stored, taken_back, .. } = counts;
+    let raw = Audit {
+        layer: Layer::Raw,
+        table_name: table.full_name(),
+        rows_in: counts.silver + counts.withdrawn,
+        rows_out: stored.new,
+        // Also what takes back a row that is not there any more.
+        duplicates: stored.known + (counts.withdrawn - taken_back.removed.min(counts.withdrawn)),
+        withdrawn: taken_back.removed,
+        chunks: 1,
+        ..Audit::default()
+    };
+    let withdrawn = chunk.stream.withdrawn_table().filter(|_| counts.withdrawn > 0).map(|table| Audit {
+        layer: Layer::Raw,
+        table_name: table.full_name(),
+        rows_in: counts.withdrawn,
+        rows_out: taken_back.stored.new,
+        duplicates: taken_back.stored.known,
+        chunks: 1,
+        ..Audit::default()
+    });
+    [silver, raw].into_iter().chain(withdrawn).collect()
 }
 
 fn beginning(bytes: &[u8]) -> &[u8] {

@@ -12,7 +12,7 @@ use sql_models::{Options, Project, Status};
 use crate::audit::{self, Audit, Layer};
 use crate::report::ModelReport;
 use crate::run::RunId;
-use crate::{Deps, tariff};
+use crate::{Deps, moments, tariff};
 
 static WAREHOUSE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../warehouse");
 
@@ -46,6 +46,7 @@ pub(crate) struct Models {
 /// When a model or a test fails, or the database, or the run has been taken over.
 pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: Deadline) -> anyhow::Result<Models> {
     tariff::sync(&deps.pool, run, &deps.tariff).await?;
+    moments::fill(&deps.pool, run, &deps.zone).await?;
     let Batches { checked, last, is_rebuild_due } = Batches::of(&deps.pool).await?;
     if is_rebuild_due {
         // Models that add to what they have would count these rows twice, or keep what was made of those that went.

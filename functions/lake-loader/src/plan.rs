@@ -1,23 +1,21 @@
-//! What is new in the lake becomes chunks.
+//! What is new in the lake becomes chunks. Lanes and offsets decide what is new; no record's time has a say.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
+use anyhow::bail;
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use lake::bronze::{self, Hour, Segment};
+use lake::bronze::Segment;
 use postgres_pool::Transaction;
 
 use crate::Deps;
 use crate::chunk::{Drafts, timestamp};
+use crate::look::{Look, Looked};
 use crate::run::RunId;
 use crate::table::Stream;
 
-/// A lane's objects come hour by hour, but hours are told by producers' clocks, and a function may write late: so far
-/// back it is looked. What lies further back is found by the gap that it leaves.
-const LOOK_BACK_HOURS: u32 = 24;
-
-/// New objects of a topic that are looked at in one go: some ten seconds. A long absence is caught up in turns.
+/// New objects of a lane that are planned in one go. A long absence is caught up in turns.
 const MAX_NEW_OBJECTS: usize = 20_000;
 
 /// Decides chunks for what the lake has and `ops.chunks` has not. Says whether something was new.
@@ -30,26 +28,26 @@ pub(crate) async fn plan(deps: &Deps, run: RunId) -> anyhow::Result<bool> {
 }
 
 async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> anyhow::Result<bool> {
-    let found = Known::recent(deps, topic).await?.look(deps, topic, MAX_NEW_OBJECTS).await?;
-    let ends: BTreeMap<i32, i64> =
-        found.iter().filter_map(|(lane, segments)| Some((*lane, segments.last()?.first))).collect();
-    let mut plan = Plan::of(deps, run, stream, topic, found).await?;
+    let planned = planned(deps, topic).await?;
+    let look = Look { deps, topic, planned: &planned };
+    let mut plan = Plan::of(deps, run, stream, topic, &planned, look.at(MAX_NEW_OBJECTS).await?)?;
     if plan.gap_offsets() > 0 {
-        // An object may lie further back, and a listing of many pages can miss one that is put meanwhile. What lies before
-        // an object is there when it is: a gap is believed when a listing that began after the object behind it was seen still has it.
-        let mut found = Known::all(deps, topic).await?.look(deps, topic, usize::MAX).await?;
-        found.retain(|lane, segments| {
-            let end = ends.get(lane);
+        // A listing of many pages can miss an object that is put meanwhile. What lies before an object is there when it is: a
+        // gap is believed when a listing that began after the object behind it was seen still has it.
+        let ends = plan.ends();
+        let mut found = look.at(usize::MAX).await?;
+        found.retain(|partition, segments| {
+            let end = ends.get(partition);
             segments.retain(|segment| end.is_some_and(|end| segment.first <= *end));
             !segments.is_empty()
         });
-        plan = Plan::of(deps, run, stream, topic, found).await?;
+        plan = Plan::of(deps, run, stream, topic, &planned, found)?;
     }
     if plan.gap_offsets() > 0 {
         tracing::warn!(
             kafka.topic = topic,
             gap_offsets = plan.gap_offsets(),
-            "the lake lacks offsets: retention was faster than the lake's writer, or they are Kafka's own records"
+            "the lake lacks offsets: they are Kafka's own records, or were compacted, or deleted before they were kept"
         );
     }
     let is_new = !plan.lanes.is_empty();
@@ -59,44 +57,22 @@ async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> any
     Ok(is_new)
 }
 
-/// Objects that need no second look.
-struct Known {
-    /// Older hours are not listed.
-    since: Option<Hour>,
-    keys: HashSet<String>,
+/// How far a lane has been planned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planned {
+    /// The offset behind the last one.
+    pub(crate) next: i64,
+    /// Whether something of it lies by offset. Then what comes does, too.
+    pub(crate) is_by_offset: bool,
 }
 
-impl Known {
-    /// Those of the last hours that something came from.
-    async fn recent(deps: &Deps, topic: &str) -> anyhow::Result<Self> {
-        const LAST: &str = "SELECT max(hour) FROM ops.loaded_objects WHERE epoch = $1 AND topic = $2";
-        const SINCE: &str = "SELECT key FROM ops.loaded_objects WHERE epoch = $1 AND topic = $2 AND hour >= $3";
-        let epoch = i64::from(deps.epoch);
-        let last = deps.pool.query(LAST, &[&epoch, &topic]).await?;
-        let last: Option<Timestamp> = last.first().and_then(|row| row.get(0));
-        let Some(last) = last else { return Ok(Self { since: None, keys: HashSet::new() }) };
-        let since = Hour::of(last.as_millisecond()).minus(LOOK_BACK_HOURS);
-        let keys = deps.pool.query(SINCE, &[&epoch, &topic, &timestamp(since)]).await?;
-        Ok(Self { since: Some(since), keys: keys.iter().map(|row| row.get(0)).collect() })
-    }
-
-    /// All of them.
-    async fn all(deps: &Deps, topic: &str) -> anyhow::Result<Self> {
-        const SQL: &str = "SELECT key FROM ops.loaded_objects WHERE epoch = $1 AND topic = $2";
-        let keys = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topic]).await?;
-        Ok(Self { since: None, keys: keys.iter().map(|row| row.get(0)).collect() })
-    }
-
-    /// The topic's other objects, at most so many of the earliest hours.
-    async fn look(&self, deps: &Deps, topic: &str, most: usize) -> anyhow::Result<Found> {
-        let new = AtomicUsize::new(0);
-        let is_left_out = |key: &str| self.keys.contains(key) || new.fetch_add(1, Ordering::Relaxed) >= most;
-        Ok(bronze::segments(&deps.lake, deps.epoch, topic, self.since, is_left_out).await?)
-    }
+/// How far the topic's lanes have been planned, by partition.
+async fn planned(deps: &Deps, topic: &str) -> anyhow::Result<BTreeMap<i32, Planned>> {
+    const SQL: &str = "SELECT partition, planned_offset, is_by_offset FROM ops.lanes WHERE epoch = $1 AND topic = $2";
+    let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topic]).await?;
+    let planned = rows.iter().map(|row| (row.get(0), Planned { next: row.get(1), is_by_offset: row.get(2) }));
+    Ok(planned.collect())
 }
-
-/// Segments by partition.
-type Found = BTreeMap<i32, Vec<Segment>>;
 
 /// New objects of a topic, and the chunks that take them.
 struct Plan<'a> {
@@ -108,30 +84,40 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    async fn of(deps: &Deps, run: RunId, stream: Stream, topic: &'a str, found: Found) -> anyhow::Result<Self> {
-        const NEXT: &str = "SELECT end_offset FROM ops.chunks WHERE epoch = $1 AND topic = $2 AND partition = $3
-            ORDER BY start_offset DESC LIMIT 1";
-        let epoch = i64::from(deps.epoch);
+    fn of(
+        deps: &Deps,
+        run: RunId,
+        stream: Stream,
+        topic: &'a str,
+        planned: &BTreeMap<i32, Planned>,
+        found: Looked,
+    ) -> anyhow::Result<Self> {
         let mut lanes = Vec::new();
-        for (partition, segments) in found {
-            let next = deps.pool.query(NEXT, &[&epoch, &topic, &partition]).await?;
-            let next = next.first().map_or(0, |row| row.get(0));
-            let drafts = Drafts::of(&segments, next, deps.chunk_records);
+        for (partition, mut segments) in found {
+            segments.sort_by_key(|segment| (segment.first, Reverse(segment.last)));
+            is_of_one_topic(&segments)?;
+            let planned = planned.get(&partition).copied().unwrap_or_default();
+            let drafts = Drafts::of(&segments, planned, deps.chunk_records);
             lanes.push((partition, segments, drafts));
         }
-        Ok(Self { run, epoch, stream, topic, lanes })
+        Ok(Self { run, epoch: i64::from(deps.epoch), stream, topic, lanes })
     }
 
     fn gap_offsets(&self) -> i64 {
         self.lanes.iter().map(|(_, _, drafts)| drafts.gap_offsets()).sum()
     }
 
+    /// Of each lane, where its last object begins.
+    fn ends(&self) -> BTreeMap<i32, i64> {
+        self.lanes.iter().filter_map(|(partition, segments, _)| Some((*partition, segments.last()?.first))).collect()
+    }
+
     async fn keep(&self, transaction: &Transaction<'_>) -> anyhow::Result<()> {
         const CHUNKS: &str = "INSERT INTO ops.chunks
-                (stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes)
-            SELECT $1, $2, $3, $4, start_offset, end_offset, gap_offsets, bytes
-            FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-                AS draft (start_offset, end_offset, gap_offsets, bytes)
+                (stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes, is_by_offset)
+            SELECT $1, $2, $3, $4, start_offset, end_offset, gap_offsets, bytes, is_by_offset
+            FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
+                AS draft (start_offset, end_offset, gap_offsets, bytes, is_by_offset)
             ORDER BY start_offset
             ON CONFLICT (epoch, topic, partition, start_offset) DO NOTHING";
         const OBJECTS: &str = "INSERT INTO ops.loaded_objects
@@ -152,11 +138,15 @@ impl<'a> Plan<'a> {
             let ends: Vec<i64> = chunks.iter().map(|chunk| chunk.offsets.end).collect();
             let gaps: Vec<i64> = chunks.iter().map(|chunk| chunk.gap_offsets).collect();
             let sizes: Vec<i64> = chunks.iter().map(|chunk| bytes(chunk.bytes)).collect();
+            let by_offset: Vec<bool> = chunks.iter().map(|chunk| chunk.is_by_offset).collect();
             transaction
-                .execute(CHUNKS, &[&stream.as_str(), epoch, topic, partition, &starts, &ends, &gaps, &sizes])
+                .execute(
+                    CHUNKS,
+                    &[&stream.as_str(), epoch, topic, partition, &starts, &ends, &gaps, &sizes, &by_offset],
+                )
                 .await?;
             let keys: Vec<&str> = segments.iter().map(|segment| segment.key.as_str()).collect();
-            let hours: Vec<Timestamp> = segments.iter().map(|segment| timestamp(segment.hour)).collect();
+            let hours: Vec<Option<Timestamp>> = segments.iter().map(|segment| segment.hour.map(timestamp)).collect();
             let firsts: Vec<i64> = segments.iter().map(|segment| segment.first).collect();
             let lasts: Vec<i64> = segments.iter().map(|segment| segment.last).collect();
             let sizes: Vec<i64> = segments.iter().map(|segment| bytes(segment.bytes)).collect();
@@ -167,4 +157,14 @@ impl<'a> Plan<'a> {
         }
         Ok(())
     }
+}
+
+/// In a topic that was created again, two objects by hour may begin at one offset. (Those by offset are compared before they
+/// are put.)
+fn is_of_one_topic(segments: &[Segment]) -> anyhow::Result<()> {
+    let begin_alike = |[one, other]: &&[Segment; 2]| one.first == other.first && one.hour.and(other.hour).is_some();
+    if let Some([one, other]) = segments.array_windows().find(begin_alike) {
+        bail!("{} and {} begin alike: the topic was created again; take a new STREAM_EPOCH", one.key, other.key);
+    }
+    Ok(())
 }

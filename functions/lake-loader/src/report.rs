@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
 use crate::Deps;
 use crate::run::RunId;
@@ -16,8 +17,37 @@ pub struct Report {
     pub streams: Vec<StreamReport>,
     /// The models, in the order in which they depend on each other, and the sources that have tests.
     pub models: Vec<ModelReport>,
+    /// How far the topics have been loaded.
+    #[serde(default)]
+    pub lanes: Vec<LaneReport>,
     /// From the beginning to the end, in milliseconds.
     pub duration_ms: u64,
+}
+
+/// How far a partition of a topic has been loaded, by this run and all before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// The topic.
+    pub topic: String,
+    /// The partition of it.
+    pub partition: i32,
+    /// The offset behind the last record that was loaded.
+    pub next_offset: i64,
+}
+
+impl LaneReport {
+    /// Those of the loaded topics of which something has been loaded.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn of(deps: &Deps) -> anyhow::Result<Vec<Self>> {
+        const SQL: &str = "SELECT topic, partition, next_offset FROM ops.lanes
+            WHERE epoch = $1 AND topic = ANY ($2) AND next_offset > 0 ORDER BY topic, partition";
+        let topics: Vec<&str> = deps.topics.iter().map(|(_, topic)| topic.as_str()).collect();
+        let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topics]).await?;
+        let lane = |row: &Row| Self { topic: row.get(0), partition: row.get(1), next_offset: row.get(2) };
+        Ok(rows.iter().map(lane).collect())
+    }
 }
 
 /// How a run ended, if it did not fail.
@@ -41,7 +71,7 @@ pub struct StreamReport {
     pub chunks: u64,
     /// The objects that were read.
     pub bytes: u64,
-    /// Records in them: accepted, duplicates and rejected.
+    /// Records in them: accepted, duplicates, rejected and withdrawn.
     pub records: u64,
     /// Rows of silver objects.
     pub accepted: u64,
@@ -49,7 +79,10 @@ pub struct StreamReport {
     pub duplicates: u64,
     /// Those that could not be used.
     pub rejected: u64,
-    /// Offsets that the lake does not have.
+    /// Those that took a row back.
+    #[serde(default)]
+    pub withdrawn: u64,
+    /// Offsets that the topic skipped, or that were gone before they were kept.
     pub gap_offsets: u64,
     /// Rows that are new in the table: the accepted ones that no other lane had, and no earlier run.
     pub stored: u64,
@@ -77,13 +110,13 @@ impl StreamReport {
     /// When the database fails.
     pub(crate) async fn of(deps: &Deps, run: RunId) -> anyhow::Result<Vec<Self>> {
         const SQL: &str =
-            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out
+            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out, s.withdrawn
             FROM ops.layer_audit s JOIN ops.layer_audit r USING (run_id)
             WHERE run_id = $1 AND s.layer = 'silver' AND s.table_name = $2 AND r.layer = 'raw' AND r.table_name = $3";
         let mut streams = Vec::new();
         for stream in Stream::ALL {
             let table = stream.table();
-            let name = format!("{}.{}", table.schema, table.name);
+            let name = table.full_name();
             let rows = deps.pool.query(SQL, &[&run.0, &table.silver, &name]).await?;
             let count = |index: usize| rows.first().map_or(0, |row| row.get::<_, i64>(index).unsigned_abs());
             streams.push(Self {
@@ -95,6 +128,7 @@ impl StreamReport {
                 rejected: count(5),
                 gap_offsets: count(6),
                 stored: count(7),
+                withdrawn: count(8),
                 table: name,
             });
         }

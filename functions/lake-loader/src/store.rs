@@ -39,7 +39,7 @@ pub(crate) async fn store(
     load: Load,
     purpose: Purpose,
 ) -> anyhow::Result<Stored> {
-    let table = columns.stream().table();
+    let table = columns.table();
     // A message may also have come by another lane: its room's partition is another when it was sent to another room.
     let may_be_there = purpose == Purpose::Restore || columns.stream() == Stream::Messages;
     if !may_be_there {
@@ -53,6 +53,10 @@ pub(crate) async fn store(
         ))
         .await?;
     columns.copy(transaction, "incoming", load).await?;
+    let withdrawn = match columns.stream().withdrawn_table() {
+        Some(withdrawn) => transaction.execute(&forget_withdrawn(withdrawn), &[]).await?,
+        None => 0,
+    };
     let key = table.sql_key();
     let replaced = match columns.stream() {
         Stream::Messages => transaction.query_one(&replaced(&name, &key), &[&run.0]).await?.get(0),
@@ -61,7 +65,18 @@ pub(crate) async fn store(
     let new: i64 = transaction.query_one(&insert(table, &key, columns.stream()), &[]).await?.get(0);
     let there = format!("SELECT count(*) FROM incoming JOIN {name} USING ({key})");
     let there: i64 = transaction.query_one(&there, &[]).await?.get(0);
-    Ok(Stored { new: new.unsigned_abs(), known: (there - new).unsigned_abs(), replaced: replaced.unsigned_abs() })
+    let known = (there - new).unsigned_abs() + withdrawn;
+    Ok(Stored { new: new.unsigned_abs(), known, replaced: replaced.unsigned_abs() })
+}
+
+/// Rows that were taken back later are not put back: they are in the other table.
+fn forget_withdrawn(withdrawn: &Table) -> String {
+    let withdrawn = withdrawn.sql_name();
+    format!(
+        "DELETE FROM incoming USING {withdrawn} AS gone
+        WHERE gone.source_id = incoming.source_id AND gone.source_line = incoming.source_line
+            AND gone.kafka_epoch = incoming.kafka_epoch AND gone.kafka_partition = incoming.kafka_partition"
+    )
 }
 
 /// Of the messages with one id the earliest stays, whichever lane is loaded first.

@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use lake::Lake;
-use lake::bronze::{self, Lane, Record};
+use lake::bronze::{self, Lane, Record, Written};
 use lambda_boot::{Deadline, Handler, InvalidEvent, VarError, Vars};
 use serde::Deserialize;
 
@@ -44,18 +45,35 @@ impl Config {
     }
 }
 
-/// What the function keeps from one invocation to the next: connections, and nothing about what it has written.
+/// What the function keeps from one invocation to the next: connections, and where its last batch of each lane ended. Lost,
+/// that costs a listing.
 #[derive(Debug)]
 pub struct Deps {
     lake: Lake,
     epoch: u32,
+    ends: Mutex<HashMap<Lane, i64>>,
 }
 
 impl Deps {
     /// Makes the client; a store that is down is met when it is needed.
     #[must_use]
     pub fn connect(config: &Config) -> Self {
-        Self { lake: Lake::connect(&config.lake), epoch: config.stream.epoch }
+        Self { lake: Lake::connect(&config.lake), epoch: config.stream.epoch, ends: Mutex::default() }
+    }
+
+    /// Puts a lane's records; when it returns, they are in the lake.
+    async fn write(&self, lane: Lane, records: &[Record]) -> anyhow::Result<Written> {
+        let end = self.ends().get(&lane).copied();
+        let written = bronze::write(&self.lake, &lane, records, end).await?;
+        if let Some(last) = records.last() {
+            self.ends().insert(lane, last.offset + 1);
+        }
+        Ok(written)
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, HashMap<Lane, i64>> {
+        // Each change of it is whole.
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +125,7 @@ async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<O
     let puts = event.into_iter().map(|PartitionBatch { topic, partition, records }| async move {
         let lane = Lane { epoch: deps.epoch, topic, partition };
         let records: Vec<_> = records.into_iter().map(record).collect();
-        let written = bronze::write(&deps.lake, &lane, &records).await?;
+        let written = deps.write(lane, &records).await?;
         Ok((records.len() as u64, written))
     });
     stream::iter(puts)

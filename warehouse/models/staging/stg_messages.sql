@@ -13,5 +13,6 @@ select
     kafka_epoch,
     kafka_partition,
     kafka_offset,
-    batch_id
+    batch_id,
+    message_at
 from {{ source('raw', 'messages') }}

@@ -3,8 +3,8 @@ use std::time::Duration;
 use embedded::{Broker, Data};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, StreamConsumer};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::survivors::{Victim, victims_folder};
@@ -156,4 +156,97 @@ async fn what_was_acknowledged_is_there_exactly_once_after_a_kill() {
     let numbers = read_all(&broker.bootstrap_servers).await;
     assert!(numbers.len() >= acknowledged, "{} of {acknowledged} acknowledged records", numbers.len());
     assert!(numbers.iter().copied().eq(0..u32::try_from(numbers.len()).unwrap()), "{numbers:?}");
+}
+
+/// What a killed broker is asked to remember: numbers on its partitions, and how far a group is.
+async fn work(servers: &str, from: u32, enough: usize, acknowledged: &mut Vec<u32>) -> i64 {
+    let producer: FutureProducer = config(servers)
+        .set("enable.idempotence", "true")
+        .set("batch.num.messages", "20")
+        .set("message.timeout.ms", "5000")
+        .create()
+        .unwrap();
+    let consumer: BaseConsumer = config(servers).set("group.id", "g").create().unwrap();
+    let mut committed = 0;
+    for n in (from..).take(enough) {
+        let (key, payload) = (n.to_string(), n.to_string());
+        let sent = producer.send_result(FutureRecord::to(TOPIC).key(&key).payload(&payload)).map_err(|e| e.0).unwrap();
+        if n % 10 == 0 {
+            producer.flush(PATIENCE).unwrap();
+            let mut position = TopicPartitionList::new();
+            position.add_partition_offset(TOPIC, 0, Offset::Offset(i64::from(n))).unwrap();
+            consumer.commit(&position, CommitMode::Sync).unwrap();
+            committed = i64::from(n);
+        }
+        if n % 10 == 0 || n + 1 == from + u32::try_from(enough).unwrap() {
+            sent.await.unwrap().unwrap();
+            acknowledged.push(n);
+        }
+    }
+    committed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_after_kill_nothing_acknowledged_is_lost() {
+    if let Some(folder) = victims_folder() {
+        let broker = Broker::start(Data::Kept(folder)).await.unwrap();
+        println!("broker={}", broker.bootstrap_servers);
+        return std::future::pending().await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut acknowledged, mut next) = (Vec::new(), 0);
+    for enough in [1, 7, 60, 331, 11] {
+        let mut victim = Victim::start("broker::kill_after_kill_nothing_acknowledged_is_lost", folder.path());
+        let servers = victim.value("broker");
+        if next == 0 {
+            create_topic(&servers).await;
+        }
+        let committed = work(&servers, next, enough, &mut acknowledged).await;
+        // More is under way when it dies.
+        let busy = tokio::spawn(async move { produce_until_it_fails(&servers).await });
+        victim.kill_9();
+        busy.await.unwrap();
+        next += u32::try_from(enough).unwrap();
+
+        let broker = Broker::start(Data::Kept(folder.path().to_owned())).await.unwrap();
+        let numbers = read_all(&broker.bootstrap_servers).await;
+        assert!(acknowledged.iter().all(|n| numbers.iter().filter(|other| *other == n).count() == 1), "{numbers:?}");
+        let consumer: BaseConsumer = config(&broker.bootstrap_servers).set("group.id", "g").create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(TOPIC, 0);
+        let found = consumer.committed_offsets(asked, PATIENCE).unwrap().elements()[0].offset();
+        assert!(found == Offset::Offset(committed) || committed == 0, "{found:?} instead of {committed}");
+        broker.stop().await;
+    }
+}
+
+/// Numbers that nobody counts, until the broker is gone.
+async fn produce_until_it_fails(servers: &str) {
+    let producer: FutureProducer =
+        config(servers).set("batch.num.messages", "1000").set("message.timeout.ms", "1000").create().unwrap();
+    let payload = u32::MAX.to_string();
+    while producer.send(FutureRecord::to(TOPIC).key("k").payload(&payload), PATIENCE).await.is_ok() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_property_that_is_not_known_is_named() {
+    let error = Broker::start_with(Data::Temporary, &[("log.retention.mss", "1")]).await.unwrap_err().to_string();
+    assert!(error.contains("log.retention.mss"), "{error}");
+    let error = Broker::start_with(Data::Temporary, &[("num.partitions", "many")]).await.unwrap_err().to_string();
+    assert!(error.contains("num.partitions=many"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_speaks_no_kafka_is_hung_up_on() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let broker = Broker::start(Data::Temporary).await.unwrap();
+    for words in ["GET / HTTP/1.1\r\n\r\n", "\0\0\0\u{2}xx", "\0\0\0\u{8}\0\u{7f}\0\0\0\0\0\0"] {
+        let mut stream = tokio::net::TcpStream::connect(&broker.bootstrap_servers).await.unwrap();
+        stream.write_all(words.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end").unwrap();
+        assert_eq!(answer, b"", "{words:?}");
+    }
+    create_topic(&broker.bootstrap_servers).await;
+    broker.stop().await;
 }

@@ -1,13 +1,11 @@
 //! The services against their real clients.
 
-#[cfg(feature = "broker")]
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
 mod postgres;
-#[cfg(feature = "broker")]
 #[cfg(test)]
 mod services;
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Room {
             phone: is_phoned.then(|| format!("+{}", plan.population.msisdn(customer))),
             sender_type: turn.sender_type.to_owned(),
             message_text: turn.text,
-            message_date: time(plan.start, turn.second),
+            message_date: time(plan.start, turn.second).into(),
         }
     }
 }

@@ -28,6 +28,13 @@ CREATE TABLE IF NOT EXISTS crm_system.devices (
     modified_ts timestamptz NOT NULL DEFAULT now()
 );
 
+-- Where Debezium is asked for incremental snapshots, and notes their windows: connector.json names it.
+CREATE TABLE IF NOT EXISTS crm_system.debezium_signal (
+    id   varchar(64) PRIMARY KEY,
+    type varchar(32) NOT NULL,
+    data varchar(2048)
+);
+
 -- How far each run has come. Outside the CRM's own schema: nobody captures it.
 CREATE SCHEMA IF NOT EXISTS crm_generator;
 

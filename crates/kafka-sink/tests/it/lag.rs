@@ -1,6 +1,7 @@
 //! How far groups are behind, on the embedded broker and on Kafka.
 
-use kafka_sink::{Config, GroupLag, Sink};
+use kafka_sink::{Config, Extent, GroupLag, Sink};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use uuid::Uuid;
 
 use super::*;
@@ -63,4 +64,78 @@ async fn a_cluster_that_is_down_is_said() {
     let config = Config::plaintext(format!("127.0.0.1:{port}"));
     let error = kafka_sink::lag(&config, "trunkline-", Duration::from_millis(200)).await.unwrap_err();
     assert!(format!("{error:#}").starts_with("Kafka does not answer: "), "{error:#}");
+}
+
+/// A transaction of so many records in partition 0.
+async fn transaction(config: &Config, topic: &str, records: usize, commits: bool) {
+    let mut client = config.client();
+    client.set("transactional.id", format!("{topic}-{commits}"));
+    let topic = topic.to_owned();
+    let run = move || {
+        let producer: BaseProducer = client.create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        for _ in 0..records {
+            producer.send(BaseRecord::<str, str>::to(&topic).partition(0).payload("in a transaction")).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        let end = if commits { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) };
+        end.unwrap();
+    };
+    tokio::task::spawn_blocking(run).await.unwrap();
+}
+
+#[tokio::test]
+async fn marks_and_aborted_records_are_not_behind_anybody() {
+    let config = Config::plaintext(&test_support::kafka().await.bootstrap_servers);
+    let topic = test_support::topic("transactions");
+    kafka_sink::admin::create_topics(&config, &[(&topic, 3)]).await.unwrap();
+    let group = format!("g-{topic}");
+    let extents = async || kafka_sink::extents(&config, &topic, PATIENCE).await.unwrap();
+    let lag = async || {
+        let lags = kafka_sink::lag_of(&config, [(group.clone(), topic.clone())], PATIENCE).await.unwrap();
+        lags[0].records
+    };
+    let ends = |first: i64| {
+        [first, 0, 0]
+            .into_iter()
+            .zip(0..)
+            .map(|(end, partition)| Extent { partition, begin: 0, end })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(extents().await, ends(0));
+    assert_eq!(lag().await, 0);
+
+    // Nothing but what was aborted: more than one look back takes in.
+    for _ in 0..20 {
+        transaction(&config, &topic, 30, false).await;
+    }
+    assert_eq!(extents().await, ends(0));
+    assert_eq!(lag().await, 0);
+
+    transaction(&config, &topic, 5, true).await;
+    transaction(&config, &topic, 40, false).await;
+    let end = 20 * 31 + 5;
+    assert_eq!(extents().await, ends(end));
+    test_support::commit(config.client(), &group, &topic, &[Some(end - 2), None, None]).await;
+    assert_eq!(lag().await, 2);
+    // As a mapping of the service commits, that was given no mark, and as one that was.
+    for past in [end, end + 1, end + 42] {
+        test_support::commit(config.client(), &group, &topic, &[Some(past), None, None]).await;
+        assert_eq!(lag().await, 0, "{past}");
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_broker_s_topics_have_ends() {
+    let (sink, topic) = sink("ends").await;
+    let mut session = sink.session().unwrap();
+    for n in 0..10 {
+        session.send(&topic, format!("{n}").as_bytes(), b"value").await.unwrap();
+    }
+    session.flush(None).await.unwrap();
+    let extents = kafka_sink::extents(&config().await, &topic, PATIENCE).await.unwrap();
+    assert_eq!(extents.iter().map(|extent| extent.end - extent.begin).sum::<i64>(), 10);
+    let error = kafka_sink::extents(&config().await, "no-such-topic", PATIENCE).await.unwrap_err();
+    assert!(format!("{error:#}").starts_with("there is no topic no-such-topic"), "{error:#}");
 }

@@ -7,6 +7,7 @@ mod ends;
 mod lag;
 mod lost_brokers;
 mod order;
+mod place;
 // Needs OpenSSL; `make test` builds with it.
 #[cfg(feature = "tls")]
 mod secure;

@@ -22,12 +22,6 @@ impl Hour {
         Self(timestamp_ms.div_euclid(HOUR_MS).clamp(0, LAST))
     }
 
-    /// The hour so many hours before, but none before the first.
-    #[must_use]
-    pub fn minus(self, hours: u32) -> Self {
-        Self((self.0 - i64::from(hours)).max(0))
-    }
-
     /// When it begins, in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn start_ms(self) -> i64 {
@@ -85,8 +79,6 @@ mod tests {
             assert_eq!(text.parse::<Hour>(), Err(InvalidHour), "{text}");
         }
         let hour: Hour = "date=2024-03-01/hour=05".parse().unwrap();
-        assert_eq!(hour.minus(24).to_string(), "date=2024-02-29/hour=05");
-        assert_eq!(Hour::of(0).minus(1), Hour::of(0));
         assert_eq!(Hour::of(hour.start_ms()), hour);
         assert!(Hour::of(hour.start_ms() - 1) < hour);
     }

@@ -1,25 +1,34 @@
-//! Every record of every topic, as it was: `bronze/epoch=E/topic=T/date=D/hour=H/partition=P/<first offset>.jsonl.zst`.
+//! Every record of every topic, as it was:
+//! `bronze/epoch=E/topic=T/partition=P/<last offset>-<first offset>-<records>.jsonl.zst`.
 //!
-//! **Objects.** [`write()`] puts a batch of one lane (stream epoch, topic, partition) under a name that is made of its
-//! first record: its offset, and the hour of its Kafka timestamp (UTC). So a redelivery computes the same name, and the
-//! put is conditional. Where the name is taken, that object's last offset (in its metadata) says where the batch goes
-//! on; what is left of it becomes an object of its own. An object holds *all* records of its lane from its first offset
-//! to its last: that is the one invariant that readers need.
+//! **Objects.** [`write()`] puts a batch of one lane (stream epoch, topic, partition). An object holds *all* records of its
+//! lane from its first offset to its last: that is the one invariant that readers need. Its name says what a listing has
+//! to tell: a lane's objects are listed by their *last* offset, so everything that reaches to an offset or beyond it lies
+//! behind one place of the listing, whatever clocks said and however long the history is. With fewer records than
+//! offsets, the topic skipped some: Kafka's own records, compaction, retention.
 //!
-//! **Overlaps.** Batches with other boundaries and functions that wake up late may leave objects that overlap. Readers go
-//! by first offset and keep a high-water mark ([`needed`], [`read_range`]): each offset is taken once.
+//! **Once.** The name is made of the batch: a redelivery with the same boundaries finds its object. Before it puts a batch,
+//! [`write()`] looks whether the lake has some of it; then those records must be the same, and only what lies behind them is
+//! put.
+//!
+//! **Overlaps.** Functions that wake up late may leave objects that overlap. Readers go by first offset and keep a
+//! high-water mark ([`needed`], [`read_range`]): each offset is taken once.
 //!
 //! **Gaps.** Mappings acknowledge in order: when an object is put, everything of its lane below its first offset is in the
 //! lake. But a listing of several pages is no snapshot: it may lack an object that was put meanwhile and have the one behind
-//! it. So offsets are missing for good (retention, Kafka's own records) only where a listing that *began* after the object
-//! behind them was seen still lacks them.
+//! it. So offsets are missing for good only where a listing that *began* after the object behind them was seen still
+//! lacks them.
 //!
 //! **Lines.** One JSON line a record: `{"offset":…,"timestamp_ms":…,"key":…,"value":…,"headers":[{"name":…,"value":…}]}`.
 //! Bytes that are not UTF-8 stand as base64 under `key_base64` and `value_base64` instead; `null` is no key, no value.
 //! Exactly the same bytes come back.
+//!
+//! **By hour.** Objects of versions before this one lie at [`by_hour`]: they are read, and no more are put there.
 
+pub mod by_hour;
 mod hour;
 mod line;
+mod name;
 mod read;
 mod segment;
 mod write;
@@ -28,7 +37,7 @@ use std::fmt;
 
 pub use hour::Hour;
 pub use read::{read, read_range};
-pub use segment::{Segment, needed, segments};
+pub use segment::{Segment, needed, partitions, segments};
 pub use write::{Written, write};
 
 /// Where the objects lie.
@@ -69,19 +78,4 @@ pub struct Record {
 /// The names of a topic's objects begin so.
 fn topic_prefix(epoch: u32, topic: &str) -> String {
     format!("{BRONZE}epoch={epoch}/topic={topic}/")
-}
-
-/// The name of the object that begins with this record.
-fn name(lane: &Lane, first: &Record) -> String {
-    let Lane { epoch, topic, partition } = lane;
-    let hour = Hour::of(first.timestamp_ms);
-    format!("{}{hour}/partition={partition}/{:020}.jsonl.zst", topic_prefix(*epoch, topic), first.offset)
-}
-
-/// What is kept with an object: decimal numbers.
-mod metadata {
-    /// The offset of its last record.
-    pub(super) const LAST_OFFSET: &str = "last-offset";
-    /// The timestamp of its first record: another one under the same offset is another topic's.
-    pub(super) const FIRST_TIMESTAMP_MS: &str = "first-timestamp-ms";
 }

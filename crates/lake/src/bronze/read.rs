@@ -4,6 +4,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
+use super::name::{Name, SUFFIX};
 use super::{Record, Segment, line, needed};
 use crate::{Error, Lake};
 
@@ -18,11 +19,10 @@ const READ_AHEAD_BYTES: u32 = 1 << 20;
 /// [`Error::NotFound`], when the store can't be reached or refuses, and when the object is none of bronze.
 pub async fn read(lake: &Lake, key: &str) -> Result<Vec<Record>, Error> {
     let doing = || format!("reading {key}");
-    let first = key
-        .rsplit('/')
-        .next()
-        .and_then(|name| name.strip_suffix(".jsonl.zst")?.parse().ok())
-        .ok_or_else(|| Error::malformed(doing(), "an object of bronze is named <first offset>.jsonl.zst"))?;
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let by_hour = || name.strip_suffix(SUFFIX)?.parse().ok();
+    let first = Name::parse(name).map(|name| name.first).or_else(by_hour);
+    let first = first.ok_or_else(|| Error::malformed(doing(), "this is no name of an object of bronze"))?;
     let body = lake.get_stream(key).await?.into_bytes().await?;
     // Up to a tenth of a second's work.
     let decoded = tokio::task::spawn_blocking(move || line::decode(&body, first)).await;

@@ -1,13 +1,12 @@
 //! Bronze: what is written, by any batches in any order, is read once.
 
-use std::collections::BTreeMap;
 use std::future::ready;
 use std::ops::Range;
 
 use bytes::Bytes;
 use expect_test::expect;
 use futures::TryStreamExt;
-use lake::bronze::{self, Hour, Lane, Record, Written};
+use lake::bronze::{self, Lane, Record, Written};
 use lake::{Error, Lake};
 use proptest::prelude::*;
 
@@ -36,15 +35,17 @@ fn records(offsets: Range<i64>) -> Vec<Record> {
 }
 
 async fn write(lake: &Lake, lane: &Lane, offsets: Range<i64>) -> Result<Written, Error> {
-    bronze::write(lake, lane, &records(offsets)).await
+    bronze::write(lake, lane, &records(offsets), None).await
 }
 
 /// `first–last` of what a listing finds.
-async fn segments(lake: &Lake, topic: &str, since: Option<Hour>, known: &[&str]) -> BTreeMap<i32, Vec<(i64, i64)>> {
-    let found = bronze::segments(lake, 1, topic, since, |key| known.contains(&key)).await.unwrap();
-    let ranges =
-        |segments: Vec<bronze::Segment>| segments.iter().map(|segment| (segment.first, segment.last)).collect();
-    found.into_iter().map(|(partition, segments)| (partition, ranges(segments))).collect()
+async fn segments(lake: &Lake, lane: &Lane, from: i64) -> Vec<(i64, i64)> {
+    let found = bronze::segments(lake, lane, from, usize::MAX).await.unwrap();
+    found.iter().map(|segment| (segment.first, segment.last)).collect()
+}
+
+async fn keys(lake: &Lake) -> Vec<String> {
+    lake.list("").map_ok(|listed| listed.key).try_collect().await.unwrap()
 }
 
 #[tokio::test]
@@ -53,78 +54,145 @@ async fn a_batch_is_written_once() {
     let lane = lane("cdr-data", 2);
     let first = write(&lake, &lane, 3..10).await.unwrap();
     assert_eq!((first.objects, first.records), (1, 7));
-    for known in [3..10, 3..5, 10..10] {
+    for known in [3..10, 3..5, 5..10, 9..10, 10..10] {
         assert_eq!(write(&lake, &lane, known).await.unwrap(), Written::default());
     }
     // Other boundaries: what is left is an object of its own.
     assert_eq!(write(&lake, &lane, 3..14).await.unwrap().records, 4);
-    // It begins where no object does, so it overlaps.
-    assert_eq!(write(&lake, &lane, 8..12).await.unwrap().records, 4);
+    assert_eq!(write(&lake, &lane, 8..12).await.unwrap(), Written::default());
+    // Who goes on where he ended need not look; who is late, and does not, leaves objects that overlap.
+    assert_eq!(bronze::write(&lake, &lane, &records(14..16), Some(14)).await.unwrap().records, 2);
+    assert_eq!(bronze::write(&lake, &lane, &records(8..12), Some(8)).await.unwrap().records, 4);
+    // He that thinks to have ended elsewhere looks.
+    assert_eq!(bronze::write(&lake, &lane, &records(14..16), Some(13)).await.unwrap(), Written::default());
 
-    let keys: Vec<_> = lake.list("").map_ok(|listed| listed.key).try_collect().await.unwrap();
     expect![[r#"
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/partition=2/00000000000000000003.jsonl.zst
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=11/partition=2/00000000000000000008.jsonl.zst
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=11/partition=2/00000000000000000010.jsonl.zst"#]]
-    .assert_eq(&keys.join("\n"));
-    let all = BTreeMap::from([(2, vec![(3, 9), (8, 11), (10, 13)])]);
-    assert_eq!(segments(&lake, "cdr-data", None, &[]).await, all);
-    let eleven = Hour::of(TEN_O_CLOCK_MS + 3_600_000);
-    let late = BTreeMap::from([(2, vec![(8, 11), (10, 13)])]);
-    assert_eq!(segments(&lake, "cdr-data", Some(eleven), &[]).await, late);
-    let unknown = BTreeMap::from([(2, vec![(8, 11)])]);
-    assert_eq!(segments(&lake, "cdr-data", None, &[&keys[0], &keys[2]]).await, unknown);
-    assert!(segments(&lake, "cdr", None, &[]).await.is_empty());
+        bronze/epoch=1/topic=cdr-data/partition=2/00000000000000000009-00000000000000000003-7.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=2/00000000000000000011-00000000000000000008-4.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=2/00000000000000000013-00000000000000000010-4.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=2/00000000000000000015-00000000000000000014-2.jsonl.zst"#]]
+    .assert_eq(&keys(&lake).await.join("\n"));
+    assert_eq!(segments(&lake, &lane, 0).await, [(3, 9), (8, 11), (10, 13), (14, 15)]);
+    assert_eq!(segments(&lake, &lane, 9).await, [(3, 9), (8, 11), (10, 13), (14, 15)]);
+    assert_eq!(segments(&lake, &lane, 10).await, [(8, 11), (10, 13), (14, 15)]);
+    assert_eq!(segments(&lake, &lane, 12).await, [(10, 13), (14, 15)]);
+    assert_eq!(segments(&lake, &lane, 16).await, []);
+    let first_two = bronze::segments(&lake, &lane, 0, 2).await.unwrap();
+    assert_eq!(first_two.iter().map(|segment| segment.last).collect::<Vec<_>>(), [9, 11]);
+    assert_eq!(bronze::partitions(&lake, 1, "cdr-data").await.unwrap(), [2]);
+    assert!(bronze::partitions(&lake, 1, "cdr").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn names_tell_what_a_topic_skipped_and_say_nothing_of_time() {
+    let lake = lake().await;
+    let lane = lane("cdr-data", 11);
+    let at = |offset, timestamp_ms| Record { timestamp_ms, ..record(offset) };
+    let wild = [at(0, i64::MAX), at(1, -1), at(7, i64::MIN), at(9, 0)];
+    bronze::write(&lake, &lane, &wild, None).await.unwrap();
+    let found = bronze::segments(&lake, &lane, 0, usize::MAX).await.unwrap();
+    assert_eq!(found[0].skipped_offsets(), Some(6));
+    assert_eq!(bronze::read(&lake, &found[0].key).await.unwrap(), wild);
+    assert_eq!(keys(&lake).await, [found[0].key.clone()]);
 }
 
 #[tokio::test]
 async fn a_topic_that_was_created_again_is_said() {
     let lake = lake().await;
     let lane = lane("cdr-data", 0);
-    write(&lake, &lane, 0..3).await.unwrap();
-    let mut again = records(0..5);
-    again.iter_mut().for_each(|record| record.timestamp_ms += 1);
-    expect!["putting records of lane 1/cdr-data/0: bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/partition=0/00000000000000000000.jsonl.zst has another record at offset 0; the topic was created again: take a new STREAM_EPOCH"]
-        .assert_eq(&bronze::write(&lake, &lane, &again).await.unwrap_err().to_string());
-    // In another hour it has another name.
-    again.iter_mut().for_each(|record| record.timestamp_ms += 3_600_000);
-    bronze::write(&lake, &lane, &again).await.unwrap();
-    let error = bronze::segments(&lake, 1, "cdr-data", None, |_| false).await.unwrap_err();
-    assert!(error.to_string().ends_with("the topic was created again: take a new STREAM_EPOCH"), "{error}");
+    write(&lake, &lane, 5..8).await.unwrap();
+    write(&lake, &lane, 8..11).await.unwrap();
+    let other = |offsets| {
+        let mut other = records(offsets);
+        other.iter_mut().for_each(|record| record.timestamp_ms += 1);
+        other
+    };
+    expect!["putting records of lane 1/cdr-data/0: the lake goes further, and has not this record at offset 5; the topic was created again: take a new STREAM_EPOCH; or its group was set back to before where the lake begins: set it to where it was"]
+        .assert_eq(&bronze::write(&lake, &lane, &other(5..20), None).await.unwrap_err().to_string());
+    // With fewer records than before, with more, and where the lake has none.
+    for offsets in [0..1, 0..5, 0..7, 0..20, 5..6, 6..7, 10..11, 10..12] {
+        let written = bronze::write(&lake, &lane, &other(offsets.clone()), None).await;
+        assert!(!written.unwrap_err().is_transient(), "{offsets:?}");
+    }
+    assert_eq!(keys(&lake).await.len(), 2);
+    // Beyond what the lake has, nobody can tell.
+    bronze::write(&lake, &lane, &other(11..12), None).await.unwrap();
 }
 
 #[tokio::test]
-async fn objects_that_lost_their_metadata_are_read_instead() {
+async fn what_a_long_object_has_is_found_behind_shorter_ones() {
     let lake = lake().await;
     let lane = lane("cdr-data", 0);
-    write(&lake, &lane, 0..3).await.unwrap();
-    let listed: Vec<_> = lake.list("").try_collect().await.unwrap();
-    let key = &listed[0].key;
-    let bytes = lake.get_stream(key).await.unwrap().into_bytes().await.unwrap();
-    lake.delete(key).await.unwrap();
-    lake.put_if_absent(key, bytes, &[]).await.unwrap();
-    assert_eq!(write(&lake, &lane, 0..5).await.unwrap().records, 2);
-    assert_eq!(segments(&lake, "cdr-data", None, &[]).await, BTreeMap::from([(0, vec![(0, 2), (3, 4)])]));
+    write(&lake, &lane, 0..30).await.unwrap();
+    bronze::write(&lake, &lane, &records(8..20), Some(8)).await.unwrap();
+    assert_eq!(write(&lake, &lane, 5..12).await.unwrap(), Written::default());
+}
+
+/// Puts records where versions before this one have put them.
+async fn write_by_hour(lake: &Lake, lane: &Lane, offsets: Range<i64>, last_offset: Option<&str>) -> String {
+    let records = records(offsets);
+    let [first, ..] = &records[..] else { panic!("there are records") };
+    let key = bronze::by_hour::key(lane, first.offset, first.timestamp_ms);
+    // As they are written today: the lines are the same.
+    let elsewhere = Lane { topic: "elsewhere".to_owned(), ..lane.clone() };
+    bronze::write(lake, &elsewhere, &records, None).await.unwrap();
+    let written = bronze::segments(lake, &elsewhere, first.offset, 1).await.unwrap();
+    let bytes = lake.get_stream(&written[0].key).await.unwrap().into_bytes().await.unwrap();
+    lake.delete(&written[0].key).await.unwrap();
+    let kept: Vec<_> = last_offset.into_iter().map(|last| ("last-offset", last)).collect();
+    lake.put_if_absent(&key, bytes, &kept).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn objects_by_hour_are_still_read() {
+    let lake = lake().await;
+    let lane = lane("cdr-data", 0);
+    assert!(!bronze::by_hour::is_there(&lake, 1, "cdr-data").await.unwrap());
+    write(&lake, &lane, 10..12).await.unwrap();
+    assert!(!bronze::by_hour::is_there(&lake, 1, "cdr-data").await.unwrap());
+    let key = write_by_hour(&lake, &lane, 0..3, Some("2")).await;
+    assert_eq!(key, "bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/partition=0/00000000000000000000.jsonl.zst");
+    // What is kept with it was lost.
+    write_by_hour(&lake, &lane, 7..10, None).await;
+    for other in ["_SUCCESS", "partition=0/1.csv", "partition=x/1.jsonl.zst"] {
+        let key = format!("bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/{other}");
+        lake.put_if_absent(&key, Bytes::new(), &[]).await.unwrap();
+    }
+    assert!(bronze::by_hour::is_there(&lake, 1, "cdr-data").await.unwrap());
+    let mut found = Vec::new();
+    for object in bronze::by_hour::objects(&lake, 1, "cdr-data").try_collect::<Vec<_>>().await.unwrap() {
+        found.push(object.look(&lake).await.unwrap());
+    }
+    let shown: Vec<_> = found.iter().map(|segment| (segment.first, segment.last, segment.records)).collect();
+    assert_eq!(shown, [(0, 2, None), (7, 9, None)]);
+    assert_eq!(found[1].hour.unwrap().to_string(), "date=2024-03-01/hour=11");
+    found.extend(bronze::segments(&lake, &lane, 0, usize::MAX).await.unwrap());
+    let read: Vec<Record> = bronze::read_range(&lake, &found, 1..11).try_concat().await.unwrap();
+    assert_eq!(read, [records(1..3), records(7..11)].concat());
+    assert_eq!(bronze::partitions(&lake, 1, "cdr-data").await.unwrap(), [0]);
 }
 
 #[tokio::test]
 async fn what_others_put_there_is_passed_and_what_is_broken_is_said() {
     let lake = lake().await;
-    write(&lake, &lane("cdr-data", 0), 0..3).await.unwrap();
-    let hour = "bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10";
-    for other in ["_SUCCESS", "partition=0/1.csv", "partition=x/1.jsonl.zst"] {
-        lake.put_if_absent(&format!("{hour}/{other}"), Bytes::new(), &[]).await.unwrap();
+    let lane = lane("cdr-data", 0);
+    write(&lake, &lane, 0..3).await.unwrap();
+    let topic = "bronze/epoch=1/topic=cdr-data";
+    for other in ["_SUCCESS", "partition=0/1.csv", "partition=x/1.jsonl.zst", "partition=0/7.jsonl.zst"] {
+        lake.put_if_absent(&format!("{topic}/{other}"), Bytes::new(), &[]).await.unwrap();
     }
-    assert_eq!(segments(&lake, "cdr-data", None, &[]).await, BTreeMap::from([(0, vec![(0, 2)])]));
-    let broken = format!("{hour}/partition=0/00000000000000000007.jsonl.zst");
-    lake.put_if_absent(&broken, Bytes::from_static(b"no zstd"), &[("last-offset", "8")]).await.unwrap();
+    assert_eq!(segments(&lake, &lane, 0).await, [(0, 2)]);
+    assert_eq!(bronze::partitions(&lake, 1, "cdr-data").await.unwrap(), [0]);
+    let broken = format!("{topic}/partition=0/00000000000000000008-00000000000000000007-2.jsonl.zst");
+    lake.put_if_absent(&broken, Bytes::from_static(b"no zstd"), &[]).await.unwrap();
     let error = bronze::read(&lake, &broken).await.unwrap_err();
     assert!(!error.is_transient());
     assert_eq!(
         error.to_string(),
         format!("reading {broken}: Unknown frame descriptor; look at the object, and at who wrote it")
     );
-    let gone = bronze::read(&lake, &broken.replace('7', "9")).await.unwrap_err();
+    let gone = bronze::read(&lake, &broken.replace('8', "9")).await.unwrap_err();
     assert!(matches!(gone, Error::NotFound { .. }), "{gone}");
 }
 
@@ -136,11 +204,14 @@ struct Delivery {
     records: i64,
     /// A function that wakes up late writes this one beside the next.
     late: bool,
+    /// Whether it looks what the lake has.
+    does_look: bool,
 }
 
 fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
-    let delivery = (prop_oneof![3 => Just(0), 2 => 0..12_i64], 1..10_i64, any::<bool>());
-    proptest::collection::vec(delivery.prop_map(|(back, records, late)| Delivery { back, records, late }), 1..12)
+    let delivery = (prop_oneof![3 => Just(0), 2 => 0..12_i64], 1..10_i64, any::<bool>(), any::<bool>());
+    let delivery = delivery.prop_map(|(back, records, late, does_look)| Delivery { back, records, late, does_look });
+    proptest::collection::vec(delivery, 1..12)
 }
 
 /// Compaction and control records: every fifth offset holds nothing.
@@ -160,17 +231,23 @@ async fn each_offset_is_read_once(lake: &Lake, topic: &str, deliveries: &[Delive
             late.push(batch);
         } else {
             let now = late.drain(..).chain([batch]);
-            let lane = &lane;
-            futures::future::join_all(now.map(|batch| async move { bronze::write(lake, lane, &batch).await.unwrap() }))
-                .await;
+            let (lane, does_look) = (&lane, delivery.does_look);
+            let write = |batch: Vec<Record>| async move {
+                let ended = batch.first().filter(|_| !does_look).map(|first| first.offset);
+                bronze::write(lake, lane, &batch, ended).await.unwrap()
+            };
+            futures::future::join_all(now.map(write)).await;
         }
     }
     for batch in late {
-        bronze::write(lake, &lane, &batch).await.unwrap();
+        bronze::write(lake, &lane, &batch, None).await.unwrap();
     }
-    let mut found = bronze::segments(lake, 1, topic, None, |_| false).await.unwrap();
-    let segments = found.remove(&1).unwrap_or_default();
-    assert!(found.is_empty());
+    let segments = bronze::segments(lake, &lane, 0, usize::MAX).await.unwrap();
+    // What reaches to an offset is all that a reader from there on needs.
+    let reaching = bronze::segments(lake, &lane, asked.start, usize::MAX).await.unwrap();
+    let from_there: Vec<Record> =
+        bronze::read_range(lake, &reaching, asked.start..i64::MAX).try_concat().await.unwrap();
+    assert_eq!(from_there, log(asked.start..end), "{asked:?} of {reaching:?}");
     for range in [0..end, asked.clone(), asked.start..end] {
         let read: Vec<Record> = bronze::read_range(lake, &segments, range.clone()).try_concat().await.unwrap();
         assert_eq!(read, log(range.start..range.end.min(end)), "{range:?} of {segments:?}");

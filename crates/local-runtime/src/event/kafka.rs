@@ -170,6 +170,13 @@ impl Envelope {
         self.topic.len() + b"-".len() + name.len() + b"\":[]".len() + b",".len()
     }
 
+    /// Bytes of the event of a single record, whose JSON has `json_bytes`.
+    #[must_use]
+    pub fn bytes_of_one(&self, partition: i32, json_bytes: usize) -> usize {
+        // The first partition has no comma before it.
+        self.bytes() + self.partition_bytes(partition) - b",".len() + json_bytes
+    }
+
     /// The event: per partition its records as [`encode_record`] wrote them, comma-joined.
     pub fn event<'a>(&self, partitions: impl IntoIterator<Item = (i32, &'a [u8])>, bytes_hint: usize) -> Bytes {
         let mut out = Vec::with_capacity(bytes_hint);

@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Router;
 use crate::event;
 use crate::event::kafka::MAX_PAYLOAD_BYTES;
+use crate::health::Health;
 use crate::invoke::{Call, InvokeError, Invoker};
 
 /// Far more than a person or a load test on one machine opens; it keeps a runaway client from taking every descriptor.
@@ -42,11 +43,16 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on `address`, where port 0 is any free one.
-    pub(crate) async fn start(address: SocketAddr, router: Router, invoker: Arc<dyn Invoker>) -> io::Result<Self> {
+    pub(crate) async fn start(
+        address: SocketAddr,
+        router: Router,
+        invoker: Arc<dyn Invoker>,
+        health: Option<Health>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let front = Arc::new(Front { router, invoker });
+        let front = Arc::new(Front { router, invoker, health });
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, front, stop.clone())));
         Ok(Self { address, stop, accepting })
     }
@@ -109,11 +115,15 @@ fn serve(
 struct Front {
     router: Router,
     invoker: Arc<dyn Invoker>,
+    health: Option<Health>,
 }
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
+        if let Some(answer) = self.health.as_ref().and_then(|health| health.answer(&parts.method, parts.uri.path())) {
+            return answer.map(Full::new);
+        }
         let Some((route, matched)) = self.router.find(&parts.method, parts.uri.path()) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
@@ -139,7 +149,7 @@ impl Front {
             event::http::response(&answer).context("the answer is no HTTP response").map_err(Failure::Answer)
         });
         let (response, failure) = match outcome {
-            Ok(response) => (response.map(Full::new), None),
+            Ok(response) => (self.completed(parts.uri.path(), response).map(Full::new), None),
             Err(failure) => (failure.response(), Some(failure.to_string())),
         };
         let mut response = response;
@@ -158,6 +168,13 @@ impl Front {
             ),
         }
         response
+    }
+
+    fn completed(&self, path: &str, response: Response<Bytes>) -> Response<Bytes> {
+        match &self.health {
+            Some(health) => health.complete(path, response),
+            None => response,
+        }
     }
 }
 

@@ -54,14 +54,6 @@ pub(crate) struct Gatherer {
     waiting: VecDeque<Encoded>,
 }
 
-/// A record whose event is too large even alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLarge {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) payload_bytes: usize,
-}
-
 impl Gatherer {
     pub(crate) fn new(limits: Limits, envelope: Envelope) -> Self {
         Self { limits, envelope, batch: Batch::default(), waiting: VecDeque::new() }
@@ -83,7 +75,7 @@ impl Gatherer {
         }
     }
 
-    /// An empty batch takes any record, so that gathering goes on: [`Gatherer::too_large`] tells.
+    /// An empty batch takes any record: none comes here that is too large for an event even alone.
     fn fits(&self, record: &Encoded) -> bool {
         let of_another_assignment =
             self.batch.partitions.get(&record.partition).is_some_and(|part| part.assignment != record.assignment);
@@ -124,15 +116,10 @@ impl Gatherer {
         Some(if self.is_full() { began } else { began + self.limits.window })
     }
 
-    /// The batch's only record, when it is larger than an event may be.
-    pub(crate) fn too_large(&self) -> Option<TooLarge> {
-        let payload_bytes = self.batch.payload_bytes(&self.envelope);
-        let (partition, part) = self.batch.partitions.first_key_value()?;
-        (payload_bytes > self.limits.payload_bytes).then_some(TooLarge {
-            partition: *partition,
-            offset: part.next_offset - 1,
-            payload_bytes,
-        })
+    /// Whether it holds a record of this partition that came under this assignment.
+    pub(crate) fn has(&self, partition: i32, assignment: u64) -> bool {
+        self.batch.has(partition, assignment)
+            || self.waiting.iter().any(|record| record.partition == partition && record.assignment == assignment)
     }
 
     /// Takes what has been gathered and begins the next batch with the records that wait.
@@ -171,6 +158,11 @@ impl Batch {
 
     pub(crate) fn records(&self) -> usize {
         self.records
+    }
+
+    /// Whether it holds a record of this partition that came under this assignment.
+    pub(crate) fn has(&self, partition: i32, assignment: u64) -> bool {
+        self.partitions.get(&partition).is_some_and(|part| part.assignment == assignment)
     }
 
     /// The event's exact size.
@@ -263,17 +255,16 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_too_large_is_named_after_what_came_before_it() {
+    fn what_is_at_hand_is_known_by_partition_and_assignment() {
         let now = Instant::now();
-        let mut gatherer = gatherer(100, 1_000);
+        let mut gatherer = gatherer(1, usize::MAX);
         gatherer.push(record(0, 6, 1, 10), now);
-        gatherer.push(record(0, 7, 1, 2_000), now);
-        assert_eq!(gatherer.too_large(), None);
-        assert_eq!(offsets(&gatherer.take(now), &gatherer), [(0, 6)]);
-        let found = gatherer.too_large().unwrap();
-        assert_eq!((found.partition, found.offset), (0, 7));
+        gatherer.push(record(1, 7, 2, 10), now);
+        assert!(gatherer.has(0, 1) && gatherer.has(1, 2));
+        assert!(!gatherer.has(0, 2) && !gatherer.has(2, 1));
         let batch = gatherer.take(now);
-        assert_eq!(batch.event(gatherer.envelope()).len(), found.payload_bytes);
+        assert!(batch.has(0, 1) && !batch.has(0, 2) && !batch.has(1, 2));
+        assert!(!gatherer.has(0, 1) && gatherer.has(1, 2));
     }
 
     #[test]
@@ -311,7 +302,6 @@ mod tests {
                 gatherer.push(record(partition, offset, 1, size), now);
                 pushed.push((partition, offset));
                 while gatherer.is_full() {
-                    prop_assert_eq!(gatherer.too_large(), None);
                     let batch = gatherer.take(now);
                     let event = batch.event(gatherer.envelope());
                     prop_assert!(event.len() <= payload_bytes, "{} > {}", event.len(), payload_bytes);

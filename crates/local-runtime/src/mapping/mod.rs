@@ -2,22 +2,33 @@
 
 mod batch;
 mod consumer;
+mod hearsay;
+mod look;
+mod partitions;
 mod poller;
+mod record;
+mod start;
 mod status;
+mod stop;
+mod topic_ids;
 mod trouble;
+mod upkeep;
 
+pub use look::{Found, look};
 pub use poller::{EventSource, Progress};
 pub use status::{MappingState, MappingStatus, PartitionStatus};
+pub use stop::{Stop, StopReason};
 
 use std::sync::Arc;
-use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::invoke::Invoker;
 use crate::template::Mapping;
-use status::Shared;
+pub(crate) use status::Shared;
+pub(crate) use stop::as_text;
+pub(crate) use topic_ids::TopicIds;
 
 /// How long a batch that is with its function at the end may take to come back and be committed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -25,35 +36,34 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// A running mapping. Dropping it tells its thread to end and does not wait for it.
 pub(crate) struct RunningMapping {
     shared: Arc<Shared>,
-    thread: Thread,
     ended: oneshot::Receiver<()>,
 }
 
 impl RunningMapping {
     /// Starts the mapping's thread; it needs no broker to be there.
-    pub(crate) fn start(source: SourceConfig, invoker: Arc<dyn Invoker>) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(&source.mapping));
+    pub(crate) fn start(
+        source: SourceConfig,
+        invoker: Arc<dyn Invoker>,
+        shared: Arc<Shared>,
+        topic_ids: Arc<TopicIds>,
+    ) -> std::io::Result<Self> {
         let (end, ended) = oneshot::channel();
         let handle = tokio::runtime::Handle::current();
-        let thread: JoinHandle<()> = {
+        let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(format!("mapping {}", source.mapping.topic)).spawn(move || {
                 // Told when the thread ends, in whatever way.
                 let _end = end;
                 let _guard = StoppedByPanic(&shared);
-                EventSource::with(source, invoker, handle, Arc::clone(&shared)).run(SHUTDOWN_GRACE);
+                EventSource::with(source, invoker, handle, Arc::clone(&shared), topic_ids).run(SHUTDOWN_GRACE);
             })?
         };
-        Ok(Self { shared, thread: thread.thread().clone(), ended })
-    }
-
-    pub(crate) fn status(&self) -> MappingStatus {
-        self.shared.status()
+        shared.set_thread(thread.thread().clone());
+        Ok(Self { shared, ended })
     }
 
     pub(crate) fn stop(&self) {
         self.shared.stop();
-        self.thread.unpark();
     }
 
     /// Resolves when the thread has ended.

@@ -6,53 +6,59 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::Message;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::SourceConfig;
 use super::batch::{Batch, Encoded, Gatherer, Limits};
-use super::consumer::{self, Change, KafkaConsumer};
-use super::status::{MappingState, MappingStatus, PartitionStatus, Shared};
-use super::trouble;
-use crate::event::kafka::{Envelope, Record, Timestamp, encode_record};
+use super::consumer::{self, KafkaConsumer};
+use super::look;
+use super::partitions::Partitions;
+use super::record::{self, Frame};
+use super::status::{MappingStatus, Shared};
+use super::stop::StopReason;
+use super::topic_ids::TopicIds;
+use super::upkeep::{Timers, Trouble};
+use crate::event::kafka::Envelope;
 use crate::invoke::{Call, InvokeError, Invoker};
 
 /// A failed batch is repeated after this time, then after twice that, …
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// … and at most after this.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// While the next batch is full and the last one has been with its function for this long, the partitions are paused, so
-/// that polling goes on and the group does not wait for us. Pausing drops what was fetched: not for short invocations.
+/// While the next batch is full and the last one has been with its function for this long, the partitions are paused,
+/// so that polling goes on and the group does not wait for us. Pausing drops what was fetched: not for short
+/// invocations.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The thread is woken for whatever happens; this bounds what a missed wake-up could cost.
 const MAX_PARK: Duration = Duration::from_millis(500);
-/// The same trouble with the broker is logged once in this time.
-const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
-/// A commit that the broker has refused is tried again after this time.
-const COMMIT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Records between two looks at the rest of the world.
 const POLLS_A_STEP: usize = 1_000;
 
 /// A Kafka event source mapping that is driven step by step, by its own thread or by a test.
 pub struct EventSource {
-    source: SourceConfig,
+    pub(super) source: SourceConfig,
     invoker: Arc<dyn Invoker>,
     runtime: tokio::runtime::Handle,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) topic_ids: Arc<TopicIds>,
+    /// The topic that is read; `None` while that is not known.
+    pub(super) topic_id: Option<String>,
     /// `None` when the client's settings are refused.
-    consumer: Option<KafkaConsumer>,
-    gatherer: Gatherer,
-    assigned: BTreeMap<i32, Assigned>,
-    assignments: u64,
-    flight: Option<Flight>,
+    pub(super) consumer: Option<KafkaConsumer>,
+    frame: Frame,
+    pub(super) gatherer: Gatherer,
+    pub(super) partitions: Partitions,
+    /// Partitions from this number on came while the mapping was running; `None` before its start.
+    pub(super) new_from: Option<i32>,
+    pub(super) flight: Option<Flight>,
     /// Processed and not yet committed: offset and assignment by partition.
-    processed: BTreeMap<i32, (i64, u64)>,
-    commit_again_at: Option<Instant>,
-    is_paused: bool,
-    trouble: Option<(String, Instant)>,
+    pub(super) processed: BTreeMap<i32, (i64, u64)>,
+    pub(super) timers: Timers,
+    pub(super) is_paused: bool,
+    pub(super) trouble: Trouble,
 }
 
 /// What a step has done.
@@ -72,14 +78,9 @@ pub enum Progress {
     Stopped,
 }
 
-struct Assigned {
-    assignment: u64,
-    next_offset: Option<i64>,
-}
-
 /// The batch that is with the function, or waits to go there again.
-struct Flight {
-    batch: Batch,
+pub(super) struct Flight {
+    pub(super) batch: Batch,
     began: Instant,
     attempt: u32,
     stage: Stage,
@@ -88,6 +89,15 @@ struct Flight {
 enum Stage {
     Invoked(oneshot::Receiver<Result<Bytes, InvokeError>>),
     RetryAt(Instant),
+}
+
+/// What one poll has brought.
+enum Polled {
+    Gathered,
+    Passed,
+    Undeliverable { partition: i32, offset: i64, reason: StopReason },
+    Error(KafkaError),
+    Nothing,
 }
 
 /// Wakes the mapping's thread when the invocation has ended, in whatever way.
@@ -107,7 +117,8 @@ impl EventSource {
     #[must_use]
     pub fn open(source: SourceConfig, invoker: Arc<dyn Invoker>) -> Self {
         let shared = Arc::new(Shared::new(&source.mapping));
-        Self::with(source, invoker, tokio::runtime::Handle::current(), shared)
+        let topic_ids = Arc::new(TopicIds::new(&source));
+        Self::with(source, invoker, tokio::runtime::Handle::current(), shared, topic_ids)
     }
 
     pub(super) fn with(
@@ -115,32 +126,43 @@ impl EventSource {
         invoker: Arc<dyn Invoker>,
         runtime: tokio::runtime::Handle,
         shared: Arc<Shared>,
+        topic_ids: Arc<TopicIds>,
     ) -> Self {
         let mapping = &source.mapping;
         let envelope = Envelope::new(&mapping.cluster, &source.brokers, &mapping.topic);
-        let limits =
-            Limits { records: mapping.batch_size, window: mapping.window, payload_bytes: source.max_payload_bytes };
-        let consumer = consumer::open(&source, Arc::clone(&shared))
-            .inspect_err(|error| {
-                tracing::error!(kafka.topic = %mapping.topic, %error, "the mapping can't start");
-                shared.stopped(format!("the Kafka client refuses its settings: {error}"));
-            })
-            .ok();
-        Self {
+        let limit_bytes = source.max_payload_bytes;
+        let limits = Limits { records: mapping.batch_size, window: mapping.window, payload_bytes: limit_bytes };
+        let mut opened = Self {
+            frame: Frame { envelope: envelope.clone(), limit_bytes },
             gatherer: Gatherer::new(limits, envelope),
             source,
             invoker,
             runtime,
             shared,
-            consumer,
-            assigned: BTreeMap::new(),
-            assignments: 0,
+            topic_ids,
+            topic_id: None,
+            consumer: None,
+            partitions: Partitions::default(),
+            new_from: None,
             flight: None,
             processed: BTreeMap::new(),
-            commit_again_at: None,
+            timers: Timers::default(),
             is_paused: false,
-            trouble: None,
-        }
+            trouble: Trouble::default(),
+        };
+        opened.connect();
+        opened
+    }
+
+    /// A new client, in the place of the one before.
+    pub(super) fn connect(&mut self) {
+        let opened = consumer::open(&self.source, Arc::clone(&self.shared));
+        self.consumer = opened
+            .inspect_err(|error| {
+                tracing::error!(kafka.topic = %self.source.mapping.topic, %error, "the mapping can't start");
+                self.shared.stopped(format!("the Kafka client refuses its settings: {error}"));
+            })
+            .ok();
     }
 
     /// The mapping's progress.
@@ -149,9 +171,15 @@ impl EventSource {
         self.shared.status()
     }
 
+    /// Lets a partition that stands still at this offset go on behind it. Does nothing to one that does not.
+    pub fn skip(&self, partition: i32, offset: i64) {
+        self.shared.skip(partition, offset);
+    }
+
     /// Steps until the mapping is told to stop, then gives the batch that is with the function `grace` to come back.
     pub(super) fn run(mut self, grace: Duration) {
         while !self.shared.is_stopping() {
+            self.shared.stepped();
             match self.step() {
                 Progress::Idle(until) => std::thread::park_timeout(until.saturating_duration_since(Instant::now())),
                 Progress::Stopped => return,
@@ -164,9 +192,7 @@ impl EventSource {
                 std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
             }
         }
-        if self.commit_again_at.is_some() {
-            self.commit();
-        }
+        self.commit();
         self.shared.stopped("the runtime has ended".into());
     }
 
@@ -174,13 +200,10 @@ impl EventSource {
         matches!(&self.flight, Some(Flight { stage: Stage::Invoked(_), .. }))
     }
 
-    /// Does the next piece of work, without waiting.
+    /// Does the next piece of work, without waiting for the function.
     pub fn step(&mut self) -> Progress {
         if let Some(progress) = self.land() {
             return progress;
-        }
-        if self.commit_again_at.is_some_and(|at| at <= Instant::now()) {
-            self.commit();
         }
         if let Some(progress) = self.take_off() {
             return progress;
@@ -229,11 +252,16 @@ impl EventSource {
     /// Invokes the function, when a batch is due.
     fn take_off(&mut self) -> Option<Progress> {
         let now = Instant::now();
+        let is_due = self.flight.is_none() && self.gatherer.due().is_some_and(|due| due <= now);
+        // A client that reads on behind the old topic's offset does not see that they are another one's.
+        if is_due && self.is_topic_another(TopicIds::ask) {
+            return None;
+        }
         let (batch, attempt) = match self.flight.take() {
             Some(Flight { mut batch, attempt, stage: Stage::RetryAt(at), .. }) if at <= now => {
-                let assigned = &self.assigned;
+                let partitions = &self.partitions;
                 batch.retain(self.gatherer.envelope(), |partition, assignment| {
-                    is_current(assigned, partition, assignment)
+                    partitions.is_current(partition, assignment)
                 });
                 if batch.is_empty() {
                     return None;
@@ -244,24 +272,7 @@ impl EventSource {
                 self.flight = Some(flight);
                 return None;
             }
-            None if self.gatherer.due().is_some_and(|due| due <= now) => {
-                if let Some(record) = self.gatherer.too_large() {
-                    let why = format!(
-                        "the record at {}-{}@{} makes an event of {} bytes, above the limit of {}: \
-                         it can't be delivered, and the records behind it wait",
-                        self.source.mapping.topic,
-                        record.partition,
-                        record.offset,
-                        record.payload_bytes,
-                        self.source.max_payload_bytes
-                    );
-                    tracing::error!(function.name = %self.source.mapping.function, "{why}");
-                    self.shared.stopped(why);
-                    self.consumer = None;
-                    return Some(Progress::Stopped);
-                }
-                (self.gatherer.take(now), 0)
-            }
+            None if is_due => (self.gatherer.take(now), 0),
             None => return None,
         };
         let records = batch.records();
@@ -290,31 +301,22 @@ impl EventSource {
         }
         let mut gathered = false;
         for _ in 0..POLLS_A_STEP {
-            let Some(consumer) = &self.consumer else { return Progress::Stopped };
-            let polled = consumer.poll(Duration::ZERO);
-            match polled {
-                Some(Ok(message)) => {
-                    let now = Instant::now();
-                    if let Some(record) = accept(&mut self.assigned, &message) {
-                        self.gatherer.push(record, now);
-                        gathered = true;
-                    }
+            match self.poll_once() {
+                None => return Progress::Stopped,
+                Some(Polled::Gathered) => gathered = true,
+                Some(Polled::Passed) => {}
+                Some(Polled::Undeliverable { partition, offset, reason }) => {
+                    self.stand_still(partition, offset, offset + 1, reason);
                 }
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                Some(Polled::Error(KafkaError::MessageConsumptionFatal(code))) => {
                     let why = format!("the Kafka client has ended: {code}");
                     tracing::error!(kafka.topic = %self.source.mapping.topic, "{why}");
                     self.shared.stopped(why);
                     return Progress::Stopped;
                 }
-                Some(Err(error)) => self.note(&error),
-                None => {
-                    let changes = consumer.context().take_changes();
-                    let is_hung_up = self.assignments == 0 && consumer.context().has_complaint();
-                    self.apply(changes);
-                    // While connecting, a broker that hangs up is logged and no error of `poll`, unless all did it at once.
-                    if is_hung_up && self.trouble.is_none() {
-                        self.note(&KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure));
-                    }
+                Some(Polled::Error(error)) => self.meet(&error),
+                Some(Polled::Nothing) => {
+                    self.keep_up();
                     break;
                 }
             }
@@ -325,6 +327,42 @@ impl EventSource {
         if gathered { Progress::Gathered } else { self.idle() }
     }
 
+    /// `None` without a client.
+    fn poll_once(&mut self) -> Option<Polled> {
+        let consumer = self.consumer.as_ref()?;
+        Some(match consumer.poll(Duration::ZERO) {
+            Some(Ok(message)) => {
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(taken) = self.partitions.take(partition, offset) else { return Some(Polled::Passed) };
+                self.trouble.passed(taken.passed);
+                match record::encode(&message, &self.frame) {
+                    Ok(json) => {
+                        let record = Encoded { partition, offset, assignment: taken.assignment, json };
+                        self.gatherer.push(record, Instant::now());
+                        Polled::Gathered
+                    }
+                    Err(reason) => Polled::Undeliverable { partition, offset, reason },
+                }
+            }
+            Some(Err(error)) => Polled::Error(error),
+            None => Polled::Nothing,
+        })
+    }
+
+    /// What an error of the client means.
+    fn meet(&mut self, error: &KafkaError) {
+        match error {
+            KafkaError::PartitionEOF(partition) => {
+                if let Some(end) = self.consumer.as_ref().and_then(|consumer| consumer.context().take_end()) {
+                    self.reached(*partition, end);
+                }
+            }
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => self.find_place(),
+            KafkaError::MessageConsumption(code) if look::is_unreadable(*code) => self.find_unreadable(error),
+            error => self.note(error),
+        }
+    }
+
     fn idle(&self) -> Progress {
         let now = Instant::now();
         let next = match &self.flight {
@@ -333,7 +371,7 @@ impl EventSource {
             Some(_) => None,
             None => self.gatherer.due(),
         };
-        let next = [next, self.commit_again_at].into_iter().flatten().min();
+        let next = [next, self.timers.next()].into_iter().flatten().min();
         Progress::Idle(next.map_or(now + MAX_PARK, |next| next.min(now + MAX_PARK)))
     }
 
@@ -351,136 +389,6 @@ impl EventSource {
             Err(error) => tracing::warn!(kafka.topic = %self.source.mapping.topic, %error, "pausing failed"),
         }
     }
-
-    /// What a rebalance means for the records at hand.
-    fn apply(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Assigned(partitions) => self.assign(partitions),
-                Change::Revoked(partitions) => self.revoke(&partitions),
-            }
-        }
-    }
-
-    fn assign(&mut self, partitions: Vec<PartitionStatus>) {
-        self.assignments += 1;
-        // What was paused was resumed when it was revoked.
-        self.is_paused = false;
-        for found in &partitions {
-            let assigned = Assigned { assignment: self.assignments, next_offset: None };
-            self.assigned.insert(found.partition, assigned);
-        }
-        let mapping = &self.source.mapping;
-        let ids: Vec<_> = partitions.iter().map(|found| found.partition).collect();
-        tracing::info!(
-            function.name = %mapping.function, kafka.topic = %mapping.topic, kafka.group = %mapping.group,
-            kafka.partitions = ?ids, "partitions were assigned"
-        );
-        if !ids.is_empty() {
-            self.trouble = None;
-            self.shared.set_state(MappingState::Running);
-        } else if self.trouble.is_none() {
-            let why = "no partitions: other members of the group have them, or there are none yet";
-            self.shared.set_state(MappingState::Waiting(why.into()));
-        }
-        self.shared.set_partitions(partitions);
-    }
-
-    fn revoke(&mut self, partitions: &[i32]) {
-        self.assigned.retain(|partition, _| !partitions.contains(partition));
-        // What is with the function can't be called back: it is not committed, nor repeated.
-        let assigned = &self.assigned;
-        self.gatherer.retain(|partition, assignment| is_current(assigned, partition, assignment), Instant::now());
-        tracing::info!(kafka.topic = %self.source.mapping.topic, kafka.partitions = ?partitions, "partitions were revoked");
-        self.shared.set_state(MappingState::Waiting("the group is rebalancing".into()));
-        self.shared.set_partitions(Vec::new());
-    }
-
-    /// Commits what has been processed, save partitions that have gone since their records were gathered.
-    fn commit(&mut self) {
-        self.commit_again_at = None;
-        let assigned = &self.assigned;
-        self.processed.retain(|partition, (_, assignment)| is_current(assigned, *partition, *assignment));
-        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.processed.is_empty()) else { return };
-        let topic = &self.source.mapping.topic;
-        let mut offsets = TopicPartitionList::new();
-        let outcome = self
-            .processed
-            .iter()
-            .try_for_each(|(partition, (offset, _))| {
-                offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-            })
-            .and_then(|()| consumer.commit(&offsets, CommitMode::Sync));
-        match outcome {
-            Ok(()) => {
-                for (partition, (offset, _)) in std::mem::take(&mut self.processed) {
-                    self.shared.committed(partition, offset);
-                }
-            }
-            // At least once: if these partitions go before a commit succeeds, their next owner repeats the records.
-            Err(error) => {
-                tracing::warn!(kafka.topic = %topic, %error, "a commit failed and is tried again");
-                self.commit_again_at = Some(Instant::now() + COMMIT_RETRY_AFTER);
-            }
-        }
-    }
-
-    /// Trouble with broker or topic: said once, and waited out.
-    fn note(&mut self, error: &KafkaError) {
-        let code = error.rdkafka_error_code();
-        let is_recent = self.trouble.as_ref().is_some_and(|(_, at)| at.elapsed() <= REPEAT_LOG_AFTER);
-        // That all brokers are down follows what is wrong with each, and says less.
-        if code == Some(RDKafkaErrorCode::AllBrokersDown) && is_recent {
-            return;
-        }
-        let mapping = &self.source.mapping;
-        let complaint = self.consumer.as_ref().map(|consumer| consumer.context().complaint()).unwrap_or_default();
-        let why = trouble::describe(error, &complaint, &self.source.brokers, &mapping.topic);
-        let is_news = self.trouble.as_ref().is_none_or(|(last, _)| *last != why) || !is_recent;
-        if is_news {
-            tracing::warn!(function.name = %mapping.function, kafka.topic = %mapping.topic, complaint, "{why}");
-            self.trouble = Some((why.clone(), Instant::now()));
-        }
-        // With partitions at hand the client recovers by itself.
-        if self.assigned.is_empty() {
-            self.shared.set_state(MappingState::Waiting(why));
-        }
-    }
-}
-
-/// Whether records that came under this assignment are still this mapping's to process and commit.
-fn is_current(assigned: &BTreeMap<i32, Assigned>, partition: i32, assignment: u64) -> bool {
-    assigned.get(&partition).is_some_and(|found| found.assignment == assignment)
-}
-
-/// The message as it will stand in the event; `None` for one that is not of the assignment any more, or repeats.
-fn accept(assigned: &mut BTreeMap<i32, Assigned>, message: &BorrowedMessage<'_>) -> Option<Encoded> {
-    let found = assigned.get_mut(&message.partition())?;
-    if found.next_offset.is_some_and(|next| message.offset() < next) {
-        return None;
-    }
-    found.next_offset = Some(message.offset() + 1);
-    let headers: Vec<_> = message
-        .headers()
-        .map(|headers| headers.iter().map(|header| (header.key, header.value)).collect())
-        .unwrap_or_default();
-    let record = Record {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp: match message.timestamp() {
-            rdkafka::Timestamp::CreateTime(ms) => Timestamp::CreateTime(ms),
-            rdkafka::Timestamp::LogAppendTime(ms) => Timestamp::LogAppendTime(ms),
-            rdkafka::Timestamp::NotAvailable => Timestamp::None,
-        },
-        key: message.key(),
-        value: message.payload(),
-        headers: &headers,
-    };
-    let bytes = message.key_len() + message.payload_len();
-    let mut json = Vec::with_capacity(bytes / 3 * 4 + 256);
-    encode_record(&record, &mut json);
-    Some(Encoded { partition: record.partition, offset: record.offset, assignment: found.assignment, json })
 }
 
 fn millis(duration: Duration) -> u64 {

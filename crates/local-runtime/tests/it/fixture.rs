@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::join_all;
@@ -58,6 +60,22 @@ impl Recorder {
         })
     }
 
+    /// Partition, offset and value of each record that was accepted, in order; a record without a value has an empty
+    /// one.
+    pub(crate) fn accepted_values(&self) -> Vec<(i64, i64, String)> {
+        let mut values = Vec::new();
+        for seen in self.seen().iter().filter(|seen| seen.accepted) {
+            let event = seen.event();
+            for record in event["records"].as_object().unwrap().values().flat_map(|records| records.as_array().unwrap())
+            {
+                let value = STANDARD.decode(record["value"].as_str().unwrap_or_default()).unwrap();
+                let (partition, offset) = (record["partition"].as_i64().unwrap(), record["offset"].as_i64().unwrap());
+                values.push((partition, offset, String::from_utf8(value).unwrap()));
+            }
+        }
+        values
+    }
+
     /// Per partition the offsets that were accepted, in order.
     pub(crate) fn accepted(&self) -> BTreeMap<i64, Vec<i64>> {
         let mut offsets: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
@@ -100,6 +118,12 @@ pub(crate) async fn start(template: &Template, invoker: Arc<dyn Invoker>) -> Run
     Runtime::start(template, invoker, Options { brokers: Some(brokers), ..Options::default() }).await.unwrap()
 }
 
+/// The same on another cluster.
+pub(crate) async fn start_on(client: &ClientConfig, template: &Template, invoker: Arc<dyn Invoker>) -> Runtime {
+    let brokers = client.get("bootstrap.servers").map(str::to_owned);
+    Runtime::start(template, invoker, Options { brokers, ..Options::default() }).await.unwrap()
+}
+
 pub(crate) fn status(runtime: &Runtime) -> MappingStatus {
     runtime.status().mappings.into_iter().next().unwrap()
 }
@@ -125,8 +149,22 @@ pub(crate) async fn create_on(client: &ClientConfig, topic: &str, partitions: i3
 }
 
 async fn client() -> ClientConfig {
+    embedded().await
+}
+
+/// A client of the shared embedded broker.
+pub(crate) async fn embedded() -> ClientConfig {
+    client_of(test_support::broker().await)
+}
+
+/// A client of the shared cluster.
+pub(crate) async fn kafka() -> ClientConfig {
+    client_of(&test_support::kafka().await.bootstrap_servers)
+}
+
+pub(crate) fn client_of(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", test_support::broker().await);
+    config.set("bootstrap.servers", brokers);
     config
 }
 
@@ -159,6 +197,17 @@ pub(crate) async fn produce_on(client: &ClientConfig, topic: &str, partitions: i
     for delivery in join_all(sent).await {
         delivery.unwrap().unwrap();
     }
+}
+
+/// A record of 6 MB. Compressed, it passes the limit of a broker, which is on the compressed batch.
+pub(crate) async fn produce_large(client: &ClientConfig, topic: &str, partition: i32) {
+    let mut client = client.clone();
+    client.set("compression.type", "zstd").set("message.max.bytes", "20000000");
+    let producer: FutureProducer = client.create().unwrap();
+    let value = vec![b' '; 6_000_000];
+    let sent = producer.send(FutureRecord::<str, [u8]>::to(topic).partition(partition).payload(&value), PATIENCE).await;
+    // The error would show the record, too.
+    sent.map_err(|(error, _)| error).unwrap();
 }
 
 /// The group's committed offsets, as another client sees them.

@@ -70,7 +70,7 @@ fn client() -> Client<HttpConnector, Full<Bytes>> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-async fn send(address: SocketAddr, method: &str, path: &str, body: Bytes) -> Response<Bytes> {
+pub(crate) async fn send(address: SocketAddr, method: &str, path: &str, body: Bytes) -> Response<Bytes> {
     let request = Request::builder()
         .method(method)
         .uri(format!("http://{address}{path}"))

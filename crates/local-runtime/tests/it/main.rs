@@ -2,10 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture;
+mod health;
 mod http;
 mod invoke;
 mod mapping;
+mod places;
 mod real_brokers;
+mod records;
+mod recreated;
 mod schedule;
 mod starting;
+mod stops;
 mod template;
+mod transactions;

@@ -11,6 +11,7 @@ use expect_test::{Expect, expect};
 use futures::FutureExt;
 use postgres_pool::{Names, Pool};
 use test_support::postgres_database;
+use tokio_postgres::NoTls;
 
 const NAMES: Names = Names { variable: "DATABASE_URL", service: "the database" };
 
@@ -86,6 +87,86 @@ async fn a_transaction_whose_connection_is_cut_is_done_again() {
     .await
     .unwrap();
     assert_eq!((input.1.into_inner(), value(&pool).await), (3, 3));
+}
+
+#[tokio::test]
+async fn who_holds_a_lock_is_named() {
+    let (url, pool) = number().await;
+    let add = async |lock_timeout_ms: u32| {
+        pool.transaction(&lock_timeout_ms, |transaction, lock_timeout_ms| {
+            async move {
+                transaction.batch_execute(&format!("SET LOCAL lock_timeout = {lock_timeout_ms}")).await?;
+                Ok(transaction.execute("UPDATE number SET value = value + 1", &[]).await?)
+            }
+            .boxed()
+        })
+        .await
+    };
+    let (mut holder, connection) =
+        tokio_postgres::connect(&format!("{url}?application_name=report"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let transaction = holder.transaction().await.unwrap();
+    transaction.batch_execute("LOCK TABLE number IN SHARE MODE").await.unwrap();
+    let pid: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let error = format!("{:#}", add(1_000).await.unwrap_err()).replace(&pid.to_string(), "PID");
+    let error = error.split(", in a transaction since 20").collect::<Vec<_>>();
+    expect!["the database failed: canceling statement due to lock timeout (SQLSTATE 55P03): a lock was waited for in vain, which is held by session PID (user trunkline, application report"]
+        .assert_eq(error[0]);
+    assert!(error[1].contains(", idle, its last query began 20") && error[1].ends_with("and try again"), "{error:?}");
+
+    // It is waited for once more: the holder ends meanwhile.
+    let (added, committed) = tokio::join!(add(1_000), async {
+        pool.query("SELECT pg_sleep(1.5)", &[]).await.unwrap();
+        transaction.commit().await
+    });
+    committed.unwrap();
+    assert_eq!((added.unwrap(), value(&pool).await), (1, 2));
+}
+
+/// What a role and a database may say: nothing that is asked here depends on it.
+const HOSTILE: [&str; 19] = [
+    "DateStyle = 'German, DMY'",
+    "IntervalStyle = 'sql_standard'",
+    "TimeZone = 'Asia/Kathmandu'",
+    "search_path = 'nowhere'",
+    "extra_float_digits = -15",
+    "bytea_output = 'escape'",
+    "xmlbinary = 'hex'",
+    "xmloption = 'document'",
+    "standard_conforming_strings = off",
+    "backslash_quote = off",
+    "array_nulls = off",
+    "transform_null_equals = on",
+    "quote_all_identifiers = on",
+    "check_function_bodies = off",
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_read_only = on",
+    "lock_timeout = 1",
+    "statement_timeout = 1",
+    "client_min_messages = debug5",
+];
+
+#[tokio::test]
+async fn defaults_of_a_role_or_a_database_change_nothing() {
+    const ASKED: &str = r"SELECT concat_ws('|', timestamptz '2024-01-02 03:04:05.5+00', date '2024-01-02',
+        interval '1 day 2 hours', 0.1::float8 + 0.2::float8, '\x00ff'::bytea, 'a\sb', '{NULL}'::text[],
+        NULL = NULL, 'number'::regclass, current_setting('transaction_isolation'), pg_sleep(0.01))";
+    let (url, pool) = number().await;
+    let answer = async |pool: &Pool| {
+        pool.batch("UPDATE number SET value = 1").await.unwrap();
+        pool.query(ASKED, &[]).await.unwrap()[0].get::<_, String>(0)
+    };
+    let usual = answer(&pool).await;
+    for whose in ["ROLE CURRENT_USER IN DATABASE", "DATABASE"] {
+        let (_, database) = url.rsplit_once('/').unwrap();
+        for setting in HOSTILE {
+            pool.batch(&format!("ALTER {whose} \"{database}\" SET {setting}")).await.unwrap();
+        }
+        assert_eq!(answer(&self::pool(&url)).await, usual, "{whose}");
+        pool.batch(&format!("ALTER {whose} \"{database}\" RESET ALL")).await.unwrap();
+    }
+    expect![[r#"2024-01-02 03:04:05.5+00|2024-01-02|1 day 02:00:00|0.30000000000000004|\x00ff|a\sb|{NULL}|number|read committed|"#]]
+        .assert_eq(&usual);
 }
 
 #[tokio::test]

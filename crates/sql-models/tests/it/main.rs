@@ -3,6 +3,7 @@
 mod build;
 mod failures;
 mod incremental;
+mod others;
 mod reading;
 
 use std::collections::BTreeMap;

@@ -168,7 +168,8 @@ prop_compose! {
     ) -> Message {
         let [message_id, room_id, channel, customer_id] = ids;
         Message {
-            message_id, room_id, room_created_at, channel, customer_id, customer_name, phone, sender_type, message_text, message_date,
+            message_id, room_id, room_created_at, channel, customer_id, customer_name, phone, sender_type, message_text,
+            message_date: message_date.into(),
         }
     }
 }

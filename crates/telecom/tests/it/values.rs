@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use expect_test::{Expect, expect};
-use telecom::{Day, EventTime, FileName, Month, Msisdn, RecordType, SourceId, UsageKind, Zone};
+use telecom::{Day, EventTime, FileName, Moment, Month, Msisdn, RecordType, SourceId, UsageKind, Zone};
 
 fn check_msisdn(text: &str, expected: Expect) {
     let found = Msisdn::parse(text)
@@ -130,6 +130,37 @@ fn what_the_clocks_show() {
         expect!["2024-01-01 12:15:30.123456 = 1704111330123456 µs"],
     );
     check_moment(5_000_000_000_000_000, "UTC", expect!["the day lies outside 1970-01-01 to 2100-12-31"]);
+}
+
+/// A time as it is told, and the moment in UTC that it is taken for.
+fn check_told(text: &str, zone: &str, expected: Expect) {
+    let zone = Zone::named(zone).unwrap();
+    let moment = Moment::parse(text, &zone).unwrap();
+    assert_eq!(Moment::parse(&moment.to_string(), &zone), Ok(moment), "it is read back as the same");
+    let utc = Duration::from_micros(moment.utc_microseconds(&zone).unsigned_abs());
+    let utc = EventTime::of(SystemTime::UNIX_EPOCH + utc, &Zone::named("UTC").unwrap()).unwrap();
+    expected.assert_eq(&format!("{moment} is {utc}"));
+}
+
+#[test]
+fn a_moment_is_told_also_where_clocks_are_set() {
+    let home = telecom::DEFAULT_ZONE;
+    check_told("2024-01-01 10:15:30.5", home, expect!["2024-01-01 10:15:30.500000 is 2024-01-01 08:15:30.500000"]);
+    check_told("2024-01-01T10:15:30Z", home, expect!["2024-01-01 12:15:30 is 2024-01-01 10:15:30"]);
+    let new_york = "America/New_York";
+    // Autumn: the clocks show the hour from one to two twice.
+    check_told("2024-11-03T05:59:00Z", new_york, expect!["2024-11-03 01:59:00 is 2024-11-03 05:59:00"]);
+    check_told("2024-11-03T06:01:00Z", new_york, expect!["2024-11-03 01:01:00-05:00 is 2024-11-03 06:01:00"]);
+    check_told("2024-11-03 01:01:00", new_york, expect!["2024-11-03 01:01:00 is 2024-11-03 05:01:00"]);
+    check_told("2024-11-03T07:00:00Z", new_york, expect!["2024-11-03 02:00:00 is 2024-11-03 07:00:00"]);
+    // Spring: they show no time from two to three.
+    check_told("2024-03-10T06:59:00Z", new_york, expect!["2024-03-10 01:59:00 is 2024-03-10 06:59:00"]);
+    check_told("2024-03-10T07:01:00Z", new_york, expect!["2024-03-10 03:01:00 is 2024-03-10 07:01:00"]);
+    check_told("2024-03-10 02:30:00", new_york, expect!["2024-03-10 02:30:00 is 2024-03-10 07:30:00"]);
+    // Half an hour is enough elsewhere.
+    let lord_howe = "Australia/Lord_Howe";
+    check_told("2024-04-06T14:59:00Z", lord_howe, expect!["2024-04-07 01:59:00 is 2024-04-06 14:59:00"]);
+    check_told("2024-04-06T15:01:00Z", lord_howe, expect!["2024-04-07 01:31:00+10:30 is 2024-04-06 15:01:00"]);
 }
 
 #[test]

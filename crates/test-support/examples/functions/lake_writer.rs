@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures::TryStreamExt as _;
 use kafka_batch::encode;
-use lake::bronze;
+use lake::bronze::{self, Lane};
 use test_support::Sandbox;
 
 use crate::file_to_topic::publish;
@@ -49,7 +49,9 @@ pub(crate) async fn keep(bench: &mut Bench) -> anyhow::Result<()> {
     }
     function.stop().await?;
     let mut kept = 0;
-    for (_, segments) in bronze::segments(&world.lake, 1, "cdr-data", None, |_| false).await? {
+    for partition in bronze::partitions(&world.lake, 1, "cdr-data").await? {
+        let lane = Lane { epoch: 1, topic: "cdr-data".to_owned(), partition };
+        let segments = bronze::segments(&world.lake, &lane, 0, usize::MAX).await?;
         let records = bronze::read_range(&world.lake, &segments, 0..i64::MAX);
         kept += records.try_fold(0, async |sum, records| Ok(sum + records.len() as u64)).await?;
     }

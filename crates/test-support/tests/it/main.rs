@@ -5,6 +5,7 @@ mod cassandra;
 mod debezium;
 mod kafka;
 mod proxy;
+mod same_answers;
 mod sshd;
 mod survivors;
 

@@ -18,6 +18,7 @@ use generator::{Destination, SftpFolder};
 use lake::Lake;
 use lambda_boot::Vars;
 use local_runtime::{Invoker, Runtime};
+use tokio::task::JoinSet;
 use usage_store::Store;
 
 use crate::cli::DemoArgs;
@@ -72,10 +73,14 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
     let options = local_runtime::Options {
         listen: args.listen,
         schedule_every: BTreeMap::from([("sftp-poll".to_owned(), POLL_SFTP_EVERY)]),
+        health_path: Some(crate::up::HEALTH_PATH.to_owned()),
         ..local_runtime::Options::default()
     };
     let functions: Arc<dyn Invoker> = Arc::new(project.boot_all().await?);
     let runtime = Runtime::start(&project.template, Arc::clone(&functions), options).await?;
+    // Ends with this function, in whatever way.
+    let mut beside = JoinSet::new();
+    beside.spawn(crate::decisions::follow(runtime.mappings(), vars.read()?));
     let address = runtime.http_addr().context("the template has no HTTP API")?;
     let password = endpoints.api_password.expose().to_owned();
     let api = Api { url: format!("http://{address}"), user: API_USER.to_owned(), password };
@@ -101,7 +106,7 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
         write_atomically(path, &serde_json::to_vec_pretty(&report)?)?;
     }
     if args.verify {
-        verify(&endpoints.upload, &api, &files).await?;
+        verify(&endpoints.upload, &vars, &api, &files).await?;
     }
     if !args.exit {
         println!("{}", next_steps::next_steps(&api, endpoints, &parameters_file));
@@ -148,9 +153,9 @@ async fn count_all(
 }
 
 /// The second, plain count of the files against what the API says of every subscriber.
-async fn verify(files: &Path, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
+async fn verify(files: &Path, vars: &Vars, api: &Api, figures: &[FileFigures]) -> anyhow::Result<()> {
     let began = Instant::now();
-    let verdict = verify::verify(files, api, figures).await?;
+    let verdict = verify::verify(files, vars, api, figures).await?;
     println!("{verdict} ({:.1} s)", began.elapsed().as_secs_f64());
     if !verdict.is_clean() {
         bail!("the API's numbers differ from the files'");

@@ -178,6 +178,7 @@ mod tests {
             status: lake_loader::Status::Succeeded,
             left: None,
             streams: vec![stream],
+            lanes: Vec::new(),
             models: vec![model("stg_calls", 0), model("usage_15min", 500)],
             duration_ms: 2000,
         };

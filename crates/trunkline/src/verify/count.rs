@@ -1,7 +1,5 @@
 //! The files of a folder, counted once more. Deliberately plain and apart: it shares no code with the pipeline, only
 //! the written rules (`crates/telecom/README.md`). Do not make it clever, and do not call `telecom` here.
-//!
-//! It knows the default operator's zone only (Africa/Johannesburg, always two hours ahead of UTC in 1970–2100).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use jiff::tz::TimeZone;
 
 /// Day (`2024-01-01`), category, usage type: sorts as the API's answers do.
 pub(super) type UsageKey = (String, &'static str, String);
@@ -52,7 +51,7 @@ pub(super) struct Counted {
 }
 
 /// Counts files of call records, and those in folders; files with the same bytes add their usage once.
-pub(super) fn count(paths: &[PathBuf]) -> anyhow::Result<Counted> {
+pub(super) fn count(paths: &[PathBuf], zone: &TimeZone) -> anyhow::Result<Counted> {
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for path in paths {
         let is_folder = path.metadata().with_context(|| format!("can't read {}", path.display()))?.is_dir();
@@ -86,7 +85,7 @@ pub(super) fn count(paths: &[PathBuf]) -> anyhow::Result<Counted> {
                 break;
             }
         }
-        let mut file = count_file(&bytes, record_type, &mut |msisdn, key, amount| {
+        let mut file = count_file(&bytes, record_type, zone, &mut |msisdn, key, amount| {
             if first.is_none() {
                 counted.subscribers.entry(msisdn).or_default().entry(key).or_default().add(&amount);
             }
@@ -123,7 +122,12 @@ fn record_type(name: &str) -> Option<&'static str> {
 }
 
 /// Counts a file's rows and gives each accepted one to `add`.
-fn count_file(stored: &[u8], record_type: &str, add: &mut dyn FnMut(String, UsageKey, Amount)) -> File {
+fn count_file(
+    stored: &[u8],
+    record_type: &str,
+    zone: &TimeZone,
+    add: &mut dyn FnMut(String, UsageKey, Amount),
+) -> File {
     let mut file = File::default();
     let (text, is_damaged) = decompress(stored);
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
@@ -139,7 +143,7 @@ fn count_file(stored: &[u8], record_type: &str, add: &mut dyn FnMut(String, Usag
     let columns = lines.next().and_then(|header| columns(header, record_type));
     for line in lines.filter(|line| !line.is_empty()) {
         file.rows += 1;
-        let row = columns.as_ref().and_then(|columns| row(line, columns, record_type));
+        let row = columns.as_ref().and_then(|columns| row(line, columns, record_type, zone));
         if let Some((msisdn, key, amount)) = row {
             file.accepted += 1;
             add(msisdn, key, amount);
@@ -217,7 +221,7 @@ fn fields(line: &[u8]) -> Option<Vec<String>> {
 }
 
 /// What an acceptable row says.
-fn row(line: &[u8], columns: &[String], record_type: &str) -> Option<(String, UsageKey, Amount)> {
+fn row(line: &[u8], columns: &[String], record_type: &str, zone: &TimeZone) -> Option<(String, UsageKey, Amount)> {
     let fields = fields(line)?;
     if fields.len() != columns.len() {
         return None;
@@ -243,7 +247,7 @@ fn row(line: &[u8], columns: &[String], record_type: &str) -> Option<(String, Us
     if !types.split(' ').any(|name| name == usage_type) {
         return None;
     }
-    Some((msisdn, (day(time)?, category, usage_type.to_owned()), amount))
+    Some((msisdn, (day(time, zone)?, category, usage_type.to_owned()), amount))
 }
 
 fn is_digits(text: &str) -> bool {
@@ -262,12 +266,12 @@ fn number(text: &str, max: u64) -> Option<u64> {
 }
 
 /// The day of a time like `2024-01-01 10:15:30.123456+02:00`, fraction and offset optional, if it can be counted.
-fn day(text: &str) -> Option<String> {
+fn day(text: &str, zone: &TimeZone) -> Option<String> {
     if !text.is_ascii() || text.len() < 19 || !matches!(&text[10..11], " " | "T" | "t") {
         return None;
     }
-    let mut date = date_of(&text[..10])?;
-    let mut minute = minute_of_day(&text[11..19])?;
+    let (year, month, day) = date_of(&text[..10])?;
+    let minute = minute_of_day(&text[11..19])?;
     let mut offset = &text[19..];
     if let Some(rest) = offset.strip_prefix('.') {
         let fraction = rest.chars().take_while(char::is_ascii_digit).count();
@@ -276,20 +280,13 @@ fn day(text: &str) -> Option<String> {
         }
         offset = &rest[fraction..];
     }
+    let mut date = jiff::civil::date(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?);
     if !offset.is_empty() {
-        // To UTC, then two hours on.
-        minute += 120 - offset_minutes(offset)?;
+        // To UTC, and from there to the zone. No zone's clocks change within a minute.
+        let utc = date.at(0, 0, 0, 0).checked_add(jiff::Span::new().minutes(minute - offset_minutes(offset)?)).ok()?;
+        date = TimeZone::UTC.to_timestamp(utc).ok()?.to_zoned(zone.clone()).date();
     }
-    while minute < 0 {
-        minute += 1440;
-        date = yesterday(date);
-    }
-    while minute >= 1440 {
-        minute -= 1440;
-        date = tomorrow(date);
-    }
-    let (year, month, day) = date;
-    (1970..=2100).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02}"))
+    (1970..=2100).contains(&date.year()).then(|| date.to_string())
 }
 
 type Date = (i32, i32, i32);
@@ -343,21 +340,5 @@ fn days_of(year: i32, month: i32) -> i32 {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
         _ => 31,
-    }
-}
-
-fn tomorrow((year, month, day): Date) -> Date {
-    match (month, day) {
-        (12, 31) => (year + 1, 1, 1),
-        _ if day == days_of(year, month) => (year, month + 1, 1),
-        _ => (year, month, day + 1),
-    }
-}
-
-fn yesterday((year, month, day): Date) -> Date {
-    match (month, day) {
-        (1, 1) => (year - 1, 12, 31),
-        (_, 1) => (year, month - 1, days_of(year, month - 1)),
-        _ => (year, month, day - 1),
     }
 }

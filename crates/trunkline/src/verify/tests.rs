@@ -16,6 +16,10 @@ use telecom::{RecordType, Zone, csv};
 
 use super::*;
 
+fn johannesburg() -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::get("Africa/Johannesburg").unwrap()
+}
+
 const DATA: &str = "msisdn,tower_id,up_bytes,down_bytes,data_type,ip_address,website_url,event_datetime\n";
 const VOICE: &str = "msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time\n";
 
@@ -43,16 +47,16 @@ fn shown_counts(counted: &Counted) -> String {
 }
 
 fn check_count(files: &[(&str, &[u8])], expected: Expect) {
-    expected.assert_eq(&shown_counts(&count(&[folder(files).path().to_owned()]).unwrap()));
+    expected.assert_eq(&shown_counts(&count(&[folder(files).path().to_owned()], &johannesburg()).unwrap()));
 }
 
 #[test]
 fn files_may_be_named_one_by_one_and_only_once() {
     let scratch = folder(&[("cdr_data_20240101_000000.csv", DATA.as_bytes()), ("notes.txt", b"")]);
     let [file, notes] = ["cdr_data_20240101_000000.csv", "notes.txt"].map(|name| scratch.path().join(name));
-    assert_eq!(count(std::slice::from_ref(&file)).unwrap().files.len(), 1);
+    assert_eq!(count(std::slice::from_ref(&file), &johannesburg()).unwrap().files.len(), 1);
     let said = |paths: &[PathBuf]| {
-        count(paths).unwrap_err().to_string().replace(&scratch.path().display().to_string(), "FOLDER")
+        count(paths, &johannesburg()).unwrap_err().to_string().replace(&scratch.path().display().to_string(), "FOLDER")
     };
     expect!["FOLDER/notes.txt is no file of call records, by its name"].assert_eq(&said(&[notes]));
     expect![[r#"
@@ -67,7 +71,8 @@ fn check_row(record_type: &str, row: &[u8], expected: Option<&str>) {
         "data" => ("cdr_data_20240101_000000.csv", DATA),
         _ => ("cdr_voice_20240101_000000.csv", VOICE),
     };
-    let counted = count(&[folder(&[(name, &[header.as_bytes(), row].concat())]).path().to_owned()]).unwrap();
+    let folder = folder(&[(name, &[header.as_bytes(), row].concat())]);
+    let counted = count(&[folder.path().to_owned()], &johannesburg()).unwrap();
     let days = counted.subscribers.values().flat_map(|usage| usage.keys().map(|key| key.0.as_str()));
     let text = String::from_utf8_lossy(&row[..row.len().min(200)]).into_owned();
     assert_eq!(days.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>(), "{text}");
@@ -224,23 +229,70 @@ fn days_of_times() {
 
 #[test]
 fn money() {
-    let rand =
-        |seconds, bytes: u64| rand(&Amount { seconds, up_bytes: bytes / 3, down_bytes: bytes - bytes / 3, events: 1 });
-    for (seconds, bytes, expected) in [
-        (0, 0, "0.00"),
-        (60, 0, "1.00"),
-        (125, 0, "2.08"),
-        (3, 0, "0.05"),
-        (0, 1_000_000_000, "49.00"),
-        // 24.5 and 73.5 cents: half to even.
-        (0, 5_000_000, "0.24"),
-        (0, 15_000_000, "0.74"),
-        (0, 5_000_001, "0.25"),
-        (0, 4_999_999, "0.24"),
-        (86_400, 10_000_000_000_000, "491440.00"),
-    ] {
-        assert_eq!(rand(seconds, bytes), expected, "{seconds} s, {bytes} bytes");
+    fn rand(tariff: &str, day: &str, kind: (&str, &str), seconds: u64, bytes: u64) -> String {
+        let amount = Amount { seconds, up_bytes: bytes / 3, down_bytes: bytes - bytes / 3, events: 1 };
+        Tariff::read(tariff).unwrap().cost(day, kind.0, kind.1, &amount).rand()
     }
+    let (voice, data) = (("call", "voice"), ("data", "text"));
+    for (kind, seconds, bytes, expected) in [
+        (voice, 0, 0, "0.00"),
+        (voice, 60, 0, "1.00"),
+        (voice, 125, 0, "2.08"),
+        (voice, 3, 0, "0.05"),
+        (data, 0, 1_000_000_000, "49.00"),
+        // 24.5 and 73.5 cents: half to even.
+        (data, 0, 5_000_000, "0.24"),
+        (data, 0, 15_000_000, "0.74"),
+        (data, 0, 5_000_001, "0.25"),
+        (data, 0, 4_999_999, "0.24"),
+        (data, 0, 10_000_000_000_000, "490000.00"),
+    ] {
+        assert_eq!(rand("", "2024-01-01", kind, seconds, bytes), expected, "{seconds} s, {bytes} bytes");
+    }
+    let changed = r#"{"rows": [
+        {"from": "1970-01-01", "voice_zar_per_minute": "0.5", "video_zar_per_minute": "2", "data_zar_per_gb": "1"},
+        {"from": "2024-03-01", "voice_zar_per_minute": "0.000001", "video_zar_per_minute": "3", "data_zar_per_gb": "1"}
+    ]}"#;
+    assert_eq!(rand(changed, "2024-02-29", voice, 60, 0), "0.50");
+    assert_eq!(rand(changed, "2024-02-29", ("call", "video"), 60, 0), "2.00");
+    assert_eq!(rand(changed, "2024-03-01", ("call", "video"), 60, 0), "3.00");
+    assert_eq!(rand(changed, "2024-03-01", voice, 600_000, 0), "0.01");
+}
+
+/// A count goes by the zone that it is given, in winter and in summer.
+#[test]
+fn days_are_those_of_the_zone() {
+    let zone = jiff::tz::TimeZone::get("Europe/Budapest").unwrap();
+    for (time, expected) in [
+        ("2024-01-01 00:30:00", "2024-01-01"),
+        ("2023-12-31T22:59:59Z", "2023-12-31"),
+        ("2023-12-31T23:00:00Z", "2024-01-01"),
+        ("2024-06-30T21:59:59Z", "2024-06-30"),
+        ("2024-06-30T22:00:00Z", "2024-07-01"),
+        ("2024-07-01T00:30:00+02:00", "2024-07-01"),
+    ] {
+        let text = format!("{VOICE}27821234567,1,voice,1,1,{time}\n");
+        let folder = folder(&[("cdr_voice_20240101_000000.csv", text.as_bytes())]);
+        let counted = count(&[folder.path().to_owned()], &zone).unwrap();
+        let days: Vec<_> = counted.subscribers.values().flatten().map(|(key, _)| key.0.as_str()).collect();
+        assert_eq!(days, [expected], "{time}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_basis_is_named() {
+    fn check(vars: &[(&str, &str)], expected: Expect) {
+        expected.assert_eq(&format!("{:#}", Basis::from_vars(&vars.iter().copied().collect()).unwrap_err()));
+    }
+    check(
+        &[("OPERATOR_TIMEZONE", "Mars")],
+        expect!["OPERATOR_TIMEZONE: there is no time zone Mars: failed to find time zone `Mars` in time zone database"],
+    );
+    check(
+        &[("TARIFF", "/none.json")],
+        expect!["TARIFF: can't read the tariff /none.json: No such file or directory (os error 2)"],
+    );
+    check(&[("TARIFF", "{}")], expect!["TARIFF: the tariff has no rows"]);
 }
 
 /// What `usage-http` documents is what is expected here, figure by figure.
@@ -259,7 +311,7 @@ fn the_documented_answers_are_the_expected_ones() {
         (key("01", "data", "video"), amount(523_456, 1_234_567, 0, 1)),
         (key("02", "data", "text"), amount(400, 600, 0, 2)),
     ]);
-    let mut days = expected_days("27821234567", "2024", &usage);
+    let mut days = expected_days(&Tariff::read("").unwrap(), "27821234567", "2024", &usage);
     days["to"] = json!("2024-01-31");
     assert_eq!(difference(&days, &documented("### `GET /v1/usage/{msisdn}?"), ""), None);
     let mut data_usage = expected_data_usage("+27821234567", "2024", &usage);
@@ -283,7 +335,7 @@ async fn three_counts_of_faulty_files_agree() {
     let destination = generator::Destination::files(generator::Folder::create(&folder).await.unwrap());
     generator::run(&options, &destination, &ProgressBar::hidden()).await.unwrap();
 
-    let counted = count(std::slice::from_ref(&folder)).unwrap();
+    let counted = count(std::slice::from_ref(&folder), &johannesburg()).unwrap();
     let mine: BTreeMap<_, _> = counted.files.iter().map(|(name, f)| (name.clone(), (f.rows, f.accepted))).collect();
     let manifest = generator::Manifest::of(&options).unwrap();
     let theirs = manifest.files.iter().map(|f| (f.name.clone(), (f.rows.into(), f.good.into()))).collect();
@@ -397,7 +449,7 @@ fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileFigures>) {
 async fn verdict(change: impl FnOnce(&mut BTreeMap<String, String>, &mut Vec<FileFigures>)) -> Verdict {
     let (folder, mut answers, mut files) = calls();
     change(&mut answers, &mut files);
-    verify(folder.path(), &serve(answers).await, &files).await.unwrap()
+    verify(folder.path(), &Vars::default(), &serve(answers).await, &files).await.unwrap()
 }
 
 #[tokio::test]
@@ -424,7 +476,10 @@ fn shown_differences(verdict: &Verdict) -> String {
     let text = verdict.to_string();
     let (head, lines) = text.split_once('\n').unwrap();
     let differences = lines.lines().count();
-    assert_eq!(head, format!("NOT EQUAL: differences: {differences}; compared: 1 subscribers, 2 files"));
+    let differ = format!("NOT EQUAL: differences: {differences}; compared: 1 subscribers, 2 files");
+    let expected =
+        if verdict.pending == differences { format!("NOT COUNTED (yet): {differences}; 2 files") } else { differ };
+    assert_eq!(head, expected);
     assert!(!verdict.is_clean());
     lines.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")
 }
@@ -469,13 +524,8 @@ async fn every_broken_law_is_found() {
         expect!["cdr_voice_20240101_000000.csv: accepted + rejected 2 instead of 3"],
     )
     .await;
-    check_law(
-        |files| files[1].counted = 1,
-        expect![[r#"
-            cdr_voice_20240101_000001.csv: counted + duplicates 1 instead of 2
-            cdr_voice_20240101_000000.csv and its copies (2 files): 1 counted + 2 duplicates instead of 2 + 2"#]],
-    )
-    .await;
+    check_law(|files| files[1].counted = 1, expect!["cdr_voice_20240101_000001.csv: 1 of 2 accepted rows are counted"])
+        .await;
     // Each file obeys the law, but the rows are counted twice, or not at all.
     check_law(
         |files| (files[0].counted, files[0].duplicates) = (2, 0),
@@ -487,19 +537,12 @@ async fn every_broken_law_is_found() {
         expect!["cdr_voice_20240101_000000.csv and its copies (2 files): 0 counted + 4 duplicates instead of 2 + 2"],
     )
     .await;
-    check_law(
-        |files| drop(files.pop()),
-        expect![[r#"
-            cdr_voice_20240101_000001.csv: delivered, but not reported
-            cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
-    )
-    .await;
+    check_law(|files| drop(files.pop()), expect!["cdr_voice_20240101_000001.csv: delivered, and not read yet"]).await;
     check_law(
         |files| files[1].name = "cdr_voice_20240101_000002.csv".to_owned(),
         expect![[r#"
             cdr_voice_20240101_000002.csv: reported, but not delivered
-            cdr_voice_20240101_000001.csv: delivered, but not reported
-            cdr_voice_20240101_000000.csv and its copies (1 files): 0 counted + 2 duplicates instead of 2 + 0"#]],
+            cdr_voice_20240101_000001.csv: delivered, and not read yet"#]],
     )
     .await;
 }
@@ -507,7 +550,7 @@ async fn every_broken_law_is_found() {
 #[tokio::test]
 async fn nothing_is_not_verified() {
     let (_, answers, _) = calls();
-    let verdict = verify(folder(&[]).path(), &serve(answers).await, &[]).await.unwrap();
+    let verdict = verify(folder(&[]).path(), &Vars::default(), &serve(answers).await, &[]).await.unwrap();
     assert!(!verdict.is_clean());
     expect!["NOT VERIFIED: the 0 files have no subscriber to compare"].assert_eq(&verdict.to_string());
 }
@@ -517,12 +560,12 @@ async fn a_wrong_password_is_a_difference_and_silence_an_error() {
     let (folder, answers, files) = calls();
     let right = serve(answers).await;
     let wrong = Api { password: "wrong".to_owned(), ..right };
-    let verdict = verify(folder.path(), &wrong, &files).await.unwrap();
+    let verdict = verify(folder.path(), &Vars::default(), &wrong, &files).await.unwrap();
     assert_eq!(verdict.differences, 2);
     assert!(verdict.to_string().contains("401 Unauthorized: who are you?"), "{verdict}");
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = verify(folder.path(), &api(format!("http://{closed}")), &files).await.unwrap_err();
+    let error = verify(folder.path(), &Vars::default(), &api(format!("http://{closed}")), &files).await.unwrap_err();
     assert!(error.to_string().starts_with("the API did not answer GET /"), "{error:#}");
 }
 

@@ -5,6 +5,8 @@ mod compose;
 mod demo;
 mod directions;
 mod generate;
+mod loads;
 mod program;
 mod real_services;
+mod skip;
 mod template;

@@ -3,20 +3,26 @@ use serde_json::json;
 
 use super::*;
 
-fn show(parsed: Result<Message, Reason>) -> String {
-    let moment = |moment: Moment| {
-        let Position { stream_lsn, source_lsn, .. } = moment.position;
-        format!("{stream_lsn}/{source_lsn} at {}", moment.at)
-    };
+fn show(parsed: Result<Option<Message>, Reason>) -> String {
     match parsed {
-        Ok(Message::Row { op, table, moment: m, row }) => {
-            format!("{} {table} {}: {} columns", op.letter(), moment(m), row.len())
+        Ok(Some(Message { table, moment, told, .. })) => {
+            let Position { stream_lsn, source_lsn, is_streamed } = moment.position;
+            let place = if is_streamed { stream_lsn.to_string() } else { format!("before {stream_lsn}") };
+            let moment = format!("{place}/{source_lsn} at {}", moment.at);
+            match told {
+                Told::Row(op, Some(row)) => format!("{} {table} {moment}: {} columns", op.letter(), row.len()),
+                Told::Row(op, None) => format!("{} {table} {moment}: no row", op.letter()),
+                Told::Deleted => format!("d {table} {moment}"),
+                Told::Truncated => format!("t {table} {moment}"),
+            }
         }
-        Ok(Message::Deleted { table, moment: m }) => format!("d {table} {}", moment(m)),
-        Ok(Message::Truncated { table, moment: m }) => format!("t {table} {}", moment(m)),
-        Ok(Message::Nothing) => "nothing".to_owned(),
+        Ok(None) => "nothing".to_owned(),
         Err(reason) => reason.code().to_owned(),
     }
+}
+
+fn parsed(value: Option<&[u8]>) -> String {
+    show(parse(value, &mut Schemas::default()))
 }
 
 #[derive(Deserialize)]
@@ -29,11 +35,11 @@ fn reads_what_debezium_writes() {
     let samples = include_str!("../../tests/samples/debezium.jsonl").lines();
     let shown: Vec<_> = samples
         .map(|line| serde_json::from_str::<Sample>(line).unwrap())
-        .map(|sample| show(parse(sample.value.as_deref().map(str::as_bytes))))
+        .map(|sample| parsed(sample.value.as_deref().map(str::as_bytes)))
         .collect();
     assert_eq!(shown.len(), 37);
     expect![[r#"
-        r orders 26392896/26392896 at 2026-11-21T05:10:56.726151Z: 13 columns
+        r orders before 26392896/26392896 at 2026-11-21T05:10:56.726151Z: 13 columns
         d orders 26523984/26523984 at 2026-11-21T05:11:16.77818Z
         nothing
         c orders 26522736/26522736 at 2026-11-21T05:11:16.776949Z: 13 columns
@@ -41,12 +47,12 @@ fn reads_what_debezium_writes() {
         d orders 26523168/26523168 at 2026-11-21T05:11:16.777675Z
         nothing
         c orders 26523984/26523984 at 2026-11-21T05:11:16.77818Z: 13 columns
-        r orders_full 26392896/26392896 at 2026-11-21T05:10:56.726151Z: 13 columns
+        r orders_full before 26392896/26392896 at 2026-11-21T05:10:56.726151Z: 13 columns
         c orders_full 26523296/26523296 at 2026-11-21T05:11:16.777876Z: 13 columns
         u orders_full 26523536/26523536 at 2026-11-21T05:11:16.778014Z: 13 columns
         d orders_full 26523800/26523800 at 2026-11-21T05:11:16.778093Z
         nothing
-        r orders_full 26546280/26546280 at 2026-11-21T05:11:53.035334Z: 13 columns
+        r orders_full before 26546280/26546280 at 2026-11-21T05:11:53.035334Z: 13 columns
         c orders_full 26553072/26553072 at 2026-11-21T05:11:53.350734Z: 13 columns
         u orders_full 26553352/26553352 at 2026-11-21T05:11:53.35089Z: 13 columns
         d orders_full 26553704/26553704 at 2026-11-21T05:11:53.350984Z
@@ -74,7 +80,7 @@ fn reads_what_debezium_writes() {
 }
 
 fn check(message: Value, expect: Expect) {
-    expect.assert_eq(&show(parse(Some(message.to_string().as_bytes()))));
+    expect.assert_eq(&parsed(Some(message.to_string().as_bytes())));
 }
 
 #[test]
@@ -91,6 +97,43 @@ fn a_change_stands_after_the_commit_before_its_transactions() {
     check(message(50, json!("50")), expect!["bad_source"]);
 }
 
+/// The lsn is in the sequence alone: that of the signal that closed the window in which the row was read.
+#[test]
+fn an_incremental_snapshots_row_stands_where_its_window_was_closed() {
+    let message = |snapshot: &str, sequence: Value| {
+        let source = json!({"table": "accounts", "lsn": null, "sequence": sequence, "ts_ms": 0, "snapshot": snapshot});
+        json!({"op": "r", "source": source, "after": {}})
+    };
+    let sequence = json!(r#"["40","50"]"#);
+    check(
+        message("incremental", sequence.clone()),
+        expect!["r accounts before 50/50 at 1970-01-01T00:00:00Z: 0 columns"],
+    );
+    check(
+        message("incremental", json!(r#"["60","50"]"#)),
+        expect!["r accounts before 60/50 at 1970-01-01T00:00:00Z: 0 columns"],
+    );
+    check(
+        message("incremental", json!(r#"[null,"50"]"#)),
+        expect!["r accounts before 50/50 at 1970-01-01T00:00:00Z: 0 columns"],
+    );
+    for sequence in [Value::Null, json!(r#"["40",null]"#), json!(r#"["40","x"]"#)] {
+        check(message("incremental", sequence), expect!["bad_source"]);
+    }
+    check(message("true", sequence), expect!["bad_source"]);
+}
+
+#[test]
+fn a_schema_says_how_the_row_is_written() {
+    let source = json!({"table": "accounts", "lsn": 1, "ts_ms": 0});
+    let columns = json!([{"field": "email", "type": "string"}]);
+    let schema = json!({"type": "struct", "fields": [{"field": "after", "type": "struct", "fields": columns}]});
+    let message = json!({"schema": schema, "payload": {"op": "c", "source": source, "after": {}}}).to_string();
+    let mut schemas = Schemas::default();
+    let mut columns = || parse(Some(message.as_bytes()), &mut schemas).unwrap().unwrap().columns.unwrap();
+    assert!(columns().contains_key("email"));
+}
+
 #[test]
 fn a_snapshots_row_is_older_than_a_change_at_the_same_place() {
     let read = Position { stream_lsn: 50, is_streamed: false, source_lsn: 50 };
@@ -104,7 +147,7 @@ fn a_snapshots_row_is_older_than_a_change_at_the_same_place() {
 fn says_what_is_wrong() {
     let source = json!({"table": "accounts", "lsn": 1, "ts_ms": 0});
     for bytes in [&b""[..], b"{", b"\xff", b"{\"op\":\"u\"} x"] {
-        expect!["bad_json"].assert_eq(&show(parse(Some(bytes))));
+        expect!["bad_json"].assert_eq(&parsed(Some(bytes)));
     }
     check(Value::Null, expect!["nothing"]);
     check(json!({"schema": null, "payload": null}), expect!["nothing"]);
@@ -113,7 +156,7 @@ fn says_what_is_wrong() {
     check(json!({"account_id": 1, "owner_name": "a"}), expect!["not_an_envelope"]);
     check(json!({"op": "u", "after": {}}), expect!["not_an_envelope"]);
     check(json!({"op": "x", "source": source}), expect!["unknown_operation"]);
-    check(json!({"op": "c", "source": source}), expect!["no_row"]);
+    check(json!({"op": "c", "source": source}), expect!["c accounts 1/1 at 1970-01-01T00:00:00Z: no row"]);
     check(json!({"op": "d", "source": {"ts_ms": 0}}), expect!["bad_source"]);
     check(json!({"op": "d", "source": {"lsn": 1}}), expect!["bad_source"]);
     check(json!({"op": "d", "source": {"lsn": 1, "ts_ms": i64::MAX}}), expect!["bad_source"]);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use cdc_handler::{Config, Deps, Outcome, handle};
 use expect_test::{Expect, expect};
-use kafka_batch::{PartitionBatch, Record};
 use kafka_sink::Rejected;
 use lambda_boot::{Deadline, Invocation, Vars};
 use test_support::broker;
@@ -13,10 +12,10 @@ use test_support::broker;
 use crate::scene::{Scene, event};
 
 fn show(outcome: Outcome) -> String {
-    let Outcome { records, changes, ignored, rejected, versions, incomplete } = outcome;
+    let Outcome { records, changes, ignored, rejected, versions, incomplete, unseen } = outcome;
     format!(
         "{records} records: {changes} changes, {ignored} ignored, {rejected} rejected; {versions} versions, {incomplete} \
-         incomplete"
+         incomplete, {unseen} unseen"
     )
 }
 
@@ -49,9 +48,9 @@ async fn rows_come_change_and_go() {
     check(
         &["snapshot", "create-update-delete", "second-snapshot"],
         &[
-            expect!["2 records: 2 changes, 0 ignored, 0 rejected; 2 versions, 0 incomplete"],
-            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 4 versions, 0 incomplete"],
-            expect!["4 records: 4 changes, 0 ignored, 0 rejected; 6 versions, 0 incomplete"],
+            expect!["2 records: 2 changes, 0 ignored, 0 rejected; 2 versions, 0 incomplete, 0 unseen"],
+            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 4 versions, 0 incomplete, 0 unseen"],
+            expect!["4 records: 4 changes, 0 ignored, 0 rejected; 6 versions, 0 incomplete, 0 unseen"],
         ],
         expect![[r#"
             accounts 1: Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
@@ -69,39 +68,11 @@ async fn rows_come_change_and_go() {
     .await;
 }
 
-/// What `docs/operations.md` tells to do after a lost slot.
-#[tokio::test]
-async fn what_a_snapshot_does_not_tell_again_can_be_ended() {
-    let scene = Scene::new().await;
-    for name in ["snapshot", "second-snapshot"] {
-        scene.handle(kafka_batch::parse(&event(name)).unwrap()).await;
-    }
-    let sql = "SELECT json_build_object('op', 't', 'source', json_build_object('table', 'accounts', \
-            'lsn', max(source_lsn) - 1, 'ts_ms', floor(extract(epoch FROM max(changed_at)) * 1000)))::text \
-        FROM crm_data.accounts_history WHERE op = 'r'";
-    let truncation: String = scene.database.query_one(sql, &[]).await.unwrap().get(0);
-    let value = Some(truncation.into_bytes());
-    let record = Record { offset: 9, timestamp_ms: 0, key: None, value, headers: Vec::new() };
-    let topic = "crm.crm_system.accounts".to_owned();
-    scene.handle(vec![PartitionBatch { topic, partition: 1, records: vec![record] }]).await;
-    expect![[r#"
-        accounts 1: Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
-        accounts 3: Zoë Dlamini, zoe@example.com, 27821234503, 10:10:02
-          1 10:00:00–10:10:00 r Thandi Nkosi, thandi@example.com, 27821234501, 10:00:00
-          1 10:10:00–10:10:01 r Thandi Nkosi, thandi.nkosi@example.com, 27821234501, 10:01:00
-          1 10:10:01–… u Thandi Mokoena, thandi.nkosi@example.com, 27821234501, 10:10:01
-          2 10:00:00–10:10:00 r Pieter van Wyk, pieter@example.com, 27821234502, 10:00:00
-          3 10:10:00–10:10:02 r Zoë Dlamini, NULL, +27 82 123 4503, 10:03:00
-          3 10:10:02–… u Zoë Dlamini, zoe@example.com, 27821234503, 10:10:02
-    "#]]
-    .assert_eq(&scene.shown().await);
-}
-
 #[tokio::test]
 async fn a_truncation_takes_what_is_older_also_what_comes_later() {
     check(
         &["truncate"],
-        &[expect!["4 records: 4 changes, 0 ignored, 0 rejected; 3 versions, 0 incomplete"]],
+        &[expect!["4 records: 4 changes, 0 ignored, 0 rejected; 3 versions, 0 incomplete, 0 unseen"]],
         expect![[r#"
         addresses 3: 3 Church Street, Pretoria, Gauteng, 0002, ZA, 10:12:40
           1 10:11:40–10:12:40 c 1 Long Street, Cape Town, Western Cape, 8001, ZA, 10:11:40
@@ -116,7 +87,7 @@ async fn a_truncation_takes_what_is_older_also_what_comes_later() {
 async fn a_large_value_that_is_not_told_is_kept() {
     check(
         &["unchanged-large-value"],
-        &[expect!["3 records: 3 changes, 0 ignored, 0 rejected; 3 versions, 1 incomplete"]],
+        &[expect!["3 records: 3 changes, 0 ignored, 0 rejected; 3 versions, 1 incomplete, 1 unseen"]],
         expect![[r#"
         addresses 4: Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:14:20
         addresses 5: NULL, Woodstock, Western Cape, 7925, ZA, 10:14:30
@@ -133,8 +104,8 @@ async fn a_key_that_changes_is_another_row() {
     check(
         &["key-change", "with-schemas"],
         &[
-            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 2 versions, 0 incomplete"],
-            expect!["1 records: 1 changes, 0 ignored, 0 rejected; 1 versions, 0 incomplete"],
+            expect!["4 records: 3 changes, 1 ignored, 0 rejected; 2 versions, 0 incomplete, 0 unseen"],
+            expect!["1 records: 1 changes, 0 ignored, 0 rejected; 1 versions, 0 incomplete, 0 unseen"],
         ],
         expect![[r#"
         devices 11: 1, Thandi's phone, smartphone, Android 14, 10:15:00
@@ -149,7 +120,7 @@ async fn a_key_that_changes_is_another_row() {
 
 #[tokio::test]
 async fn a_large_value_goes_along_with_a_changed_key() {
-    check(&["key-change-large-value"], &[expect!["9 records: 7 changes, 2 ignored, 0 rejected; 5 versions, 1 incomplete"]], expect![[r#"
+    check(&["key-change-large-value"], &[expect!["9 records: 7 changes, 2 ignored, 0 rejected; 5 versions, 1 incomplete, 0 unseen"]], expect![[r#"
         addresses 7: Unit 7, The Old Bisc, Cape Town, Western Cape, 7915, ZA, 10:20:40
         addresses 8: NULL, Cape Town, Western Cape, 7915, ZA, 10:20:50
           6 10:20:10–10:20:30 c Unit 7, The Old Bisc, Cape Town, Western Cape, 7925, ZA, 10:20:10

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
 
+mod cases;
 mod events;
 mod live;
+mod moments;
 mod scene;
 mod shuffle;
+mod source;

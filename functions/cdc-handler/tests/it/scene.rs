@@ -26,9 +26,15 @@ const TABLES: [(&str, &str, &str); 3] = [
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables besides.
+    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
         let (url, brokers, rejected_topic) = (postgres_database().await, broker().await, topic("rejected"));
         let vars: Vars = [("KAFKA_BROKERS", brokers), ("REJECTED_TOPIC", &rejected_topic), ("DATABASE_URL", &url)]
             .into_iter()
+            .chain(more.iter().copied())
             .collect();
         admin::create_topics(&vars.read().unwrap(), &[(&rejected_topic, 1)]).await.unwrap();
         for _ in 0..2 {
@@ -49,8 +55,10 @@ impl Scene {
         let mut shown = String::new();
         for (table, key, columns) in TABLES {
             let values = format!("{columns}, to_char(modified_ts, 'HH24:MI:SS')");
-            let values =
-                format!("array_to_string(ARRAY[{}], ', ', 'NULL')", values.replace("account_id,", "account_id::text,"));
+            let values = format!(
+                "array_to_string(ARRAY[{}], ', ', 'NULL') || coalesce(to_char(stale_since, '; \"stale since\" HH24:MI:SS'), '')",
+                values.replace("account_id,", "account_id::text,")
+            );
             let now = format!("SELECT '{table} ' || {key} || ': ' || {values} FROM crm_data.{table} ORDER BY {key}");
             let history = format!(
                 "SELECT '  ' || {key} || ' ' || to_char(valid_from, 'HH24:MI:SS') || '–' || \
@@ -67,14 +75,19 @@ impl Scene {
         shown
     }
 
+    /// What a statement returns, as text.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.database.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
     /// Every row of the schema, as text.
     pub(crate) async fn everything(&self) -> Vec<String> {
         let tables = TABLES.iter().flat_map(|(table, ..)| [(*table).to_owned(), format!("{table}_history")]);
-        let others = ["deletions", "truncations", "progress"].map(str::to_owned);
+        let others = ["deletions", "truncations", "unusable", "progress"].map(str::to_owned);
         let selects =
             tables.chain(others).map(|table| format!("SELECT '{table} ' || t::text AS row FROM crm_data.{table} t"));
         let sql = format!("{} ORDER BY row", selects.collect::<Vec<_>>().join(" UNION ALL "));
-        self.database.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.texts(&sql).await
     }
 }
 

@@ -19,6 +19,9 @@ const MAX_CHANGES: usize = 40;
 const KEYS: i64 = 4;
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
+/// An update that can't be used.
+const UNUSABLE: char = 'x';
+
 /// One change of `accounts`.
 #[derive(Clone, Debug)]
 struct Change {
@@ -40,13 +43,18 @@ impl Change {
     }
 
     fn record(&self, offset: i64) -> Record {
-        let after = matches!(self.op, 'r' | 'c' | 'u').then(
+        let mut after = matches!(self.op, 'r' | 'c' | 'u' | UNUSABLE).then(
             || json!({"account_id": self.key, "owner_name": self.name, "email": self.email, "phone_number": null, "modified_ts": null}),
         );
+        let mut op = self.op;
+        if let Some(Value::Object(after)) = after.as_mut().filter(|_| op == UNUSABLE) {
+            after.remove("phone_number");
+            op = 'u';
+        }
         let sequence = json!([self.commit_before.map(|lsn| lsn.to_string()), self.lsn.to_string()]);
         let source = json!({"table": "accounts", "lsn": self.lsn, "sequence": sequence.to_string(),
             "ts_ms": 1_709_287_200_000 + self.second * 1_000});
-        let value = json!({"before": null, "after": after, "op": self.op.to_string(), "source": source});
+        let value = json!({"before": null, "after": after, "op": op.to_string(), "source": source});
         let bytes = |value: Value| Some(value.to_string().into_bytes());
         Record {
             offset,
@@ -74,7 +82,7 @@ fn changes(random: &mut ChaCha8Rng) -> Vec<Change> {
         second += random.random_range(-2..10);
         let (key, op) = match random.random_range(0..20) {
             0 => (None, 't'),
-            number => (Some(random.random_range(1..=KEYS)), ['r', 'c', 'k', 'k', 'u', 'u', 'd'][number % 7]),
+            number => (Some(random.random_range(1..=KEYS)), ['r', 'c', 'k', 'k', 'u', 'u', 'd', UNUSABLE][number % 8]),
         };
         let commit_before = random.random_bool(0.7).then(|| lsn + random.random_range(-5..3) * 10);
         let name = ["Thandi", "Pieter", "Zoë", UNAVAILABLE].choose(random).unwrap();
@@ -102,12 +110,26 @@ fn changes(random: &mut ChaCha8Rng) -> Vec<Change> {
 /// Name and email.
 type Values = [Option<&'static str>; 2];
 
+/// Where a change stands.
+type Place = (i64, bool, i64);
+
+/// What is known of a row that is there.
+#[derive(Clone, Copy)]
+struct Row {
+    /// The version that told it last, if one did.
+    told: Option<(Place, Values)>,
+    /// Whether a change that can't be used came after that.
+    is_stale: bool,
+}
+
 /// What the tables hold by the rules alone.
 #[derive(Default)]
 struct Model {
-    rows: BTreeMap<i64, Values>,
-    versions: BTreeMap<(i64, (i64, bool, i64)), Values>,
+    rows: BTreeMap<i64, Row>,
+    /// Every version, and whether it became stale.
+    versions: BTreeMap<(i64, Place), (Values, bool)>,
     incomplete: u64,
+    unseen: u64,
 }
 
 /// One place after another: what a change does not tell is the row's that was there just before, under the key it had then.
@@ -118,18 +140,32 @@ fn model(changes: &[Change]) -> Model {
     for place in sorted.chunk_by(|one, other| one.order() == other.order()) {
         let before = model.rows.clone();
         for change in place {
+            let is_known = |key: i64| u64::from(!before.contains_key(&key));
             match (change.op, change.key) {
                 ('t', _) => model.rows.clear(),
-                ('d', Some(key)) => drop(model.rows.remove(&key)),
+                ('d', Some(key)) => {
+                    model.unseen += is_known(key);
+                    model.rows.remove(&key);
+                }
+                (UNUSABLE, Some(key)) => {
+                    let row = model.rows.entry(key).or_insert(Row { told: None, is_stale: true });
+                    row.is_stale = true;
+                    if let Some((place, _)) = row.told {
+                        model.versions.entry((key, place)).and_modify(|(_, is_stale)| *is_stale = true);
+                    }
+                }
                 (op, Some(key)) => {
-                    let base = if op == 'c' { change.old_key } else { Some(key) }.and_then(|base| before.get(&base));
+                    model.unseen += if op == 'u' { is_known(key) } else { 0 };
+                    let base = if op == 'c' { change.old_key } else { Some(key) };
+                    let base = base.and_then(|base| before.get(&base)).filter(|row| !row.is_stale);
+                    let base = base.and_then(|row| row.told).map(|(_, values)| values);
                     let told =
                         [change.name, change.email].map(|value| Some(value).filter(|value| *value != UNAVAILABLE));
                     model.incomplete += u64::from(base.is_none() && told.contains(&None));
-                    let base = base.copied().unwrap_or_default();
-                    let row = [told[0].or(base[0]), told[1].or(base[1])];
-                    model.rows.insert(key, row);
-                    model.versions.insert((key, change.order()), row);
+                    let base = base.unwrap_or_default();
+                    let values = [told[0].or(base[0]), told[1].or(base[1])];
+                    model.rows.insert(key, Row { told: Some((change.order(), values)), is_stale: false });
+                    model.versions.insert((key, change.order()), (values, false));
                 }
                 (_, None) => unreachable!("only a truncation has no key"),
             }
@@ -138,13 +174,10 @@ fn model(changes: &[Change]) -> Model {
     model
 }
 
-/// Keys and values, as the database writes them.
-fn shown<K>(rows: &BTreeMap<K, Values>, key: impl Fn(&K) -> i64) -> Vec<String> {
-    let texts = rows.iter().map(|(place, values)| {
-        let [name, email] = values.map(|value| value.unwrap_or("NULL"));
-        format!("{} {name} {email}", key(place))
-    });
-    texts.collect()
+/// A row, as the database writes it.
+fn shown(key: i64, values: Values, is_stale: bool) -> String {
+    let [name, email] = values.map(|value| value.unwrap_or("NULL"));
+    format!("{key} {name} {email} {}", if is_stale { "stale" } else { "known" })
 }
 
 /// An event of these changes; a key's partition is its own, a truncation's any.
@@ -159,13 +192,9 @@ fn event(changes: &[Change]) -> Vec<PartitionBatch> {
 }
 
 async fn empty(scene: &Scene) {
-    let sql = "TRUNCATE crm_data.accounts, crm_data.accounts_history, crm_data.deletions, crm_data.truncations; \
+    let sql = "TRUNCATE crm_data.accounts, crm_data.accounts_history, crm_data.deletions, crm_data.truncations, crm_data.unusable; \
         UPDATE crm_data.progress SET stream_lsn = 0, changed_at = NULL";
     scene.database.batch_execute(sql).await.unwrap();
-}
-
-async fn texts(scene: &Scene, sql: &str) -> Vec<String> {
-    scene.database.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test]
@@ -179,13 +208,16 @@ async fn the_order_of_changes_does_not_matter() {
         let expected = scene.everything().await;
         let model = model(&changes);
         assert_eq!(outcome.incomplete, model.incomplete, "seed {seed}: {changes:#?}");
-        let values = "SELECT concat_ws(' ', account_id, coalesce(owner_name, 'NULL'), coalesce(email, 'NULL')) \
-            FROM crm_data.accounts";
-        let now = format!("{values} ORDER BY account_id");
-        assert_eq!(texts(&scene, &now).await, shown(&model.rows, |key| *key), "seed {seed}: {changes:#?}");
+        assert_eq!(outcome.unseen, model.unseen, "seed {seed}: {changes:#?}");
+        let values = "SELECT concat_ws(' ', account_id, coalesce(owner_name, 'NULL'), coalesce(email, 'NULL'), \
+            CASE WHEN stale_since IS NULL THEN 'known' ELSE 'stale' END) FROM crm_data.accounts";
+        let now = model.rows.iter().filter_map(|(key, row)| Some(shown(*key, row.told?.1, row.is_stale)));
+        let now: Vec<_> = now.collect();
+        assert_eq!(scene.texts(&format!("{values} ORDER BY account_id")).await, now, "seed {seed}: {changes:#?}");
         let versions = format!("{values}_history ORDER BY account_id, stream_lsn, is_streamed, source_lsn");
-        let expected_versions = shown(&model.versions, |(key, _)| *key);
-        assert_eq!(texts(&scene, &versions).await, expected_versions, "seed {seed}: {changes:#?}");
+        let expected_versions =
+            model.versions.iter().map(|((key, _), (values, is_stale))| shown(*key, *values, *is_stale));
+        assert_eq!(scene.texts(&versions).await, expected_versions.collect::<Vec<_>>(), "seed {seed}: {changes:#?}");
         check_history(&scene, seed, &changes).await;
 
         for is_side_by_side in [false, true] {
@@ -202,7 +234,8 @@ async fn the_order_of_changes_does_not_matter() {
             } else {
                 for batch in &batches {
                     let Outcome { rejected, .. } = scene.handle(event(batch)).await;
-                    assert_eq!(rejected, 0);
+                    let unusable = batch.iter().filter(|change| change.op == UNUSABLE).count();
+                    assert_eq!(rejected, unusable as u64);
                 }
             }
             assert_eq!(
@@ -217,17 +250,17 @@ async fn the_order_of_changes_does_not_matter() {
 /// A version for each row's change; none overlap; the open ones are the current rows.
 async fn check_history(scene: &Scene, seed: u64, changes: &[Change]) {
     let rows = changes.iter().filter(|change| matches!(change.op, 'r' | 'c' | 'u')).count();
-    assert_eq!(texts(scene, "SELECT count(*)::text FROM crm_data.accounts_history").await, [rows.to_string()]);
+    assert_eq!(scene.texts("SELECT count(*)::text FROM crm_data.accounts_history").await, [rows.to_string()]);
     let overlapping = "SELECT h::text FROM crm_data.accounts_history h JOIN crm_data.accounts_history n \
         ON n.account_id = h.account_id \
         AND (n.stream_lsn, n.is_streamed, n.source_lsn) > (h.stream_lsn, h.is_streamed, h.source_lsn) \
         WHERE h.valid_to IS NULL OR h.valid_to > n.valid_from";
-    assert_eq!(texts(scene, overlapping).await, [""; 0], "seed {seed}");
-    let columns = "account_id, owner_name, email, phone_number, modified_ts, valid_from, source_lsn";
+    assert_eq!(scene.texts(overlapping).await, [""; 0], "seed {seed}");
+    let columns = "account_id, owner_name, email, phone_number, modified_ts, valid_from, source_lsn, stale_since";
     let different = format!(
         "WITH open AS (SELECT {columns} FROM crm_data.accounts_history WHERE valid_to IS NULL), \
             now AS (SELECT {columns} FROM crm_data.accounts) \
          SELECT d::text FROM ((TABLE open EXCEPT TABLE now) UNION ALL (TABLE now EXCEPT TABLE open)) d"
     );
-    assert_eq!(texts(scene, &different).await, [""; 0], "seed {seed}");
+    assert_eq!(scene.texts(&different).await, [""; 0], "seed {seed}");
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lake::bronze::Lane;
-use telecom::EventTime;
+use telecom::{Action, EventTime};
 
 use super::Row;
 use crate::table::{Kind, Stream, Table};
@@ -15,6 +15,8 @@ use crate::table::{Kind, Stream, Table};
 #[derive(Debug)]
 pub struct Columns {
     stream: Stream,
+    action: Action,
+    table: &'static Table,
     lane: Lane,
     /// Of each row, its event's hour: civil hours since 1970-01-01 00:00, which one without a time has.
     hours: Vec<i32>,
@@ -55,16 +57,25 @@ pub(crate) enum Value<'a> {
 impl Columns {
     /// None yet, of a lane of the stream's topic.
     pub fn new(stream: Stream, lane: &Lane) -> Self {
-        let cells = stream.table().record_columns().map(|column| Cells::new(column.kind, column.is_nullable)).collect();
-        Self { stream, lane: lane.clone(), hours: Vec::new(), cells }
+        Self::of(stream, Action::Count, stream.table(), lane)
     }
 
-    /// Adds a row of the same stream, whose offset is above those before.
+    /// None yet of those that take rows back, where the stream has such.
+    pub fn withdrawn(stream: Stream, lane: &Lane) -> Option<Self> {
+        stream.withdrawn_table().map(|table| Self::of(stream, Action::Withdraw, table, lane))
+    }
+
+    fn of(stream: Stream, action: Action, table: &'static Table, lane: &Lane) -> Self {
+        let cells = table.record_columns().map(|column| Cells::new(column.kind, column.is_nullable)).collect();
+        Self { stream, action, table, lane: lane.clone(), hours: Vec::new(), cells }
+    }
+
+    /// Adds a row of the same stream and action, whose offset is above those before.
     ///
     /// # Panics
-    /// When the row is another stream's.
+    /// When the row goes to another table.
     pub fn push(&mut self, row: &Row<'_>) {
-        assert_eq!(row.stream(), self.stream, "a row goes to its own table");
+        assert_eq!((row.stream(), row.action()), (self.stream, self.action), "a row goes to its own table");
         self.hours.push(row.time().map_or(0, hour));
         let mut cells = self.cells.iter_mut();
         let mut next =
@@ -97,8 +108,9 @@ impl Columns {
         self.hours.capacity() * size_of::<i32>() + self.cells.iter().map(Cells::memory_bytes).sum::<usize>()
     }
 
-    pub(crate) fn table(&self) -> &'static Table {
-        self.stream.table()
+    /// Where they go.
+    pub fn table(&self) -> &'static Table {
+        self.table
     }
 
     pub(crate) fn lane(&self) -> &Lane {

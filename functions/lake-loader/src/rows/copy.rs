@@ -74,7 +74,8 @@ impl Columns {
         let mut cells = self.cells().iter();
         let field = |column: &crate::table::Column| match column.origin {
             Origin::Record => Field::Cells(column.kind, cells.next().expect("cells for each of the record's columns")),
-            Origin::Batch => Field::constant(load.batch_id),
+            // A withdrawn row's is looked up where it is taken away.
+            Origin::Batch | Origin::RowBatch => Field::constant(load.batch_id),
             Origin::LoadedAt => Field::constant(load.loaded_at.civil_microseconds() - POSTGRES_EPOCH_US),
         };
         self.table().columns.iter().map(field).collect()

@@ -8,7 +8,7 @@ mod rejected;
 
 use lake::bronze::Record;
 use telecom::json::FullRecord;
-use telecom::{EventTime, Message, MessageFault, Reason, RecordType, SourceId, Zone};
+use telecom::{Action, EventTime, Message, MessageFault, Reason, RecordType, SourceId, Zone};
 
 use crate::table::Stream;
 use rejected::RejectedRow;
@@ -28,7 +28,8 @@ pub struct Row<'a> {
 #[derive(Debug)]
 enum Content<'a> {
     Call(RecordType, FullRecord<'a>),
-    Message(Message),
+    /// With its moment, in microseconds since 1970 (UTC).
+    Message(Message, i64),
     Rejected(RejectedRow<'a>),
 }
 
@@ -70,7 +71,11 @@ pub fn read<'a>(stream: Stream, record: &'a Record, zone: &Zone) -> Result<Row<'
         Stream::CdrVoice => {
             Content::Call(RecordType::Voice, telecom::json::parse_full(value, RecordType::Voice, zone)?)
         }
-        Stream::Messages => Content::Message(Message::parse(value, zone)?),
+        Stream::Messages => {
+            let message = Message::parse(value, zone)?;
+            let at_us = message.message_date.utc_microseconds(zone);
+            Content::Message(message, at_us)
+        }
         Stream::Rejected => Content::Rejected(RejectedRow::read(record, value, zone)?),
     };
     Ok(Row { content, offset: record.offset, timestamp_us: timestamp_us(record) })
@@ -84,7 +89,7 @@ impl Row<'_> {
                 Some(source) => Identity::Line { source: source.id, line: source.line },
                 None => Identity::Position,
             },
-            Content::Message(message) => Identity::Key(&message.message_id),
+            Content::Message(message, _) => Identity::Key(&message.message_id),
             Content::Rejected(row) => Identity::Key(&row.key),
         }
     }
@@ -94,11 +99,19 @@ impl Row<'_> {
         self.offset
     }
 
+    /// What becomes of it: all but call records are there to stay.
+    pub fn action(&self) -> Action {
+        match &self.content {
+            Content::Call(_, call) => call.record.action,
+            Content::Message(..) | Content::Rejected(_) => Action::Count,
+        }
+    }
+
     fn stream(&self) -> Stream {
         match self.content {
             Content::Call(RecordType::Data, _) => Stream::CdrData,
             Content::Call(RecordType::Voice, _) => Stream::CdrVoice,
-            Content::Message(_) => Stream::Messages,
+            Content::Message(..) => Stream::Messages,
             Content::Rejected(_) => Stream::Rejected,
         }
     }
@@ -107,7 +120,7 @@ impl Row<'_> {
     fn time(&self) -> Option<EventTime> {
         match &self.content {
             Content::Call(_, call) => Some(call.record.time),
-            Content::Message(message) => Some(message.message_date),
+            Content::Message(message, _) => Some(message.message_date.time),
             Content::Rejected(row) => row.rejected_at,
         }
     }
@@ -121,7 +134,7 @@ impl Row<'_> {
         match &self.content {
             Content::Call(RecordType::Data, call) => call::data_values(call, next),
             Content::Call(RecordType::Voice, call) => call::voice_values(call, next),
-            Content::Message(message) => message::values(message, next),
+            Content::Message(message, at_us) => message::values(message, *at_us, next),
             Content::Rejected(row) => row.values(next),
         }
     }

@@ -2,33 +2,75 @@
 
 use super::{Column, Kind, Origin, Table};
 
+/// The columns of a data session, and some more.
+macro_rules! data_columns {
+    ($($more:expr),*) => {
+        &[
+            MSISDN,
+            TOWER_ID,
+            big_int("up_bytes", "Bytes sent by the subscriber."),
+            big_int("down_bytes", "Bytes received by the subscriber."),
+            text("data_type", "What was transferred: video, audio, image, text or application."),
+            text("ip_address", "The address that the network recorded; NULL where the record has none.").nullable(),
+            text("website_url", "The page or host; NULL where the record has none.").nullable(),
+            civil_time("event_datetime", "When it happened, in the operator's civil time."),
+            SOURCE_FILE,
+            SOURCE_ID,
+            SOURCE_LINE,
+            INGESTED_AT,
+            KAFKA_EPOCH,
+            KAFKA_PARTITION,
+            KAFKA_OFFSET,
+            KAFKA_TIMESTAMP,
+            $($more),*
+        ]
+    };
+}
+
+/// The columns of a call, and some more.
+macro_rules! voice_columns {
+    ($($more:expr),*) => {
+        &[
+            MSISDN,
+            TOWER_ID,
+            text("call_type", "voice or video."),
+            text("dest_nr", "The number that was called, as recorded; NULL where the record has none.").nullable(),
+            big_int("call_duration_sec", "How long it lasted, in seconds."),
+            civil_time("start_time", "When it began, in the operator's civil time."),
+            SOURCE_FILE,
+            SOURCE_ID,
+            SOURCE_LINE,
+            INGESTED_AT,
+            KAFKA_EPOCH,
+            KAFKA_PARTITION,
+            KAFKA_OFFSET,
+            KAFKA_TIMESTAMP,
+            $($more),*
+        ]
+    };
+}
+
 /// Data sessions: `cdr_data.data`.
 pub const CDR_DATA: Table = Table {
     schema: "cdr_data",
     name: "data",
     silver: "cdr_data",
     comment: "A data session of a subscriber, as the network recorded it; each record once.",
-    columns: &[
-        MSISDN,
-        TOWER_ID,
-        big_int("up_bytes", "Bytes sent by the subscriber."),
-        big_int("down_bytes", "Bytes received by the subscriber."),
-        text("data_type", "What was transferred: video, audio, image, text or application."),
-        text("ip_address", "The address that the network recorded; NULL where the record has none.").nullable(),
-        text("website_url", "The page or host; NULL where the record has none.").nullable(),
-        civil_time("event_datetime", "When it happened, in the operator's civil time."),
-        SOURCE_FILE,
-        SOURCE_ID,
-        SOURCE_LINE,
-        INGESTED_AT,
-        KAFKA_EPOCH,
-        KAFKA_PARTITION,
-        KAFKA_OFFSET,
-        KAFKA_TIMESTAMP,
-        BATCH_ID,
-    ],
+    columns: data_columns![BATCH_ID],
     key: POSITION,
     indexes: &[BY_BATCH, &["event_datetime"]],
+};
+
+/// Data sessions that were taken back: `cdr_data.data_withdrawn`.
+pub const CDR_DATA_WITHDRAWN: Table = Table {
+    schema: "cdr_data",
+    name: "data_withdrawn",
+    silver: "cdr_data_withdrawn",
+    comment: "A data session that was in cdr_data.data and was taken back, as its file was replaced; with the place of the \
+              record that took it back.",
+    columns: data_columns![ROW_BATCH_ID, BATCH_ID],
+    key: POSITION,
+    indexes: &[BY_BATCH, BY_ROW_BATCH, BY_SOURCE],
 };
 
 /// Calls: `cdr_data.voice`.
@@ -37,25 +79,21 @@ pub const CDR_VOICE: Table = Table {
     name: "voice",
     silver: "cdr_voice",
     comment: "A voice or video call of a subscriber, as the network recorded it; each record once.",
-    columns: &[
-        MSISDN,
-        TOWER_ID,
-        text("call_type", "voice or video."),
-        text("dest_nr", "The number that was called, as recorded; NULL where the record has none.").nullable(),
-        big_int("call_duration_sec", "How long it lasted, in seconds."),
-        civil_time("start_time", "When it began, in the operator's civil time."),
-        SOURCE_FILE,
-        SOURCE_ID,
-        SOURCE_LINE,
-        INGESTED_AT,
-        KAFKA_EPOCH,
-        KAFKA_PARTITION,
-        KAFKA_OFFSET,
-        KAFKA_TIMESTAMP,
-        BATCH_ID,
-    ],
+    columns: voice_columns![BATCH_ID],
     key: POSITION,
     indexes: &[BY_BATCH, &["start_time"]],
+};
+
+/// Calls that were taken back: `cdr_data.voice_withdrawn`.
+pub const CDR_VOICE_WITHDRAWN: Table = Table {
+    schema: "cdr_data",
+    name: "voice_withdrawn",
+    silver: "cdr_voice_withdrawn",
+    comment: "A call that was in cdr_data.voice and was taken back, as its file was replaced; with the place of the record \
+              that took it back.",
+    columns: voice_columns![ROW_BATCH_ID, BATCH_ID],
+    key: POSITION,
+    indexes: &[BY_BATCH, BY_ROW_BATCH, BY_SOURCE],
 };
 
 /// Messages: `raw.messages`.
@@ -75,6 +113,10 @@ pub const MESSAGES: Table = Table {
         text("sender_type", "Who wrote it: the customer, an agent, …"),
         text("message_text", "What was written."),
         civil_time("message_date", "When it was written, in the operator's civil time."),
+        moment(
+            "message_at",
+            "The same as a moment: clocks that are set back show an hour twice, and this tells which.",
+        ),
         civil_time("upload_date", "When the load put it here, in the operator's civil time.").from(Origin::LoadedAt),
         KAFKA_EPOCH,
         KAFKA_PARTITION,
@@ -117,7 +159,8 @@ pub const REJECTED: Table = Table {
 };
 
 const MSISDN: Column = text("msisdn", "The subscriber's number: canonical digits, with country code, without +.");
-const TOWER_ID: Column = big_int("tower_id", "The tower that served the subscriber.");
+const TOWER_ID: Column =
+    big_int("tower_id", "The tower that served the subscriber; NULL where the record names none.").nullable();
 const SOURCE_FILE: Column = text("source_file", "The file that it came from, where that is known.").nullable();
 const SOURCE_ID: Column = text(
     "source_id",
@@ -134,10 +177,18 @@ const BATCH_ID: Column =
     big_int("batch_id", "The chunk of the load that brought it (ops.chunks): what comes later has a higher one.")
         .from(Origin::Batch);
 
+const ROW_BATCH_ID: Column =
+    big_int("row_batch_id", "The chunk of the load that had brought the row (ops.chunks).").from(Origin::RowBatch);
+
 /// The models take what is new by its batch, and then what belongs to the same window by the other indexes: their cost grows
 /// with what is new, not with the table. Those of call records begin with the time: an hour's rows are written and read side by
 /// side, where an index by subscriber would touch a page of its own for each.
 const BY_BATCH: &[&str] = &["batch_id"];
+
+const BY_ROW_BATCH: &[&str] = &["row_batch_id"];
+
+/// A row that is put back is looked for among those that were withdrawn.
+const BY_SOURCE: &[&str] = &["source_id", "source_line"];
 
 const POSITION: &[&str] = &["kafka_epoch", "kafka_partition", "kafka_offset"];
 

@@ -3,7 +3,7 @@
 mod definitions;
 mod sql;
 
-pub use definitions::{CDR_DATA, CDR_VOICE, MESSAGES, REJECTED};
+pub use definitions::{CDR_DATA, CDR_DATA_WITHDRAWN, CDR_VOICE, CDR_VOICE_WITHDRAWN, MESSAGES, REJECTED};
 
 /// A topic that is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,20 @@ impl Stream {
             Self::Messages => &MESSAGES,
             Self::Rejected => &REJECTED,
         }
+    }
+
+    /// Where those go that were taken back, if they can be.
+    pub const fn withdrawn_table(self) -> Option<&'static Table> {
+        match self {
+            Self::CdrData => Some(&CDR_DATA_WITHDRAWN),
+            Self::CdrVoice => Some(&CDR_VOICE_WITHDRAWN),
+            Self::Messages | Self::Rejected => None,
+        }
+    }
+
+    /// All tables that it fills.
+    pub fn tables(self) -> impl Iterator<Item = &'static Table> {
+        std::iter::once(self.table()).chain(self.withdrawn_table())
     }
 }
 
@@ -118,11 +132,18 @@ pub enum Origin {
     Record,
     /// The chunk's batch id. Only in PostgreSQL.
     Batch,
+    /// Of a row that was withdrawn, the batch id of the chunk that had brought it. Only in PostgreSQL.
+    RowBatch,
     /// The time of loading. Only in PostgreSQL.
     LoadedAt,
 }
 
 impl Table {
+    /// Its name with its schema, as people write it.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
     /// The columns that a record alone decides: those of the silver objects.
     pub fn record_columns(&self) -> impl Iterator<Item = &'static Column> {
         self.columns.iter().filter(|column| column.origin == Origin::Record)

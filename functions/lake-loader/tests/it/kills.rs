@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use test_support::Sandbox;
 
-use crate::world::{HOUR_MS, START_MS, World, message, record, session};
+use crate::world::{HOUR_MS, START_MS, World, message, record, session, withdrawn};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lake-loader");
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -81,6 +81,7 @@ async fn the_tables_are_those_of_an_undisturbed_run() {
     assert_eq!(report.streams.iter().map(|stream| stream.records).sum::<u64>(), topics.records);
     for stream in &report.streams {
         assert!(stream.accepted > 0 && stream.duplicates > 0 && stream.rejected > 0, "{stream:?}");
+        assert!(stream.withdrawn > 0 || !stream.table.starts_with("cdr_data."), "{stream:?}");
     }
     let (ours, theirs) = (world.everything().await, undisturbed.everything().await);
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
@@ -100,6 +101,8 @@ struct Topics {
     next: BTreeMap<(Stream, i32), i64>,
     /// Each file's next line.
     lines: BTreeMap<(Stream, i32, u64), u64>,
+    /// The next line of each file that is taken back: in its order, and only what has come.
+    back: BTreeMap<(Stream, i32, u64), (u64, u64)>,
     records: u64,
 }
 
@@ -129,18 +132,24 @@ impl Topics {
         let made = match stream {
             Stream::CdrData | Stream::CdrVoice => {
                 let source = rng.random_range(0..6_u64) * 2 + u64::from(partition.unsigned_abs());
+                let (back, came) = self.back.entry((stream, partition, source)).or_insert((1, 0));
+                if *back <= *came && rng.random_bool(0.15) {
+                    let line = std::mem::replace(back, *back + 1);
+                    let made = row(stream, offset, source, line);
+                    if rng.random_bool(0.05) {
+                        // Taken back once more, from the beginning.
+                        *back = 1;
+                    }
+                    return Record { timestamp_ms, ..withdrawn(made) };
+                }
                 let line = self.lines.entry((stream, partition, source)).or_insert(1);
+                *came = (*line).max(*came);
                 if rng.random_bool(0.05) {
                     // Published once more, from the beginning.
                     *line = 1;
                 }
                 let line = std::mem::replace(line, *line + 1);
-                let time = format!("2024-01-01 {:02}:{:02}:00", 10 + source % 4, line % 60);
-                if stream == Stream::CdrData {
-                    session(offset, source, line, &time)
-                } else {
-                    call(offset, source, line, &time)
-                }
+                row(stream, offset, source, line)
             }
             Stream::Messages => {
                 let id = format!("m-{}", rng.random_range(0..offset / 2 + 5));
@@ -156,6 +165,12 @@ impl Topics {
         };
         Record { timestamp_ms, ..made }
     }
+}
+
+/// A file's row.
+fn row(stream: Stream, offset: i64, source: u64, line: u64) -> Record {
+    let time = format!("2024-01-01 {:02}:{:02}:00", 10 + source % 4, line % 60);
+    if stream == Stream::CdrData { session(offset, source, line, &time) } else { call(offset, source, line, &time) }
 }
 
 fn call(offset: i64, source: u64, line: u64, time: &str) -> Record {
@@ -183,7 +198,7 @@ impl World {
         const TABLES: &str = "SELECT table_schema || '.' || table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
             FROM information_schema.columns
             WHERE table_schema IN ('raw', 'cdr_data', 'prepared_layers', 'analytics')
-                AND column_name NOT IN ('batch_id', 'upload_date', 'created_at')
+                AND column_name NOT IN ('batch_id', 'row_batch_id', 'upload_date', 'created_at')
             GROUP BY 1";
         let mut found = BTreeMap::new();
         for row in self.client.query(TABLES, &[]).await.unwrap() {
@@ -192,11 +207,11 @@ impl World {
             found.insert(table, rows);
         }
         for (name, query) in [
-            ("chunks", "SELECT topic, partition, sum(records), sum(accepted), sum(duplicates), sum(rejected), min(start_offset), max(end_offset),
+            ("chunks", "SELECT topic, partition, sum(records), sum(accepted), sum(duplicates), sum(rejected), sum(withdrawn), min(start_offset), max(end_offset),
                 sum(end_offset - start_offset) FROM ops.chunks WHERE loaded_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"),
             ("open chunks", "SELECT topic FROM ops.chunks WHERE loaded_at IS NULL"),
             ("objects", "SELECT key FROM ops.loaded_objects WHERE loaded_at IS NOT NULL ORDER BY 1"),
-            ("lines", "SELECT topic, partition, source_id, max(last_line) FROM ops.source_lines GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"),
+            ("lines", "SELECT topic, partition, source_id, max(last_line), max(withdrawn_line) FROM ops.source_lines GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"),
             ("keys", "SELECT topic, partition, key, first_offset FROM ops.record_keys ORDER BY 1, 2, 3"),
             ("unusable", "SELECT topic, partition, \"offset\", reason, value FROM ops.unusable_records ORDER BY 1, 2, 3"),
             ("unbalanced", "SELECT * FROM ops.layer_audit WHERE NOT is_balanced"),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures::TryStreamExt;
+use lake::bronze::{self, Lane};
 use lake_loader::table::Stream::{CdrData, Messages};
 use lake_loader::{Event, Request, Status, handle};
 use lambda_boot::Deadline;
 
-use crate::world::{HOUR_MS, START_MS, World, message, record, session, shown};
+use crate::world::{START_MS, World, message, record, session, shown};
 
 const SESSIONS: &str =
     "SELECT kafka_partition, kafka_offset, source_line, event_datetime FROM cdr_data.data ORDER BY 1, 2";
@@ -75,36 +76,33 @@ async fn each_record_is_there_once() {
 }
 
 #[tokio::test]
-async fn gaps_are_counted_and_late_objects_are_found() {
+async fn offsets_without_a_record_are_counted() {
     let world = World::new().await;
-    let time = "2024-01-01 12:00:00";
-    let at = |offset: i64, hours: i64| lake::bronze::Record {
-        timestamp_ms: START_MS + hours * HOUR_MS,
-        ..session(offset, 7, offset.unsigned_abs(), time)
-    };
-    // Days apart, so that what lies far back is not listed any more.
-    world.put(CdrData, 0, &[at(5, 0), at(6, 0)]).await;
-    world.put(CdrData, 0, &[at(7, 100)]).await;
+    let row = |offset: i64| session(offset, 7, offset.unsigned_abs(), "2024-01-01 12:00:00");
+    // Before the first object, inside of one, and between two.
+    world.put(CdrData, 0, &[row(5), row(6), row(9)]).await;
+    world.put(CdrData, 0, &[row(20)]).await;
     expect![[r#"
         Succeeded
-        cdr_data.data: 1 chunks, 3 records = 3 accepted + 0 duplicates + 0 rejected; gap 5; 3 new rows
+        cdr_data.data: 1 chunks, 4 records = 4 accepted + 0 duplicates + 0 rejected; gap 17; 4 new rows
     "#]]
     .assert_eq(&shown(&world.load().await));
-    // The next objects leave a gap, which one with an old hour in its name fills.
-    world.put(CdrData, 0, &[at(8, 1)]).await;
-    world.put(CdrData, 0, &[at(9, 101)]).await;
-    // And a true one.
-    world.put(CdrData, 0, &[at(20, 101)]).await;
+    // An object that overlaps brings what lies behind: one record, and an offset without one.
+    let lane = Lane { epoch: 1, topic: CdrData.default_topic().to_owned(), partition: 0 };
+    bronze::write(&world.lake, &lane, &[row(9), row(20), row(22)], Some(9)).await.unwrap();
     expect![[r#"
         Succeeded
-        cdr_data.data: 1 chunks, 3 records = 3 accepted + 0 duplicates + 0 rejected; gap 10; 3 new rows
+        cdr_data.data: 1 chunks, 1 records = 1 accepted + 0 duplicates + 0 rejected; gap 1; 1 new rows
     "#]]
     .assert_eq(&shown(&world.load().await));
     expect![[r#"
         Succeeded
     "#]]
     .assert_eq(&shown(&world.load().await));
-    assert_eq!(world.texts("SELECT kafka_offset FROM cdr_data.data ORDER BY 1").await.concat(), "(5)(6)(7)(8)(9)(20)");
+    let offsets = world.texts("SELECT kafka_offset FROM cdr_data.data ORDER BY 1").await;
+    assert_eq!(offsets.concat(), "(5)(6)(9)(20)(22)");
+    let gaps = "SELECT start_offset, end_offset, records, gap_offsets FROM ops.chunks ORDER BY 1";
+    expect!["(0,21,4,17)(21,23,1,1)"].assert_eq(&world.texts(gaps).await.concat());
 }
 
 /// A message that was sent to two rooms came by two lanes: the first one stays, whichever lane is loaded first.
@@ -211,6 +209,31 @@ async fn only_one_run_is_at_work_and_none_begins_what_it_cannot_end() {
 }
 
 #[tokio::test]
+async fn files_that_wait_for_a_decision_are_shown_as_long_as_they_wait() {
+    let world = World::new().await;
+    let shown = "SELECT file_name, other_file, reason, rows, shared_rows, landed_at AT TIME ZONE 'UTC'
+        FROM ops.file_conflicts ORDER BY 1";
+    let put = async |name: &str, note: &str| {
+        world.lake.put(&format!("conflicts/{name}.json"), note.to_owned().into()).await.unwrap();
+    };
+    put("a.csv", r#"{"name":"a.csv","version":"a.csv@1-2","piece":"a.csv@1-2","with":"a.csv","with_version":"a.csv","reason":"changed","rows":3,"shared_rows":2,"landed_at":1704103200}"#).await;
+    put("b.csv", r#"{"name":"b.csv","with":"a.csv","reason":"shares","rows":300}"#).await;
+    put("c.csv", "not a note").await;
+    world.load().await;
+    expect![[r#"
+        (a.csv,a.csv,changed,3,2,"2024-01-01 10:00:00")
+        (b.csv,a.csv,shares,300,0,)
+        (c.csv,"",unreadable,0,0,)"#]]
+    .assert_eq(&world.texts(shown).await.join("\n"));
+    for name in ["a.csv", "c.csv"] {
+        world.lake.delete(&format!("conflicts/{name}.json")).await.unwrap();
+    }
+    put("b.csv", r#"{"name":"b.csv","with":"d.csv","reason":"shares","rows":301}"#).await;
+    world.load().await;
+    expect!["(b.csv,d.csv,shares,301,0,)"].assert_eq(&world.texts(shown).await.join("\n"));
+}
+
+#[tokio::test]
 async fn rows_that_vanish_fail_the_run() {
     let world = World::new().await;
     world.put(CdrData, 0, &[session(0, 7, 1, "2024-01-01 12:00:00")]).await;
@@ -225,7 +248,7 @@ async fn rows_that_vanish_fail_the_run() {
         .unwrap();
     world.put(CdrData, 0, &[session(1, 7, 2, "2024-01-01 12:00:00")]).await;
     let error = world.ask(Request::default()).await.unwrap_err();
-    expect!["raw cdr_data.data does not balance: 1 in, 0 out, 0 duplicates, 0 rejected. Nothing of this chunk was kept; the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes"].assert_eq(&format!("{error:#}"));
+    expect!["raw cdr_data.data does not balance: 1 in, 0 out, 0 duplicates, 0 rejected, 0 withdrawn. Nothing of this chunk was kept; the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes"].assert_eq(&format!("{error:#}"));
     let accounts = "SELECT r.status, a.layer, a.table_name, a.rows_in, a.rows_out, a.is_balanced
         FROM ops.runs r LEFT JOIN ops.layer_audit a ON a.run_id = r.run_id AND NOT a.is_balanced ORDER BY r.run_id";
     expect![[r#"

@@ -205,8 +205,8 @@ async fn the_same_rows_are_in_postgresql_and_in_parquet() {
           27821234567 | 1 | video | ∅ | 86400 | 0 | ∅ | ∅ | ∅ | ∅ | 2 | 1 | 6 | 1704104130006000
         messages
           m-1 | r-1 | 1704099600000000 | whatsapp | c-1 | Thandi O'Neil | +27821234567 | customer | Hello
-        "you", 🙂 \N | 1704099601500000 | 2 | 1 | 1 | 1704104130001000
-          m-2 | r-1 | 1704099600000000 | whatsapp | c-1 | ∅ | ∅ | agent | Hi | 1704100200000000 | 2 | 1 | 2 | 1704104130002000
+        "you", 🙂 \N | 1704099601500000 | 1704092401500000 | 2 | 1 | 1 | 1704104130001000
+          m-2 | r-1 | 1704099600000000 | whatsapp | c-1 | ∅ | ∅ | agent | Hi | 1704100200000000 | 1704093000000000 | 2 | 1 | 2 | 1704104130002000
         rejected
           00ff00ff00ff00ff/4 | bad_msisdn | msisdn: none | 1 | cdr_data_20240101_101530.csv | 00ff00ff00ff00ff | 4 | ∅ | ∅ | ∅ | 0 | 00ff61 | 1704111330003000 | 2 | 1 | 3 | 1704104130003000
           landed-files/2/5 | bad_announcement | not an announcement | 0 | ∅ | ∅ | ∅ | landed-files | 2 | 5 | 1 |  | ∅ | 2 | 1 | 4 | ∅
@@ -297,6 +297,7 @@ fn types_and_hours_are_those_of_the_lake() {
         sender_type VARCHAR
         message_text VARCHAR
         message_date TIMESTAMP
+        message_at TIMESTAMP WITH TIME ZONE
         kafka_epoch BIGINT
         kafka_partition INTEGER
         kafka_offset BIGINT
@@ -330,7 +331,7 @@ fn types_and_hours_are_those_of_the_lake() {
 
         cdr_voice
         msisdn REQUIRED BYTE_ARRAY StringType()
-        tower_id REQUIRED INT64
+        tower_id OPTIONAL INT64
         call_type REQUIRED BYTE_ARRAY StringType()
         dest_nr OPTIONAL BYTE_ARRAY StringType()
         call_duration_sec REQUIRED INT64

@@ -4,12 +4,12 @@ mod dbt;
 mod records;
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::{SinkExt, StreamExt};
 use lake_loader::Request;
 use lake_loader::table::Stream;
-use telecom::{Category, Day, RecordType, Tariff, Zone};
+use telecom::{Action, Category, Day, RecordType, Source, Tariff, Zone};
 use tokio_postgres::Client;
 use usage_store::{LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
@@ -115,7 +115,7 @@ async fn add_accounts(client: &Client, records: &Records) {
 
 /// Makes the tables that the models read equal.
 async fn copy_raw_rows(from: &Client, to: &Client) {
-    let loaded = Stream::ALL.map(|stream| stream.table().sql_name());
+    let loaded = Stream::ALL.into_iter().flat_map(Stream::tables).map(lake_loader::table::Table::sql_name);
     let crm = ["accounts", "addresses", "devices"].map(|table| format!("crm_data.{table}"));
     for table in loaded.into_iter().chain(crm).chain(["ops.tariff".to_owned()]) {
         to.batch_execute(&format!("TRUNCATE {table}")).await.unwrap();
@@ -136,6 +136,8 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
     for (topic, _) in RECORD_TYPES {
         store.add_lanes(records::EPOCH, topic, records::PARTITIONS).await.unwrap();
     }
+    // What has been taken back is as if it had never come.
+    let is_kept = not_withdrawn(parts);
     let mut memories: HashMap<_, LaneMemory> = HashMap::new();
     for (stream, lane, records) in parts.iter().flat_map(|records| records.lanes()) {
         let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.default_topic()) else {
@@ -151,7 +153,8 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
             let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
             LaneRecord { offset, timestamp_ms, usage: Some(usage(record)) }
         };
-        let batch = LaneBatch::new(lane, RecordRules::default(), records.iter().map(record).collect()).unwrap();
+        let kept = records.iter().filter(|record| is_kept(&lane, usage(record).source));
+        let batch = LaneBatch::new(lane.clone(), RecordRules::default(), kept.map(record).collect()).unwrap();
         store.count(memory, &batch).await.unwrap();
     }
 
@@ -185,11 +188,32 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
     costs.sort_unstable();
     let stored =
         "SELECT concat_ws(' ', msisdn, day, category, usage_type, events, up_bytes, down_bytes, seconds) COLLATE \"C\"
-        FROM prepared_layers.daily_usage ORDER BY 1";
+        FROM prepared_layers.daily_usage WHERE events > 0 ORDER BY 1";
     assert_same("daily usage", &texts(warehouse, stored).await, &usage);
     let stored = "SELECT concat_ws(' ', msisdn, day, data_cost_zar, call_cost_zar, cost_zar) COLLATE \"C\"
-        FROM prepared_layers.daily_cost ORDER BY 1";
+        FROM prepared_layers.daily_cost
+        WHERE (msisdn, day) IN (SELECT msisdn, day FROM prepared_layers.daily_usage WHERE events > 0) ORDER BY 1";
     assert_same("daily cost", &texts(warehouse, stored).await, &costs);
+}
+
+/// Whether a lane's row is there to stay.
+fn not_withdrawn(parts: &[&Records]) -> impl Fn(&usage_store::Lane, Option<Source>) -> bool {
+    let mut withdrawn = HashSet::new();
+    for (stream, lane, records) in parts.iter().flat_map(|records| records.lanes()) {
+        let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.default_topic()) else {
+            continue;
+        };
+        for record in records {
+            let record = telecom::json::parse(record.value.as_ref().unwrap(), *record_type, &Zone::default()).unwrap();
+            if let (Action::Withdraw, Some(source)) = (record.action, record.source) {
+                withdrawn.insert((lane.topic.clone(), lane.partition, source.id, source.line));
+            }
+        }
+    }
+    assert!(withdrawn.len() > 100, "{} rows are too few", withdrawn.len());
+    move |lane, source| {
+        source.is_none_or(|source| !withdrawn.contains(&(lane.topic.clone(), lane.partition, source.id, source.line)))
+    }
 }
 
 /// What is counted, by its topic.

@@ -58,7 +58,21 @@ impl World {
     /// Puts records into bronze, as one object.
     pub(crate) async fn put(&self, stream: Stream, partition: i32, records: &[Record]) {
         let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
-        bronze::write(&self.lake, &lane, records).await.unwrap();
+        bronze::write(&self.lake, &lane, records, None).await.unwrap();
+    }
+
+    /// Puts records where versions before this one put them: by the hour of the first one's timestamp.
+    pub(crate) async fn put_by_hour(&self, stream: Stream, partition: i32, records: &[Record]) {
+        let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
+        // The lines are the same; they are written elsewhere and copied.
+        let elsewhere = Lane { epoch: 0, ..lane.clone() };
+        bronze::write(&self.lake, &elsewhere, records, None).await.unwrap();
+        let [first, .., last] = [&records[0], &records[records.len() - 1]];
+        let written = bronze::segments(&self.lake, &elsewhere, first.offset, 1).await.unwrap();
+        let bytes = self.lake.get_stream(&written[0].key).await.unwrap().into_bytes().await.unwrap();
+        self.lake.delete(&written[0].key).await.unwrap();
+        let key = bronze::by_hour::key(&lane, first.offset, first.timestamp_ms);
+        self.lake.put_if_absent(&key, bytes, &[("last-offset", &last.offset.to_string())]).await.unwrap();
     }
 
     pub(crate) async fn load(&self) -> Report {
@@ -96,13 +110,14 @@ pub(crate) fn shown(report: &Report) -> String {
     for stream in report.streams.iter().filter(|stream| stream.chunks > 0) {
         write!(
             text,
-            "\n{}: {} chunks, {} records = {} accepted + {} duplicates + {} rejected; gap {}; {} new rows",
+            "\n{}: {} chunks, {} records = {} accepted + {} duplicates + {} rejected{}; gap {}; {} new rows",
             stream.table,
             stream.chunks,
             stream.records,
             stream.accepted,
             stream.duplicates,
             stream.rejected,
+            if stream.withdrawn > 0 { format!(" + {} withdrawn", stream.withdrawn) } else { String::new() },
             stream.gap_offsets,
             stream.stored
         )
@@ -121,6 +136,18 @@ pub(crate) fn session(offset: i64, source: u64, line: u64, time: &str) -> Record
         r#"{{"msisdn":"27821234567","tower_id":"1","up_bytes":"{line}","down_bytes":"1000","data_type":"video","event_datetime":"{time}","_source_file":"cdr_data_20240101_100000.csv","_record_type":"data","_source_id":"{source:016x}","_source_line":{line}}}"#
     );
     record(offset, START_MS + offset, value)
+}
+
+/// What takes that row back.
+pub(crate) fn withdrawal(offset: i64, source: u64, line: u64, time: &str) -> Record {
+    withdrawn(session(offset, source, line, time))
+}
+
+/// What takes a row back is the row, and says so.
+pub(crate) fn withdrawn(row: Record) -> Record {
+    let value = String::from_utf8(row.value.unwrap()).unwrap();
+    let value = format!(r#"{},"_action":"withdraw"}}"#, value.strip_suffix('}').unwrap());
+    Record { value: Some(value.into_bytes()), ..row }
 }
 
 /// A message of a room.

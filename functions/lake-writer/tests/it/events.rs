@@ -22,12 +22,12 @@ async fn check(name: &str, expected: Expect) {
 }
 
 #[tokio::test]
-async fn an_object_a_partition_in_its_first_records_hour() {
+async fn an_object_a_partition() {
     check("call-records", expect![[r#"
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/partition=0/00000000000000000100.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=0/00000000000000000101-00000000000000000100-2.jsonl.zst
         {"offset":100,"timestamp_ms":1709290799000,"key":"27821234501","value":"{\"msisdn\":\"27821234501\",\"tower_id\":\"17\",\"up_bytes\":\"1\",\"down_bytes\":\"10\",\"data_type\":\"video\",\"ip_address\":\"10.0.0.1\",\"websi…
         {"offset":101,"timestamp_ms":1709290800000,"key":"27821234501","value":"{\"msisdn\":\"27821234501\",\"tower_id\":\"17\",\"up_bytes\":\"2\",\"down_bytes\":\"20\",\"data_type\":\"video\",\"ip_address\":\"10.0.0.1\",\"websi…
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=11/partition=2/00000000000000000040.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=2/00000000000000000040-00000000000000000040-1.jsonl.zst
         {"offset":40,"timestamp_ms":1709290800500,"key":"27821234503","value":"{\"msisdn\":\"27821234503\",\"tower_id\":\"17\",\"up_bytes\":\"3\",\"down_bytes\":\"30\",\"data_type\":\"video\",\"ip_address\":\"10.0.0.1\",\"websit…
     "#]]).await;
 }
@@ -35,20 +35,20 @@ async fn an_object_a_partition_in_its_first_records_hour() {
 #[tokio::test]
 async fn every_topic() {
     check("voice-records", expect![[r#"
-        bronze/epoch=1/topic=cdr-voice/date=2024-03-01/hour=10/partition=1/00000000000000000007.jsonl.zst
+        bronze/epoch=1/topic=cdr-voice/partition=1/00000000000000000007-00000000000000000007-1.jsonl.zst
         {"offset":7,"timestamp_ms":1709287200000,"key":"27821234502","value":"{\"msisdn\":\"27821234502\",\"tower_id\":\"17\",\"call_type\":\"voice\",\"dest_nr\":\"27821234509\",\"call_duration_sec\":\"61\",\"start_time\":\"2024…
     "#]]).await;
     check("messages", expect![[r#"
-        bronze/epoch=1/topic=chat-messages/date=2024-03-01/hour=10/partition=1/00000000000000000012.jsonl.zst
+        bronze/epoch=1/topic=chat-messages/partition=1/00000000000000000012-00000000000000000012-1.jsonl.zst
         {"offset":12,"timestamp_ms":1709287200000,"key":"room-1","value":"{\"message_id\":\"m-1\",\"room_id\":\"room-1\",\"room_created_at\":\"2024-03-01 11:59:00\",\"channel\":\"whatsapp\",\"customer_id\":\"c-1\",\"customer_nam…
     "#]]).await;
     check("crm-changes", expect![[r#"
-        bronze/epoch=1/topic=crm.crm_system.accounts/date=2024-03-01/hour=10/partition=0/00000000000000000003.jsonl.zst
+        bronze/epoch=1/topic=crm.crm_system.accounts/partition=0/00000000000000000004-00000000000000000003-2.jsonl.zst
         {"offset":3,"timestamp_ms":1709287260000,"key":"{\"account_id\":2}","value":"{\"before\":{\"account_id\":2,\"owner_name\":\"Pieter van Wyk\",\"email\":\"pieter@example.com\",\"phone_number\":\"27821234502\",\"modified_ts…
         {"offset":4,"timestamp_ms":1709287260000,"key":"{\"account_id\":2}","value":null,"headers":[{"name":"__debezium.context.connectorLogicalName","value":"crm"},{"name":"__debezium.context.taskId","value":"0"}]}
     "#]]).await;
     check("rejected", expect![[r#"
-        bronze/epoch=1/topic=rejected/date=2024-03-01/hour=10/partition=2/00000000000000000005.jsonl.zst
+        bronze/epoch=1/topic=rejected/partition=2/00000000000000000005-00000000000000000005-1.jsonl.zst
         {"offset":5,"timestamp_ms":1709287200000,"key":"2cf24dba5fb0a30e/4","value":"{\"reason\":\"bad_number\",\"detail\":\"up_bytes is not a whole number\",\"rows\":1,\"file\":{\"name\":\"cdr_data_20240301_120000.csv\",\"sourc…
     "#]]).await;
 }
@@ -56,7 +56,7 @@ async fn every_topic() {
 #[tokio::test]
 async fn any_bytes() {
     check("binary", expect![[r#"
-        bronze/epoch=1/topic=cdr-data/date=2024-03-01/hour=10/partition=1/00000000000000000000.jsonl.zst
+        bronze/epoch=1/topic=cdr-data/partition=1/00000000000000000004-00000000000000000000-4.jsonl.zst
         {"offset":0,"timestamp_ms":1709287200000,"key":null,"value_base64":"AP/+","headers":[{"name":"none","value":null},{"name":"bytes","value_base64":"gIE="},{"name":"empty","value":""},{"name":"empty","value":"twice"}]}
         {"offset":1,"timestamp_ms":1709287200000,"key_base64":"wyg=","value":null,"headers":[]}
         {"offset":3,"timestamp_ms":1709287200000,"key":"","value":"","headers":[]}

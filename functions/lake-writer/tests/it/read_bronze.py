@@ -6,7 +6,7 @@ import duckdb
 
 rows = duckdb.sql(
     """
-    SELECT epoch, topic, date, hour, partition, "offset", timestamp_ms, key, key_base64, value_base64,
+    SELECT epoch, topic, partition, "offset", timestamp_ms, key, key_base64, value_base64,
            length(value) AS characters, list_transform(headers, lambda header: header.name) AS headers
     FROM read_json($objects, format = 'newline_delimited', hive_partitioning = true, columns = {
         'offset': 'BIGINT', 'timestamp_ms': 'BIGINT', 'key': 'VARCHAR', 'key_base64': 'VARCHAR',

@@ -69,9 +69,10 @@ impl World {
 
     /// What a reader of the topic's lanes gets.
     pub(crate) async fn read(&self, topic: &str) -> Vec<PartitionBatch> {
-        let found = lake::bronze::segments(&self.lake, 1, topic, None, |_| false).await.unwrap();
         let mut batches = Vec::new();
-        for (partition, segments) in found {
+        for partition in lake::bronze::partitions(&self.lake, 1, topic).await.unwrap() {
+            let lane = lake::bronze::Lane { epoch: 1, topic: topic.to_owned(), partition };
+            let segments = lake::bronze::segments(&self.lake, &lane, 0, usize::MAX).await.unwrap();
             let records: Vec<_> =
                 lake::bronze::read_range(&self.lake, &segments, 0..i64::MAX).try_concat().await.unwrap();
             let records = records.into_iter().map(|record| Record {

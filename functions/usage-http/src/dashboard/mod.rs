@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::DashboardConfig;
 use period::{Days, Period};
-use warehouse::{DayUsage, Loads, Messages, Rejected, Top, Waits};
+use warehouse::{Conflict, DayUsage, Loads, Messages, Rejected, Top, Waits};
 
 /// The groups of Trunkline's event source mappings.
 const GROUP_PREFIX: &str = "trunkline-";
@@ -29,7 +29,8 @@ const USAGE: &str = "analytics.usage_by_day";
 const MESSAGES: &str = "analytics.messages_by_day";
 const WAITS: &str = "analytics.response_times";
 const TOP: [&str; 2] = ["prepared_layers.daily_cost", "prepared_layers.daily_usage"];
-const LOADS: [&str; 2] = ["ops.runs", "ops.layer_audit"];
+const LOADS: [&str; 3] = ["ops.runs", "ops.layer_audit", "ops.lanes"];
+const CONFLICTS: &str = "ops.file_conflicts";
 const REJECTED: [&str; 2] = ["raw.rejected", "ops.unusable_records"];
 
 /// Where the dashboard's figures are.
@@ -80,6 +81,7 @@ struct Marts {
     waits: Section<Option<(Days, Vec<Waits>)>>,
     loads: Section<Loads>,
     rejected: Section<Vec<Rejected>>,
+    conflicts: Section<Vec<Conflict>>,
 }
 
 /// The page as an answer; also where the days that are asked for are none.
@@ -104,7 +106,7 @@ async fn read(sources: &Sources, tariff: &Tariff, asked: Option<Period>, until: 
 }
 
 async fn read_marts(pool: &Pool, tariff: &Tariff, asked: Option<Period>, until: Instant) -> Marts {
-    let tables = [&[USAGE, MESSAGES, WAITS], &TOP[..], &LOADS, &REJECTED].concat();
+    let tables = [&[USAGE, MESSAGES, WAITS, CONFLICTS], &TOP[..], &LOADS, &REJECTED].concat();
     let missing = section("tables", until, warehouse::missing(pool, &tables)).await;
     let there = |tables: &[&'static str]| match &missing {
         Err(absent) => Err(*absent),
@@ -129,15 +131,20 @@ async fn read_marts(pool: &Pool, tariff: &Tariff, asked: Option<Period>, until: 
         there(&REJECTED)?;
         section("rejected", until, warehouse::rejected(pool)).await
     };
-    let (usage, top, messages, waits, loads, rejected) = tokio::join!(
+    let conflicts = async {
+        there(&[CONFLICTS])?;
+        section("conflicts", until, warehouse::conflicts(pool)).await
+    };
+    let (usage, top, messages, waits, loads, rejected, conflicts) = tokio::join!(
         of_days("usage", until, &usage_days, |days| warehouse::usage(pool, days)),
         of_days("top", until, &top_days, |days| warehouse::top(pool, days, tariff)),
         of_days("messages", until, &message_days, |days| warehouse::messages(pool, days)),
         of_days("waits", until, &wait_days, |days| warehouse::waits(pool, days)),
         loads,
         rejected,
+        conflicts,
     );
-    Marts { usage, top, messages, waits, loads, rejected }
+    Marts { usage, top, messages, waits, loads, rejected, conflicts }
 }
 
 async fn of_days<'a, T, F: Future<Output = anyhow::Result<T>>>(

@@ -47,7 +47,7 @@ pub(super) fn render(view: &View, tariff: &Tariff) -> String {
         parts::subscribers(&view.marts.top),
         parts::messages(&view.marts.messages),
         parts::waits(&view.marts.waits),
-        parts::pipeline(&view.lags, &view.marts.loads, &view.marts.rejected),
+        parts::pipeline(&view.lags, &view.marts.loads, &view.marts.rejected, &view.marts.conflicts),
     ];
     frame(view.asked, &body.concat())
 }

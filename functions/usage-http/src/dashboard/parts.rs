@@ -8,8 +8,8 @@ use telecom::{Category, Cost, Day, Tariff, UsageKind};
 use super::chart::{Chart, Series, table};
 use super::text::{Text, Unit, cents};
 use super::warehouse::{
-    BALANCED_RUNS, Balance, DayMessages, DayUsage, Loads, MAX_REJECTED, Messages, Rejected, Run, Subscriber, Top,
-    Waits, WaitsOf,
+    BALANCED_RUNS, Balance, Conflict, DayMessages, DayUsage, Loaded, Loads, MAX_REJECTED, Messages, Newest, Rejected,
+    Run, Subscriber, Top, Waits, WaitsOf,
 };
 use super::{Absent, Days, GROUP_PREFIX, Section};
 
@@ -150,6 +150,7 @@ pub(super) fn pipeline(
     lags: &Section<Vec<GroupLag>>,
     loads: &Section<Loads>,
     rejected: &Section<Vec<Rejected>>,
+    conflicts: &Section<Vec<Conflict>>,
 ) -> String {
     let lags = match lags {
         Ok(lags) if lags.is_empty() => titled(MAPPINGS, &note("No mapping has committed anything yet.")),
@@ -164,7 +165,7 @@ pub(super) fn pipeline(
     let balances = match loads {
         Ok(loads) if loads.balances.is_empty() => titled("Balances", &note("No load has had anything to count yet.")),
         Ok(loads) => {
-            let heads = ["Layer", "Table", "In", "Out", "Duplicates", "Rejected", "Balance"];
+            let heads = ["Layer", "Table", "In", "Out", "Duplicates", "Rejected", "Withdrawn", "Balance"];
             table(&format!("Balances of the last {BALANCED_RUNS} loads"), heads, loads.balances.iter().map(balance), 2)
         }
         Err(absent) => titled("Balances", &said(*absent)),
@@ -184,8 +185,57 @@ pub(super) fn pipeline(
         }
         Err(absent) => titled("Rejected", &said(*absent)),
     };
-    let right = [&runs, &balances, &rejected].map(|body| card(body)).concat();
-    part("pipeline", "Pipeline", grid(&[card(&lags), format!("<div class=\"stack\">{right}</div>")]))
+    let topics = match loads {
+        Ok(loads) if loads.topics.is_empty() => titled(LOADED, &note("Nothing has been loaded yet.")),
+        Ok(loads) => {
+            let heads = ["Topic", "Newest record (UTC)", "Age", "Loaded"];
+            table(LOADED, heads, loads.topics.iter().map(loaded), 2)
+        }
+        Err(absent) => titled(LOADED, &said(*absent)),
+    };
+    let conflicts = match conflicts {
+        Ok(conflicts) if conflicts.is_empty() => titled(CONFLICTS, &note("No file waits for a decision.")),
+        Ok(conflicts) => {
+            let heads = ["File", "Other file", "Why", "Rows", "Shared", "Waits"];
+            let decide = note("Decide with <code>trunkline files accept|replace|drop NAME</code>.");
+            table(CONFLICTS, heads, conflicts.iter().map(conflict), 2) + &decide
+        }
+        Err(absent) => titled(CONFLICTS, &said(*absent)),
+    };
+    let stack = |bodies: &[&String]| {
+        let cards: String = bodies.iter().map(|body| card(body)).collect();
+        format!("<div class=\"stack\">{cards}</div>")
+    };
+    let columns = [stack(&[&lags, &topics, &conflicts]), stack(&[&runs, &balances, &rejected])];
+    part("pipeline", "Pipeline", grid(&columns))
+}
+
+const LOADED: &str = "Loaded, by topic";
+const CONFLICTS: &str = "Files that wait for a decision";
+
+fn loaded(loaded: &Loaded) -> Vec<String> {
+    let (at, age) = match &loaded.newest {
+        None => ("–".to_owned(), "–".to_owned()),
+        Some(Newest { at, age_seconds: age @ 0.. }) => (at.to_string(), Unit::Seconds.short(age.unsigned_abs().into())),
+        Some(Newest { at, age_seconds }) => {
+            let ahead = Unit::Seconds.short(age_seconds.unsigned_abs().into());
+            (at.to_string(), format!(r#"<span class="bad">{ahead} ahead</span>"#))
+        }
+    };
+    let ago = format!("{} ago", Unit::Seconds.short(loaded.loaded_seconds_ago));
+    vec![loaded.topic.to_string(), at, age, ago]
+}
+
+fn conflict(conflict: &Conflict) -> Vec<String> {
+    let why = match conflict.reason.to_string().as_str() {
+        "changed" => "same name, other rows".to_owned(),
+        "shares" => "shares most rows".to_owned(),
+        "withdrawn" => "was replaced before".to_owned(),
+        other => other.to_owned(),
+    };
+    let [rows, shared] = [conflict.rows, conflict.shared_rows].map(|rows| Unit::Things.exact(rows));
+    let waits = conflict.waiting_seconds.map_or_else(|| "–".to_owned(), |seconds| Unit::Seconds.short(seconds));
+    vec![conflict.file.to_string(), conflict.other.to_string(), why, rows, shared, waits]
 }
 
 fn mapping(lag: &GroupLag) -> Vec<String> {
@@ -229,14 +279,15 @@ pub(super) fn when(run: &Run) -> String {
 }
 
 fn balance(balance: &Balance) -> Vec<String> {
-    let Balance { layer, table, rows_in, rows_out, duplicates, rejected, is_balanced } = balance;
-    let [into, out, duplicates, rejected] =
-        [rows_in, rows_out, duplicates, rejected].map(|rows| Unit::Things.exact(*rows));
+    let Balance { layer, table, rows_in, rows_out, duplicates, rejected, withdrawn, is_balanced } = balance;
+    let [into, out, duplicates, rejected, withdrawn] =
+        [rows_in, rows_out, duplicates, rejected, withdrawn].map(|rows| Unit::Things.exact(*rows));
     let is_balanced = match is_balanced {
         true => r#"<span class="good">even</span>"#,
         false => r#"<span class="bad">broken</span>"#,
     };
-    vec![layer.to_string(), table.to_string(), into, out, duplicates, rejected, is_balanced.to_owned()]
+    let (layer, table) = (layer.to_string(), table.to_string());
+    vec![layer, table, into, out, duplicates, rejected, withdrawn, is_balanced.to_owned()]
 }
 
 fn per_day(days: &[Day], values: impl Iterator<Item = (Day, u128)>) -> Vec<Option<u128>> {

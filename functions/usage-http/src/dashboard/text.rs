@@ -1,5 +1,6 @@
 //! What is shown: text that can't become markup, and figures as people read them.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use telecom::{Cost, Day};
@@ -66,7 +67,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// As it is read at a glance: three digits and a unit.
+    /// As it is read at a glance: three digits and a unit, rounded.
     pub(crate) fn short(self, value: u128) -> String {
         match self {
             Self::Bytes => scaled(
@@ -83,8 +84,7 @@ impl Unit {
             Self::Seconds => duration(value),
             Self::Cents if value < 1_000_000 => zar(value),
             Self::Cents => {
-                let rand = scaled(value / 100, &[(1_000_000_000, "bn"), (1_000_000, "m"), (1_000, "k")], "");
-                format!("R {}", rand.trim_end())
+                format!("R {}", scaled(value, &[(100_000_000_000, "bn"), (100_000_000, "m"), (100_000, "k")], ""))
             }
             Self::Things => grouped(value),
         }
@@ -168,14 +168,29 @@ fn grouped(value: u128) -> String {
     text
 }
 
-/// Three significant digits, rounded down, so that nothing shows more than there is.
+/// Three significant digits in the largest of the units, which come first, of which there is one; rounded.
 fn scaled(value: u128, units: &[(u128, &str)], one: &str) -> String {
-    let Some((size, unit)) = units.iter().find(|(size, _)| value >= *size) else { return format!("{value} {one}") };
-    let (whole, thousandths) = (value / size, value % size * 1_000 / size);
-    match whole {
-        0..=9 => format!("{whole}.{:02} {unit}", thousandths / 10),
-        10..=99 => format!("{whole}.{} {unit}", thousandths / 100),
-        _ => format!("{} {unit}", grouped(whole)),
+    let fits = |(at, (size, _)): &(usize, &(u128, &str))| {
+        // What rounds up to a thousand of the next smaller unit is one of this.
+        let smaller = units.get(at + 1).map(|(smaller, _)| *smaller);
+        value >= *size || smaller.is_some_and(|smaller| rounded(value, smaller) >= size / smaller)
+    };
+    let Some((_, (size, unit))) = units.iter().enumerate().find(fits) else { return format!("{value} {one}") };
+    let (hundredths, tenths) = (rounded(value * 100, *size), rounded(value * 10, *size));
+    match (hundredths, tenths) {
+        (0..=999, _) => format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100),
+        (_, 0..=999) => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+        _ => format!("{} {unit}", grouped(rounded(value, *size))),
+    }
+}
+
+/// How many times `size` there is, to the nearest whole number; halves go to the even one, as those of cents do.
+fn rounded(value: u128, size: u128) -> u128 {
+    let (whole, rest) = (value / size, value % size);
+    match (rest * 2).cmp(&size) {
+        Ordering::Less => whole,
+        Ordering::Equal => whole + whole % 2,
+        Ordering::Greater => whole + 1,
     }
 }
 
@@ -187,8 +202,10 @@ fn duration(seconds: u128) -> String {
     match seconds {
         0..=59 => format!("{seconds} s"),
         60..=3_599 => parts(seconds / 60, "min", seconds % 60, "s"),
-        3_600..=359_999 => parts(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
-        _ => format!("{} h", grouped(seconds / 3_600)),
+        _ => match rounded(seconds, 60) {
+            minutes @ 0..6_000 => parts(minutes / 60, "h", minutes % 60, "min"),
+            _ => format!("{} h", grouped(rounded(seconds, 3_600))),
+        },
     }
 }
 
@@ -239,6 +256,36 @@ mod tests {
             expect!["0 | 999 | 1,000 | 1,234,567"],
         );
         check([Unit::Cents.exact(123_456_789), Unit::Seconds.exact(3_600)], expect!["R 1,234,567.89 | 3,600"]);
+    }
+
+    #[test]
+    fn figures_are_rounded_and_not_cut() {
+        check(
+            [7_148_303, 7_144_999, 7_145_000, 7_155_000, 99_949_999, 99_950_000, 99_999_999]
+                .map(|v| Unit::Cents.short(v)),
+            expect!["R 71.5 k | R 71.4 k | R 71.4 k | R 71.6 k | R 999 k | R 1.00 m | R 1.00 m"],
+        );
+        check(
+            [1_004, 1_005, 1_015, 9_994, 9_995, 99_949, 99_950, 999_499, 999_500, 999_999]
+                .map(|v| Unit::Bytes.short(v)),
+            expect!["1.00 kB | 1.00 kB | 1.02 kB | 9.99 kB | 10.0 kB | 99.9 kB | 100 kB | 999 kB | 1.00 MB | 1.00 MB"],
+        );
+        check(
+            [3_629, 3_630, 3_690, 7_170, 359_969, 359_971, 361_800, 365_400].map(|v| Unit::Seconds.short(v)),
+            expect!["1 h | 1 h | 1 h 2 min | 2 h | 99 h 59 min | 100 h | 100 h | 102 h"],
+        );
+        // What is shown is never further from the truth than half of its last digit.
+        for value in (0..40).flat_map(|power| (0..20).map(move |digit| (1_u128 << power) * 7 + digit * 13)) {
+            let shown = Unit::Bytes.short(value);
+            let (number, unit) = shown.split_once(' ').unwrap();
+            let size = ["B", "kB", "MB", "GB", "TB", "PB"].iter().position(|name| *name == unit).unwrap();
+            let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+            let digits: u128 = number.replace(['.', ','], "").parse().unwrap();
+            let last = 1_000_u128.pow(u32::try_from(size).unwrap());
+            let (shown, power) = (digits * last, 10_u128.pow(u32::try_from(decimals).unwrap()));
+            assert!((value * power).abs_diff(shown) * 2 <= last, "{value}: {number} {unit}");
+            assert!(digits < 1_000 || unit == "PB", "{value}: {number} {unit}");
+        }
     }
 
     #[test]

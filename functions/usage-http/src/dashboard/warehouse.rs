@@ -21,6 +21,8 @@ const MAX_RUNS: i64 = 5;
 pub(crate) const BALANCED_RUNS: i64 = 24;
 /// The reasons for which records are rejected are a few dozen.
 const MAX_REASONS: i64 = 20;
+/// The files that wait for somebody are few.
+const MAX_CONFLICTS: i64 = 100;
 /// The newest rejected records, which are summed up: reading all of them would take longer each month.
 pub(crate) const MAX_REJECTED: i64 = 100_000;
 
@@ -101,14 +103,45 @@ pub(crate) struct Balance {
     pub(crate) rows_out: u128,
     pub(crate) duplicates: u128,
     pub(crate) rejected: u128,
+    pub(crate) withdrawn: u128,
     pub(crate) is_balanced: bool,
 }
 
-/// The loader's last runs.
+/// How far a topic has been loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) topic: Text,
+    /// Kafka's time of its newest record; `None` where none has one.
+    pub(crate) newest: Option<Newest>,
+    /// Since its last record was loaded.
+    pub(crate) loaded_seconds_ago: u128,
+}
+
+/// A record's time by Kafka, which its producer chose.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) at: Text,
+    /// How old it is; below zero, a clock is ahead.
+    pub(crate) age_seconds: i64,
+}
+
+/// The loader's last runs, and how far they have come.
 #[derive(Clone, Debug)]
 pub(crate) struct Loads {
     pub(crate) runs: Vec<Run>,
     pub(crate) balances: Vec<Balance>,
+    pub(crate) topics: Vec<Loaded>,
+}
+
+/// A file whose rows wait for somebody's decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Conflict {
+    pub(crate) file: Text,
+    pub(crate) other: Text,
+    pub(crate) reason: Text,
+    pub(crate) rows: u128,
+    pub(crate) shared_rows: u128,
+    pub(crate) waiting_seconds: Option<u128>,
 }
 
 /// Rows that could not be used, for one reason.
@@ -236,10 +269,22 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
                        greatest(extract(epoch FROM finished_at - started_at), 0)::bigint, coalesce(message, '') \
                 FROM ops.runs ORDER BY run_id DESC LIMIT $1";
     let balances = "SELECT layer, CASE layer WHEN 'models' THEN '' ELSE table_name END AS name, sum(rows_in)::bigint, sum(rows_out)::bigint, \
-                           sum(duplicates)::bigint, sum(rejected)::bigint, bool_and(is_balanced) \
+                           sum(duplicates)::bigint, sum(rejected)::bigint, sum(withdrawn)::bigint, bool_and(is_balanced) \
                     FROM ops.layer_audit WHERE run_id IN (SELECT run_id FROM ops.runs ORDER BY run_id DESC LIMIT $1) \
                     GROUP BY layer, name ORDER BY array_position('{silver,raw,models}'::text[], layer), name";
-    let (runs, balances) = tokio::try_join!(pool.query(runs, &[&MAX_RUNS]), pool.query(balances, &[&BALANCED_RUNS]))?;
+    // Clocks that are ahead do not speak for those that are not.
+    let topics = "SELECT topic, to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), \
+                         extract(epoch FROM now() - newest)::bigint, \
+                         greatest(extract(epoch FROM now() - loaded_at), 0)::bigint \
+                  FROM (SELECT topic, max(loaded_at) AS loaded_at, \
+                               coalesce(max(last_record_at) FILTER (WHERE last_record_at <= now()), min(last_record_at)) AS newest \
+                        FROM ops.lanes WHERE epoch = (SELECT max(epoch) FROM ops.lanes) AND loaded_at IS NOT NULL \
+                        GROUP BY topic) AS topics ORDER BY topic";
+    let (runs, balances, topics) = tokio::try_join!(
+        pool.query(runs, &[&MAX_RUNS]),
+        pool.query(balances, &[&BALANCED_RUNS]),
+        pool.query(topics, &[])
+    )?;
     let run = |row: &Row| {
         let seconds = |at| anyhow::Ok(row.try_get::<_, Option<i64>>(at)?.map(i64::unsigned_abs).map(u128::from));
         Ok(Run {
@@ -258,13 +303,38 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
             rows_out: number(row, 3)?,
             duplicates: number(row, 4)?,
             rejected: number(row, 5)?,
-            is_balanced: row.try_get(6)?,
+            withdrawn: number(row, 6)?,
+            is_balanced: row.try_get(7)?,
         })
+    };
+    let loaded = |row: &Row| {
+        let age_seconds: Option<i64> = row.try_get(2)?;
+        let newest = age_seconds.map(|age_seconds| anyhow::Ok(Newest { at: text(row, 1)?, age_seconds }));
+        Ok(Loaded { topic: text(row, 0)?, newest: newest.transpose()?, loaded_seconds_ago: number(row, 3)? })
     };
     Ok(Loads {
         runs: runs.iter().map(run).collect::<anyhow::Result<_>>()?,
         balances: balances.iter().map(balance).collect::<anyhow::Result<_>>()?,
+        topics: topics.iter().map(loaded).collect::<anyhow::Result<_>>()?,
     })
+}
+
+pub(crate) async fn conflicts(pool: &Pool) -> anyhow::Result<Vec<Conflict>> {
+    let sql = "SELECT file_name, other_file, reason, rows, shared_rows, \
+                      greatest(extract(epoch FROM now() - landed_at), 0)::bigint \
+               FROM ops.file_conflicts ORDER BY landed_at, file_name LIMIT $1";
+    let rows = pool.query(sql, &[&MAX_CONFLICTS]).await?;
+    let conflict = |row: &Row| {
+        Ok(Conflict {
+            file: text(row, 0)?,
+            other: text(row, 1)?,
+            reason: text(row, 2)?,
+            rows: number(row, 3)?,
+            shared_rows: number(row, 4)?,
+            waiting_seconds: row.try_get::<_, Option<i64>>(5)?.map(i64::unsigned_abs).map(u128::from),
+        })
+    };
+    rows.iter().map(conflict).collect()
 }
 
 pub(crate) async fn rejected(pool: &Pool) -> anyhow::Result<Vec<Rejected>> {

@@ -12,7 +12,7 @@ named as (
         customer_name
     from messages
     where customer_name is not null
-    order by customer_id, message_date desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
+    order by customer_id, message_at desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
 ),
 
 reachable as (
@@ -21,7 +21,7 @@ reachable as (
         phone
     from messages
     where phone is not null
-    order by customer_id, message_date desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
+    order by customer_id, message_at desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
 ),
 
 seen as (

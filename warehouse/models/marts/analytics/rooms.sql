@@ -13,7 +13,7 @@ latest as (
         channel,
         room_created_at
     from messages
-    order by room_id, message_date desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
+    order by room_id, message_at desc, kafka_epoch desc, kafka_partition desc, kafka_offset desc
 ),
 
 seen as (

@@ -39,7 +39,7 @@ select
     sum(up_bytes)::bigint as up_bytes,
     sum(down_bytes)::bigint as down_bytes,
     sum(seconds)::bigint as seconds,
-    count(*) as subscribers,
+    count(*) filter (where events > 0) as subscribers,
     max(batch_id) as batch_id
 from usage
 group by 1, 2, 3

@@ -8,4 +8,4 @@
     ]
 ) }}
 
-{{ usage_per_window(ref('stg_interactions'), this, 'event_time::date', 'day') }}
+{{ usage_per_window(ref('stg_usage_changes'), this, 'event_time::date', 'day') }}

@@ -1,9 +1,9 @@
-{#- Late data can break a session up, so what stands for the hours that are made anew goes first: the statement may bring no row for it. -#}
+{#- Late data, and what is taken back, can break a session up, so what stands for the hours that are made anew goes first: the statement may bring no row for it. -#}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['hour', 'msisdn'],
-    pre_hook="{{ delete_changed_hours(ref('stg_interactions'), this) }}",
+    pre_hook="{{ delete_changed_hours(ref('stg_usage_changes'), this) }}",
     indexes=[
         {'columns': ['hour', 'msisdn', 'session_start', 'tower_id'], 'unique': True},
         {'columns': ['batch_id']}
@@ -12,13 +12,25 @@
 
 with
 
-{% if is_incremental() %}
-hours as (
-    select distinct {{ window_start('event_time', 60) }} as hour from {{ ref('stg_interactions') }}
-    where {{ is_new(ref('stg_interactions'), this) }}
+-- The hours of subscribers that are made anew.
+changed as (
+    select
+        msisdn,
+        {{ window_start('event_time', 60) }} as hour,
+        max(batch_id) as batch_id
+    from {{ ref('stg_usage_changes') }}
+    {% if is_incremental() %}
+    where {{ is_new(ref('stg_usage_changes'), this) }}
+    {% endif %}
+    group by 1, 2
 ),
 
--- All of these hours, as an hour's rows lie together: what has not changed in them is left out in the end.
+{% if is_incremental() %}
+hours as (
+    select distinct hour from changed
+),
+
+-- All of these hours, as an hour's rows lie together: what has not changed in them is left out below.
 interactions as (
     select found.*
     from hours
@@ -35,17 +47,28 @@ interactions as (
 ),
 {% endif %}
 
--- By the time of the events; of several towers at the same moment the lowest number comes first.
-ordered as (
+placed as (
     select
         msisdn,
         {{ window_start('event_time', 60) }} as hour,
         event_time,
-        tower_id,
-        tower_id is distinct from lag(tower_id) over hour_of_subscriber as is_first_of_stay,
-        max(batch_id) over (partition by msisdn, {{ window_start('event_time', 60) }}) as batch_id
+        tower_id
     from interactions
-    window hour_of_subscriber as (partition by msisdn, {{ window_start('event_time', 60) }} order by event_time, tower_id)
+    where tower_id is not null
+),
+
+-- By the time of the events; of several towers at the same moment the lowest number comes first.
+ordered as (
+    select
+        msisdn,
+        hour,
+        placed.event_time,
+        placed.tower_id,
+        placed.tower_id is distinct from lag(placed.tower_id) over hour_of_subscriber as is_first_of_stay,
+        changed.batch_id
+    from placed
+    inner join changed using (msisdn, hour)
+    window hour_of_subscriber as (partition by msisdn, hour order by placed.event_time, placed.tower_id)
 ),
 
 stays as (
@@ -64,8 +87,5 @@ select
     count(*) as interactions,
     max(batch_id) as batch_id
 from stays
-{% if is_incremental() %}
-where batch_id > (select coalesce(max(batch_id), 0) from {{ this }})
-{% endif %}
 group by msisdn, tower_id, hour, nth_stay
 having count(*) > 2

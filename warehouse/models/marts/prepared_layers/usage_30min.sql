@@ -8,4 +8,4 @@
     ]
 ) }}
 
-{{ usage_per_window(ref('stg_interactions'), this, window_start('event_time', 30), 'window_start') }}
+{{ usage_per_window(ref('stg_usage_changes'), this, window_start('event_time', 30), 'window_start') }}

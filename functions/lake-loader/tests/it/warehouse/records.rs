@@ -10,7 +10,7 @@ use generator::{Destination, FileSink, Options, Put, chat};
 use lake::bronze::{Lane, Record};
 use lake_loader::table::Stream;
 use telecom::csv::{Header, Provenance, Scratch};
-use telecom::{FileName, Msisdn, RecordType, SourceId, Zone};
+use telecom::{Action, FileName, Msisdn, RecordType, SourceId, Zone};
 
 /// Two hours before midnight and two after it.
 const START: jiff::civil::DateTime = jiff::civil::DateTime::constant(2024, 1, 1, 22, 0, 0, 0);
@@ -39,11 +39,16 @@ pub(super) async fn records() -> [Records; 2] {
     let half = files.len() / 2;
     // Each fifth file of the first half is late.
     let is_late = |index: usize| index >= half || index % 5 == 4;
+    // Some files are taken back: before the models have seen them, after that, and late.
+    let is_back_soon = |index: usize| index.is_multiple_of(2) && !is_late(index);
     for late in [false, true] {
-        for (index, (name, content)) in files.iter().enumerate() {
-            if is_late(index) == late {
-                log.file(&mut parts[usize::from(late)], name, content);
-            }
+        let part = &mut parts[usize::from(late)];
+        for (_, (name, content)) in files.iter().enumerate().filter(|(index, _)| is_late(*index) == late) {
+            log.file(part, name, content, Action::Count);
+        }
+        let back = files.iter().enumerate().filter(|(index, _)| index % 7 == 3 && is_back_soon(*index) != late);
+        for (_, (name, content)) in back {
+            log.file(part, name, content, Action::Withdraw);
         }
     }
     let options = chat::Options {
@@ -100,8 +105,8 @@ impl Log {
         *offset += 1;
     }
 
-    /// Publishes a file's usable rows, as `file-to-topic` does.
-    fn file(&mut self, to: &mut Records, name: &str, content: &[u8]) {
+    /// Publishes a file's usable rows, as `file-to-topic` does, or what takes them back.
+    fn file(&mut self, to: &mut Records, name: &str, content: &[u8], action: Action) {
         let name = FileName::parse(name).unwrap();
         let stream = match name.record_type() {
             RecordType::Data => Stream::CdrData,
@@ -117,6 +122,10 @@ impl Log {
             if let Ok(row) = header.parse_row(line, &Zone::default(), &mut scratch) {
                 let mut json = Vec::new();
                 row.write_json(&mut json, &provenance, number);
+                if action == Action::Withdraw {
+                    json.pop();
+                    json.extend_from_slice(br#","_action":"withdraw"}"#);
+                }
                 self.append(to, stream, &row.msisdn().digits(), json);
             }
         }

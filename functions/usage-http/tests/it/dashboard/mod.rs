@@ -103,11 +103,11 @@ async fn a_browser_shows_what_the_warehouse_has() {
     .assert_eq(&loads);
     let lines = |caption| table(&dom, caption).into_iter().map(|row| row.join(" · ")).collect::<Vec<_>>().join("\n");
     expect![[r#"
-        silver · messages · 6,409 · 6,400 · 9 · 0 · even
-        raw · cdr_data.data · 432,000 · 431,880 · 100 · 20 · even
-        raw · cdr_data.voice · 432,000 · 432,000 · 0 · 0 · even
-        raw · raw.messages · 6,410 · 6,399 · 8 · 1 · broken
-        models ·  · 6,431 · 6,431 · 0 · 0 · even"#]]
+        silver · messages · 6,409 · 6,400 · 9 · 0 · 0 · even
+        raw · cdr_data.data · 432,000 · 431,880 · 100 · 20 · 0 · even
+        raw · cdr_data.voice · 432,000 · 431,970 · 0 · 0 · 30 · even
+        raw · raw.messages · 6,410 · 6,399 · 8 · 1 · 0 · broken
+        models ·  · 6,431 · 6,431 · 0 · 0 · 0 · even"#]]
     .assert_eq(&lines("Balances of the last 24 loads"));
     expect![[r#"
         bad_header · by the functions · 1,200
@@ -115,6 +115,17 @@ async fn a_browser_shows_what_the_warehouse_has() {
         unknown_type · by the functions · 2
         day_out_of_range · by the functions · 1"#]]
     .assert_eq(&lines("Rejected, by reason (newest 100,000 records)"));
+    let topics: Vec<_> =
+        table(&dom, "Loaded, by topic").into_iter().map(|row| [&row[0], &*row[2], &row[3]].join(" · ")).collect();
+    expect![[r#"
+        cdr-data · 2 h · 1 h ago
+        chat-messages · 72 h ahead · 1 h ago
+        rejected · – · 48 h ago"#]]
+    .assert_eq(&topics.join("\n"));
+    expect![[r#"
+        cdr_data_20240101_000000.csv · cdr_data_20240101_000000.csv · same name, other rows · 3 · 2 · 26 h
+        cdr_voice_20240102_000000.csv · cdr_voice_20240101_000000.csv · shares most rows · 1,300 · 1,299 · 2 h"#]]
+    .assert_eq(&lines("Files that wait for a decision"));
 
     let probed = test_support::chromium(&["--dump-dom", DARK], &at("/probe")).await;
     let found = r#"data-wider="0" data-width="360" data-background="rgb(14, 18, 23)""#;
@@ -254,31 +265,35 @@ async fn what_is_not_there_is_said_in_its_place() {
     .await;
     // The tables are there and nothing is in them.
     let truncate = "TRUNCATE analytics.usage_by_day, analytics.messages_by_day, analytics.response_times, ops.runs, ops.layer_audit, \
-                    raw.rejected, ops.unusable_records";
+                    ops.lanes, ops.file_conflicts, raw.rejected, ops.unusable_records";
     pool(&empty).batch(&format!("{WAREHOUSE};{truncate}")).await.unwrap();
     check(
         &handler,
         "",
         expect![[r#"
-        200 There is no usage in the warehouse yet.
-        There are no messages in the warehouse yet.
-        This needs <code>KAFKA_BROKERS</code>, which is not set.
-        There has been no load yet.
-        No load has had anything to count yet.
-        Nothing has been rejected."#]],
+            200 There is no usage in the warehouse yet.
+            There are no messages in the warehouse yet.
+            This needs <code>KAFKA_BROKERS</code>, which is not set.
+            Nothing has been loaded yet.
+            No file waits for a decision.
+            There has been no load yet.
+            No load has had anything to count yet.
+            Nothing has been rejected."#]],
     )
     .await;
     check(
         &handler,
         query,
         expect![[r#"
-        200 No usage in these days.
-        No messages in these days.
-        No customer was answered in these days.
-        This needs <code>KAFKA_BROKERS</code>, which is not set.
-        There has been no load yet.
-        No load has had anything to count yet.
-        Nothing has been rejected."#]],
+            200 No usage in these days.
+            No messages in these days.
+            No customer was answered in these days.
+            This needs <code>KAFKA_BROKERS</code>, which is not set.
+            Nothing has been loaded yet.
+            No file waits for a decision.
+            There has been no load yet.
+            No load has had anything to count yet.
+            Nothing has been rejected."#]],
     )
     .await;
     // Nobody listens there.

@@ -48,12 +48,28 @@ INSERT INTO ops.runs VALUES
     (2, now() - interval '65 minutes', now() - interval '64 minutes', 'failed', 'raw.messages: in <> out'),
     (3, now() - interval '5 minutes', now() - interval '5 minutes' + interval '9 seconds', 'succeeded', NULL);
 CREATE TABLE ops.layer_audit (run_id bigint, layer text, table_name text, rows_in bigint, rows_out bigint, duplicates bigint, rejected bigint,
-    is_balanced boolean);
+    is_balanced boolean, withdrawn bigint NOT NULL DEFAULT 0);
 INSERT INTO ops.layer_audit VALUES
     (2, 'raw', 'raw.messages', 10, 8, 0, 0, false),
     (3, 'raw', 'cdr_data.data', 432000, 431880, 100, 20, true), (3, 'raw', 'cdr_data.voice', 432000, 432000, 0, 0, true),
     (3, 'raw', 'raw.messages', 6400, 6391, 8, 1, true), (3, 'silver', 'messages', 6409, 6400, 9, 0, true),
     (3, 'models', 'analytics.rooms', 40, 40, 0, 0, true), (3, 'models', 'analytics.messages', 6391, 6391, 0, 0, true);
+
+UPDATE ops.layer_audit SET rows_out = rows_out - 30, withdrawn = 30 WHERE table_name = 'cdr_data.voice';
+
+CREATE TABLE ops.lanes (epoch bigint, topic text, partition integer, last_record_at timestamptz, loaded_at timestamptz);
+INSERT INTO ops.lanes VALUES
+    -- Of another epoch.
+    (1, 'cdr-data', 0, now(), now()),
+    (2, 'cdr-data', 0, now() - interval '2 hours 10 seconds', now() - interval '1 hour 10 seconds'),
+    (2, 'cdr-data', 1, now() - interval '3 days', now() - interval '3 days'),
+    (2, 'cdr-data', 2, now() + interval '3 days', now() - interval '3 hours'),
+    (2, 'chat-messages', 0, now() + interval '72 hours 10 seconds', now() - interval '1 hour 10 seconds'),
+    (2, 'rejected', 0, NULL, now() - interval '2 days 10 seconds');
+CREATE TABLE ops.file_conflicts (file_name text, other_file text, reason text, rows bigint, shared_rows bigint, landed_at timestamptz);
+INSERT INTO ops.file_conflicts VALUES
+    ('cdr_voice_20240102_000000.csv', 'cdr_voice_20240101_000000.csv', 'shares', 1300, 1299, now() - interval '2 hours 10 seconds'),
+    ('cdr_data_20240101_000000.csv', 'cdr_data_20240101_000000.csv', 'changed', 3, 2, now() - interval '26 hours 10 seconds');
 
 CREATE TABLE raw.rejected (reason text, rows bigint, batch_id bigint);
 INSERT INTO raw.rejected VALUES ('bad_header', 1200, 1), ('unknown_type', 1, 1), ('unknown_type', 1, 2), ('day_out_of_range', 1, 2);
