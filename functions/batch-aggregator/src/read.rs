@@ -44,6 +44,7 @@ pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow:
         records.push(LaneRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, usage });
     }
     let lane = Lane { epoch: stream.epoch, topic: partition.topic.clone(), partition: partition.partition };
-    let batch = LaneBatch::new(lane, RecordRules::of(&stream.zone), records).with_context(|| partition.topic.clone())?;
+    let batch =
+        LaneBatch::new(lane, RecordRules::of(&stream.zone), records).with_context(|| partition.topic.clone())?;
     Ok(Reading { batch, places, unusable })
 }

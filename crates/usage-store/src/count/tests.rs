@@ -189,11 +189,11 @@ fn offsets_that_never_came_are_reported_once() {
     let mut scene = scene();
     scene.check(
         vec![unsourced(5), unsourced(6)],
-        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 5 missing"],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 5 missing from 0 on"],
     );
     scene.check(
         vec![unsourced(7), unsourced(9)],
-        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 1 missing"],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 1 missing from 8 on"],
     );
     scene.check(
         vec![unsourced(5), unsourced(6), unsourced(7), unsourced(9)],
@@ -201,7 +201,7 @@ fn offsets_that_never_came_are_reported_once() {
     );
     scene.check(
         vec![unsourced(9), unsourced(20)],
-        expect!["2 records: 1 counted, 0 duplicates, 0 repeats, 1 settled, 0 refused; 10 missing"],
+        expect!["2 records: 1 counted, 0 duplicates, 0 repeats, 1 settled, 0 refused; 10 missing from 10 on"],
     );
     assert_eq!(scene.store.progress(&lane()).missing_offsets(), 16);
 }

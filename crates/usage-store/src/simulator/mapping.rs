@@ -29,7 +29,7 @@ pub(crate) struct Mapping<'a> {
     pub(crate) committed: usize,
     workers: Vec<Worker<'a>>,
     refused: HashSet<i64>,
-    /// Whether a process has stood still for weeks.
+    /// Whether a process has worked on a batch for weeks, as it stood still.
     pub(crate) has_slept: bool,
 }
 
@@ -46,6 +46,7 @@ struct Worker<'a> {
 struct Job<'a> {
     future: Pin<Box<dyn Future<Output = Done> + 'a>>,
     end: usize,
+    begun_ms: i64,
 }
 
 /// What is to be known of the moment.
@@ -107,7 +108,7 @@ impl<'a> Mapping<'a> {
             // Another process may get the same records while the first still works on them.
             let is_handed = running == 0 || (now.is_stormy && rng.random_bool(0.05));
             if is_handed && self.committed < now.available {
-                self.hand_over::<R>(store, index, rng, now.available);
+                self.hand_over::<R>(store, index, rng, now);
             }
             return Ok(());
         };
@@ -123,7 +124,7 @@ impl<'a> Mapping<'a> {
             if now.is_stormy && rng.random_bool(if store.was_asked_for_a_lane() { 0.1 } else { 0.005 }) {
                 let sleep_ms = if now.is_long { rng.random_range(0..LONGEST_SLEEP_MS) } else { HOUR_MS };
                 worker.frozen_until_ms = now.ms + sleep_ms;
-                self.has_slept |= sleep_ms > REPUBLISH_WITHIN_MS;
+                self.has_slept |= worker.frozen_until_ms - job.begun_ms > REPUBLISH_WITHIN_MS;
             }
             return Ok(());
         };
@@ -143,14 +144,8 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    fn hand_over<R: Rules + 'a>(
-        &mut self,
-        store: &'a SimulatedStore,
-        index: usize,
-        rng: &mut SmallRng,
-        available: usize,
-    ) {
-        let end = available.min(self.committed + rng.random_range(1..=MAX_BATCH_RECORDS));
+    fn hand_over<R: Rules + 'a>(&mut self, store: &'a SimulatedStore, index: usize, rng: &mut SmallRng, now: &Now) {
+        let end = now.available.min(self.committed + rng.random_range(1..=MAX_BATCH_RECORDS));
         let worker = &mut self.workers[index];
         let read = self.records[self.committed..end].iter().map(|published| published.read_by(worker.rules));
         let batch = LaneBatch::new(self.lane.clone(), record_rules(worker.rules), read.collect()).expect("a batch");
@@ -159,7 +154,7 @@ impl<'a> Mapping<'a> {
             let outcome = count_by::<R, _>(store, &mut memory, &batch).await;
             (memory, outcome)
         });
-        worker.job = Some(Job { future, end });
+        worker.job = Some(Job { future, end, begun_ms: now.ms });
         worker.frozen_until_ms = 0;
     }
 }

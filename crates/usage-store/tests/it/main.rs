@@ -16,6 +16,7 @@ use usage_store::{
 };
 
 mod failures;
+mod upgrade;
 
 const LANES: i32 = 2;
 const FILES: u8 = 4;

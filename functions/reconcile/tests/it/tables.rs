@@ -43,7 +43,8 @@ async fn flat_over(mut world: World, rows: impl AsyncFn() -> Rows) {
     assert_eq!(published, DAYS * (FILES_A_DAY * 2 * ROWS + 1) + DAYS.div_ceil(60));
     assert_eq!(world.events().await, published);
     // Files of 36 days, each in two lanes, and what is never quiet; then always as many.
-    let kept = |rows: &Rows| rows["claims"] >= 36 * FILES_A_DAY as i64 && rows["sources"] >= 2 * 36 * FILES_A_DAY as i64;
+    let kept =
+        |rows: &Rows| rows["claims"] >= 36 * FILES_A_DAY as i64 && rows["sources"] >= 2 * 36 * FILES_A_DAY as i64;
     let flat = &on_days[5..];
     assert!(flat.iter().all(kept), "{on_days:?}");
     let without_the_sleepy = |rows: &Rows| (rows["claims"] / 2 * 2, rows["sources"] / 2 * 2, rows["marks"]);
