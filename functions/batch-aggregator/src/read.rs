@@ -3,7 +3,7 @@
 use anyhow::Context;
 use kafka_batch::PartitionBatch;
 use telecom::{Reason, json};
-use usage_store::{Lane, LaneBatch, LaneRecord, SourcedUsage};
+use usage_store::{Lane, LaneBatch, LaneRecord, RecordRules, SourcedUsage};
 
 use crate::Stream;
 
@@ -40,10 +40,11 @@ pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow:
         };
         let read = read.map_err(|reason| unusable.push((index, reason))).ok();
         places.push(read.map(|read| (read.tower_id, read.time.hour)));
-        let usage = read.map(|read| SourcedUsage { event: read.event, source: read.source });
+        let usage = read.map(|read| SourcedUsage { event: read.event, source: read.source, action: read.action });
         records.push(LaneRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, usage });
     }
     let lane = Lane { epoch: stream.epoch, topic: partition.topic.clone(), partition: partition.partition };
-    let batch = LaneBatch::new(lane, records).with_context(|| partition.topic.clone())?;
+    let batch =
+        LaneBatch::new(lane, RecordRules::of(&stream.zone), records).with_context(|| partition.topic.clone())?;
     Ok(Reading { batch, places, unusable })
 }

@@ -15,7 +15,7 @@ use kafka_sink::{Rejected, admin};
 use lambda_boot::{Deadline, Invocation, Vars};
 use telecom::{Day, Msisdn};
 use test_support::{broker, postgres_database, topic};
-use usage_store::Store;
+use usage_store::{FileAccount, Store};
 
 /// The function's surroundings, of one test's own.
 struct Scene {
@@ -70,8 +70,10 @@ impl Scene {
         let accounts = self.store.file_accounts().await.unwrap().into_iter();
         accounts
             .map(|account| {
-                let (counted, duplicates, repeats) = (account.counted, account.duplicates, account.repeats);
-                format!("{}: {counted} counted, {duplicates} duplicates, {repeats} repeats\n", account.file.unwrap())
+                let FileAccount { file, counted, duplicates, withdrawn, repeats, .. } = account;
+                let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
+                let file = file.unwrap();
+                format!("{file}: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats\n")
             })
             .collect()
     }
@@ -89,9 +91,11 @@ impl Scene {
 }
 
 fn check_outcome(outcome: Outcome, expect: Expect) {
-    let Outcome { records, counted, duplicates, repeats, settled, rejected, missing_offsets, tower_misses } = outcome;
+    let Outcome { records, counted, withdrawn, duplicates, repeats, settled, rejected, missing_offsets, tower_misses } =
+        outcome;
+    let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
     expect.assert_eq(&format!(
-        "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, {rejected} \
+        "{records} records: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats, {settled} settled, {rejected} \
          rejected, {missing_offsets} missing, {tower_misses} missed by towers"
     ));
 }
