@@ -23,8 +23,8 @@ const MAX_SOURCE_LINE: u64 = i64::MAX as u64;
 pub struct TopicRecord {
     /// What it adds.
     pub event: UsageEvent,
-    /// The tower that served it.
-    pub tower_id: u32,
+    /// The tower that served it, where the record names one.
+    pub tower_id: Option<u32>,
     /// When it happened, in the operator's zone.
     pub time: EventTime,
     /// The row of a file that it came from. Without one, its Kafka position is its identity.

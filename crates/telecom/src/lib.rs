@@ -24,10 +24,13 @@ pub use file_name::{Compression, FileName, InvalidFileName};
 pub use kind::{Category, RecordType, UnknownName, UsageKind};
 pub use message::{Message, MessageFault};
 pub use msisdn::{Digits, InvalidMsisdn, Msisdn};
-pub use reason::{HeaderFault, Reason};
+pub use reason::{FileFault, Reason};
 pub use record::{MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES};
 pub use rejected::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
 pub use source::{InvalidSourceId, Source, SourceId};
 pub use tariff::{Cost, InvalidTariff, Tariff, TariffRow};
-pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, UnknownZone, Zone};
+pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, TimeFault, UnknownZone, Zone};
 pub use usage::{Totals, UsageEvent, fold};
+
+/// The number of the rules by which records are read: raised whenever a record may be read otherwise than before.
+pub const RULES: u32 = 2;
