@@ -318,7 +318,9 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         let last = PieceDecision { decision, first_line: self.first_line(), continued, twin, supersedes };
         let mut entry = match (self.own(), earlier) {
             (Some(own), _) => Entry { last, ..own.clone() },
-            (None, Some(earlier)) => Entry { last, version: self.version.key, ends: ends_of(earlier), ..earlier.clone() },
+            (None, Some(earlier)) => {
+                Entry { last, version: self.version.key, ends: ends_of(earlier), ..earlier.clone() }
+            }
             (None, None) => self.entry(last, Vec::new(), known.rows),
         };
         entry.state = EntryState::Counted;

@@ -69,17 +69,46 @@ mod tests {
             include_str!("../../../events/sftp-poll/reprocess.json"),
             expect![[r#"Reprocess("cdr_data_20240101_120000.csv")"#]],
         );
-        check(include_str!("../../../events/sftp-poll/accept.json"), expect![[r#"Accept("cdr_data_20240101_120000.csv")"#]]);
-        check(include_str!("../../../events/sftp-poll/replace.json"), expect![[r#"Replace("cdr_data_20240101_120000.csv")"#]]);
-        check(include_str!("../../../events/sftp-poll/drop.json"), expect![[r#"Drop("cdr_data_20240101_120000.csv")"#]]);
+        check(
+            include_str!("../../../events/sftp-poll/accept.json"),
+            expect![[r#"Accept("cdr_data_20240101_120000.csv")"#]],
+        );
+        check(
+            include_str!("../../../events/sftp-poll/replace.json"),
+            expect![[r#"Replace("cdr_data_20240101_120000.csv")"#]],
+        );
+        check(
+            include_str!("../../../events/sftp-poll/drop.json"),
+            expect![[r#"Drop("cdr_data_20240101_120000.csv")"#]],
+        );
         check("", expect!["Poll"]);
         check("null", expect!["Poll"]);
         check("{}", expect!["Poll"]);
         check(r#"{"reprocess": null}"#, expect!["Poll"]);
-        check(r#"{"reprocess": "../etc/passwd"}"#, expect![[r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 30"#]]);
-        check(r#"{"reprocess": 7}"#, expect![[r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: invalid type: integer `7`, expected a string at line 1 column 15"#]]);
+        check(
+            r#"{"reprocess": "../etc/passwd"}"#,
+            expect![[
+                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 30"#
+            ]],
+        );
+        check(
+            r#"{"reprocess": 7}"#,
+            expect![[
+                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: invalid type: integer `7`, expected a string at line 1 column 15"#
+            ]],
+        );
         let name = "cdr_data_20240101_120000.csv";
-        check(&format!(r#"{{"accept": "{name}", "drop": "{name}"}}"#), expect![[r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: one of them at a time"#]]);
-        check("poll", expect![[r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: expected value at line 1 column 1"#]]);
+        check(
+            &format!(r#"{{"accept": "{name}", "drop": "{name}"}}"#),
+            expect![[
+                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: one of them at a time"#
+            ]],
+        );
+        check(
+            "poll",
+            expect![[
+                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: expected value at line 1 column 1"#
+            ]],
+        );
     }
 }

@@ -117,10 +117,28 @@ async fn an_announcement_that_can_not_be_used_is_rejected() {
                 "bad_announcement, 0 rows: not an announcement: a source id has 16 hexadecimal digits at line 1 column 244"
             ],
         ),
-        (with("key", "landing/report.csv".into()), expect!["bad_announcement, 0 rows: landing/report.csv is not where a delivered file lies"]),
-        (with("key", "results/cdr_voice_20240101_120000.csv".into()), expect!["bad_announcement, 0 rows: results/cdr_voice_20240101_120000.csv is not where a delivered file lies"]),
-        (with("action", "forget".into()), expect!["bad_announcement, 0 rows: not an announcement: unknown variant `forget`, expected one of `publish`, `withdraw`, `drop` at line 1 column 31"]),
-        (with("action", "withdraw".into()), expect!["not_published, 0 rows: landing/cdr_voice_20240101_120000.csv has not been published as a whole, so its rows can't be taken back or published again yet"]),
+        (
+            with("key", "landing/report.csv".into()),
+            expect!["bad_announcement, 0 rows: landing/report.csv is not where a delivered file lies"],
+        ),
+        (
+            with("key", "results/cdr_voice_20240101_120000.csv".into()),
+            expect![
+                "bad_announcement, 0 rows: results/cdr_voice_20240101_120000.csv is not where a delivered file lies"
+            ],
+        ),
+        (
+            with("action", "forget".into()),
+            expect![
+                "bad_announcement, 0 rows: not an announcement: unknown variant `forget`, expected one of `publish`, `withdraw`, `drop` at line 1 column 31"
+            ],
+        ),
+        (
+            with("action", "withdraw".into()),
+            expect![
+                "not_published, 0 rows: landing/cdr_voice_20240101_120000.csv has not been published as a whole, so its rows can't be taken back or published again yet"
+            ],
+        ),
         (
             with("bytes", 1.into()),
             expect![

@@ -94,7 +94,8 @@ async fn a_file_that_grows_goes_on_with_its_lines() {
           },
           "sha256": "3fd1b7534e0f1cd8db6e1b401dabfa3e28d15d9384672133dbc4d369ac6afe30",
           "source_id": "0707070707070707"
-        }"#]].assert_eq(&format!("{results:#}"));
+        }"#]]
+    .assert_eq(&format!("{results:#}"));
     let mut rejected: Vec<_> = world.rejected().await.iter().map(|rejected| rejected.key()).collect();
     rejected.sort();
     assert_eq!(rejected, ["10", "20", "30", "40"].map(|line| format!("0707070707070707/{line}")));

@@ -13,9 +13,8 @@ use crate::rules::{Design, Rules};
 const SCHEDULES: u64 = 20_000;
 
 fn check_caught(run: fn(u64) -> Result<(), String>) {
-    let caught = (0..SCHEDULES).find_map(|seed| Some((seed, run(seed).err()?)));
-    let (seed, how) = caught.unwrap_or_else(|| panic!("no schedule of {SCHEDULES} deviates"));
-    println!("schedule {seed}: {how}");
+    let caught = (0..SCHEDULES).find_map(|seed| run(seed).err());
+    assert!(caught.is_some(), "no schedule of {SCHEDULES} deviates");
 }
 
 macro_rules! mutants {

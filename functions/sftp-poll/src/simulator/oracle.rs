@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lake::names::{self, PieceKey, VersionKey};
 use lake::registers::{ConflictReason, Decision, Entry, EntryState, FileRegister, HeadRegister};
 
-use super::sender::rows_of;
+use super::sender::{ZSTD, rows_of};
 use super::world::State;
 
 /// Goes along with the decisions.
@@ -124,6 +124,7 @@ impl<'a> Oracle<'a> {
         register: &HeadRegister,
     ) -> Result<(), String> {
         let rows = self.content(&entry.last_piece)?;
+        self.check_whole_lines(&entry.last_piece)?;
         let waited = before.and_then(|before| before.last.decision.conflict());
         let taken = takes_place_of.and_then(|version| self.lives.remove(&version));
         let own = self.lives.remove(&entry.version).or(taken).unwrap_or_default();
@@ -132,7 +133,8 @@ impl<'a> Oracle<'a> {
             Decision::Counted => {
                 // Of several that are as good, the one that the decision names.
                 let is_named = |version: &VersionKey| entry.held.iter().any(|held| held.version == *version);
-                let mut others: Vec<(&VersionKey, &Life)> = self.lives.iter().filter(|(_, life)| !life.is_over).collect();
+                let mut others: Vec<(&VersionKey, &Life)> =
+                    self.lives.iter().filter(|(_, life)| !life.is_over).collect();
                 others.sort_by_key(|(version, _)| is_named(version));
                 let others: Vec<&Life> = others.into_iter().map(|(_, life)| life).collect();
                 let (known, nodes) = match waited.map(|conflict| conflict.reason) {
@@ -152,6 +154,9 @@ impl<'a> Oracle<'a> {
                         entry.last_piece,
                         rows.len()
                     ));
+                }
+                if waited.is_none() && own.rows.is_empty() {
+                    self.check_not_replaced(entry, &rows)?;
                 }
                 if self.is_strict && waited.is_none() {
                     self.check_conflict_missed(entry, &rows[known..])?;
@@ -225,6 +230,30 @@ impl<'a> Oracle<'a> {
             }
         }
         Ok(rows_of(&stored).1)
+    }
+
+    /// A last line without its end is taken only of a file that has lain still.
+    fn check_whole_lines(&self, piece: &PieceKey) -> Result<(), String> {
+        let landing = names::landing(piece);
+        let object = self.state.objects.get(&landing).ok_or_else(|| format!("{landing} is not there"))?;
+        let is_plain = !object.bytes.starts_with(ZSTD);
+        let has_lain = object.put_at().saturating_sub(object.mtime()) >= super::PATIENCE.last_line_s;
+        match is_plain && !object.bytes.ends_with(b"\n") && !has_lain {
+            true => Err(format!("{piece} ends with a line that may be half of one")),
+            false => Ok(()),
+        }
+    }
+
+    /// What begins like content that was replaced does not just count.
+    fn check_not_replaced(&self, entry: &Entry, rows: &[String]) -> Result<(), String> {
+        let replaced = self.lives.iter().filter(|(_, life)| life.is_over && !life.rows.is_empty());
+        let begins_alike = |life: &Life| life.rows.iter().zip(rows).all(|(one, other)| one == other);
+        match replaced.into_iter().find(|(_, life)| !rows.is_empty() && begins_alike(life)) {
+            Some((version, _)) => {
+                Err(format!("{} counts, and begins like {version}, which was replaced", entry.last_piece))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A file waits for a reason.

@@ -9,6 +9,9 @@ use super::world::{File, World};
 
 pub(super) const HEADER: &str = "msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time";
 
+/// What a file begins with that zstd has written.
+pub(super) const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+
 /// Files have so few rows that a sketch knows all of them.
 const MOST_ROWS: usize = 14;
 
@@ -73,7 +76,7 @@ impl Sender {
             return;
         };
         let file = state.files[&name].clone();
-        if file.bytes.starts_with(b"\x28\xb5\x2f\xfd") {
+        if file.bytes.starts_with(ZSTD) {
             return self.act_on_compressed(world_parts(state), name, &file);
         }
         let mut text = Text::of(&file.bytes);
@@ -187,7 +190,7 @@ fn world_parts(
 
 /// The rows of a text, and whether it has a header that they can be read by.
 pub(super) fn rows_of(stored: &[u8]) -> (bool, Vec<String>) {
-    let text = if stored.starts_with(b"\x28\xb5\x2f\xfd") {
+    let text = if stored.starts_with(ZSTD) {
         match zstd::decode_all(stored) {
             Ok(text) => text,
             Err(_) => return (false, Vec::new()),

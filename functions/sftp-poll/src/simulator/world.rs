@@ -52,6 +52,11 @@ impl Object {
     pub(super) fn put_at(&self) -> u64 {
         self.put_at
     }
+
+    /// The file's last change when it was copied.
+    pub(super) fn mtime(&self) -> u64 {
+        self.mtime
+    }
 }
 
 #[derive(Clone, Default)]
