@@ -103,12 +103,12 @@ impl<'a> Follow<'a> {
     }
 
     async fn read_new_results(&mut self) -> anyhow::Result<()> {
-        let prefix = names::results("").trim_end_matches(".json").to_owned();
-        let mut listed = self.lake.list(&prefix);
+        let mut listed = self.lake.list(names::RESULTS);
         let mut fresh = Vec::new();
         while let Some(object) = listed.try_next().await.context("can't list the lake's results")? {
-            let name = object.key.trim_start_matches(&prefix).trim_end_matches(".json");
-            let Ok(name) = FileName::parse(name) else { continue };
+            let piece = object.key.trim_start_matches(names::RESULTS).trim_end_matches(".json");
+            // The followed files come once and as a whole.
+            let Ok(name) = FileName::parse(piece) else { continue };
             if self.expected.contains(&name) && !self.results.contains_key(&name) {
                 fresh.push(object.key);
             }

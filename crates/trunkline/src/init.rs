@@ -64,15 +64,17 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     let counted = batch_aggregator::Config::from_vars(vars)?.stream;
     make_store(vars, &counted).await?;
 
-    let lake: lake::Config = vars.read()?;
-    Lake::connect(&lake).ensure_bucket().await.with_context(|| format!("can't create the bucket {}", lake.bucket))?;
+    let config: lake::Config = vars.read()?;
+    let lake = Lake::connect(&config);
+    lake.ensure_bucket().await.with_context(|| format!("can't create the bucket {}", config.bucket))?;
+    let upgraded = sftp_poll::upgrade(&lake).await.context("can't make registers of the files in the lake")?;
 
     let names: Vec<_> = topics.iter().chain(&followed).map(|(name, _)| *name).collect();
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
         format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
         "tables   crm_data; cdr_data, raw, ops".to_owned(),
-        format!("bucket   {}", lake.bucket),
+        format!("bucket   {}{}", config.bucket, registers_made(upgraded)),
     ])
 }
 
@@ -88,4 +90,12 @@ async fn make_store(vars: &Vars, counted: &batch_aggregator::Stream) -> anyhow::
         store.add_lanes(counted.epoch, topic, PARTITIONS).await.context("can't make the lanes known")?;
     }
     Ok(())
+}
+
+/// What was done about a lake that version 0.1 had filled.
+fn registers_made(upgraded: sftp_poll::Upgraded) -> String {
+    match upgraded.files {
+        0 => String::new(),
+        files => format!(" (registers made of {files} files, {} of which were read)", upgraded.read),
+    }
 }

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use lambda_boot::{Deadline, Handler, Invocation, Vars};
 use serde_json::{Value, json};
-use telecom::{Day, Msisdn, Totals, UsageEvent, UsageKind};
+use telecom::{Action, Day, Msisdn, Totals, UsageEvent, UsageKind};
 use usage_http::Route;
-use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
+use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
