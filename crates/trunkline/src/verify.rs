@@ -23,7 +23,7 @@ use usage_store::Store;
 use crate::cli::{DEFAULT_TEMPLATE, TemplateArgs, VerifyArgs};
 use crate::client::{Client, Patience};
 use crate::figures::{Api, FileFigures};
-use crate::follow::Follow;
+use crate::files::books::Books;
 use crate::functions::Project;
 use crate::parameters::Parameters;
 use basis::Basis;
@@ -182,9 +182,8 @@ async fn recount(paths: Vec<PathBuf>, basis: &Basis) -> anyhow::Result<Counted> 
 async fn figures_of(vars: &Vars, counted: &Counted) -> anyhow::Result<Vec<FileFigures>> {
     let lake = Lake::connect(&vars.read()?);
     let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
-    let mut follow = Follow::new(&lake, &store, counted.files.keys().cloned());
-    follow.look().await?;
-    follow.figures().await
+    let files = Books::read(&lake, &store, None).await?.into_figures();
+    Ok(files.into_iter().filter(|file| counted.files.contains_key(&file.name)).collect())
 }
 
 /// The API user's password: `TRUNKLINE_API_PASSWORD`, else a line of standard input.

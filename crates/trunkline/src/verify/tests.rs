@@ -440,6 +440,7 @@ fn calls() -> (tempfile::TempDir, BTreeMap<String, String>, Vec<FileFigures>) {
         rejected: 1,
         counted,
         duplicates,
+        ..FileFigures::default()
     };
     // Which of the two is counted is the pipeline's business.
     (folder, answers, vec![counts(names[0], 0, 2), counts(names[1], 2, 0)])
