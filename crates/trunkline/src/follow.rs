@@ -97,6 +97,7 @@ impl<'a> Follow<'a> {
                     rejected: result.rejected,
                     duplicates: account.duplicates,
                     counted: account.counted,
+                    ..FileFigures::default()
                 }
             })
             .collect())

@@ -10,3 +10,4 @@ mod program;
 mod real_services;
 mod skip;
 mod template;
+mod verify_https;
