@@ -12,8 +12,9 @@ pub(crate) struct Api {
     pub(crate) password: String,
 }
 
-/// One delivered file, its figures summed over its versions. `rows = continued + accepted + rejected + filtered + waiting`
-/// by the functions that read it; `accepted = counted + duplicates + withdrawn` by the store, once everything is counted.
+/// One delivered file, its figures summed over its versions. `rows = continued + accepted + rejected + filtered +
+/// waiting` by the functions that read it; `accepted = counted + duplicates + withdrawn` by the store, once everything
+/// is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct FileFigures {
     pub(crate) name: String,

@@ -1,5 +1,5 @@
 //! Do the API's numbers equal the files'? A second count of the files, that shares nothing with the pipeline, against
-//! what the API answers for every subscriber, and both conservation laws for every file.
+//! what the API answers for every subscriber, and the conservation laws of every file.
 
 mod answers;
 mod basis;
@@ -137,7 +137,8 @@ impl fmt::Display for Verdict {
             (0, _) => {
                 return write!(
                     f,
-                    "Verified: the answers for all {subscribers} subscribers equal a second count of the {files} files{left_out}"
+                    "Verified: the answers for all {subscribers} subscribers equal a second count of the {files} files\
+                     {left_out}"
                 );
             }
             _ if differences == pending => {
@@ -180,8 +181,8 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The variables of the template that the command line names, else of the one that the program was built with: the count
-/// goes by their time zone and prices.
+/// The variables of the template that the command line names, else of the one that the program was built with: the
+/// count goes by their time zone and prices.
 fn variables(args: &TemplateArgs) -> anyhow::Result<Vars> {
     let project = if args.template.exists() || args.template.as_os_str() != DEFAULT_TEMPLATE {
         Project::read(args)
@@ -189,8 +190,8 @@ fn variables(args: &TemplateArgs) -> anyhow::Result<Vars> {
         let parameters = Parameters::gather(args.parameters.as_deref(), &args.parameter_overrides)?;
         Project::with(None, parameters)
     };
-    let advice = "verify counts by the template's time zone and prices: name the parameters that `trunkline up` runs with \
-                  (--parameters, TRUNKLINE_PARAMETERS)";
+    let advice = "verify counts by the template's time zone and prices: name the parameters that `trunkline up` runs \
+                  with (--parameters, TRUNKLINE_PARAMETERS)";
     Ok(project.context(advice)?.all_vars())
 }
 
@@ -207,7 +208,8 @@ pub(crate) async fn verify(folder: &Path, vars: &Vars, api: &Api, files: &[FileF
     Ok(verdict)
 }
 
-/// Counts what was delivered, without what is said to be left out: it waits, was dropped, or another file took its place.
+/// Counts what was delivered, without what is said to be left out: it waits, was dropped, or another file took its
+/// place.
 async fn recount(delivered: Delivered, basis: &Basis, said: &[FileFigures]) -> anyhow::Result<Counted> {
     let zone = basis.zone.clone();
     let left_out: BTreeSet<String> =

@@ -1,5 +1,5 @@
-//! Delivered files, counted once more. Deliberately plain and apart: it shares no code with the pipeline, only the written
-//! rules (`crates/telecom/README.md`). Do not make it clever, and do not call `telecom` here.
+//! Delivered files, counted once more. Deliberately plain and apart: it shares no code with the pipeline, only the
+//! written rules (`crates/telecom/README.md`). Do not make it clever, and do not call `telecom` here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,8 @@ impl Delivered {
         self.0.keys()
     }
 
-    /// Counts every content once; rows that two contents share from their beginning once. Those of `left_out` bring nothing.
+    /// Counts every content once, and only the rows of it that no other one begins with. Those of `left_out` bring
+    /// nothing.
     pub(super) fn count(&self, zone: &TimeZone, left_out: &BTreeSet<String>) -> anyhow::Result<Counted> {
         let mut families: BTreeMap<(&str, Vec<u8>), Vec<&String>> = BTreeMap::new();
         for name in self.names() {
@@ -163,7 +164,8 @@ impl Delivered {
     }
 }
 
-/// The rows of the longest other content that is the whole beginning of this one; all, where an earlier file has the same.
+/// The rows of the longest other content that is the whole beginning of this one; all, where an earlier file has the
+/// same.
 fn shared_rows(at: usize, sheets: &[(bool, Sheet)]) -> usize {
     let (_, sheet) = &sheets[at];
     let others = sheets

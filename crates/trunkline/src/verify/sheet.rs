@@ -59,8 +59,8 @@ impl Sheet {
         self.columns.is_some() && self.ending == Ending::Whole
     }
 
-    /// The content up to its first row: contents that share rows from their beginning have the same. None of a file whose
-    /// rows can't be used.
+    /// The content up to its first row: contents that share rows from their beginning have the same. None of a file
+    /// whose rows can't be used.
     pub(super) fn head(&self) -> Option<&[u8]> {
         let first = self.rows.first().filter(|_| self.is_readable())?;
         Some(&self.content[..=first.end])

@@ -51,7 +51,8 @@ async fn three_counts_of_faulty_files_agree() {
     assert!(parsed.len() > 400);
 }
 
-/// Rows that lack a tower count, and a generator of before that rule says that they do not: they become rows that none takes.
+/// Rows that lack a tower count, and a generator of before that rule says that they do not: they become rows that none
+/// takes.
 fn without_empty_towers(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

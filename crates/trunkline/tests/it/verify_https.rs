@@ -69,8 +69,9 @@ fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
             r#"{{"msisdn":"27821234567","from":"2024-01-01","to":"2024-12-31","days":[{{"day":"2024-01-01",{figures},
             {cost},"usage":[{{"category":"call","usage_type":"voice",{figures}}}]}}],"totals":{{{figures},{cost}}}}}"#
         ),
-        _ => r#"{"msisdn":"27821234567","start_time":"20240101000000","end_time":"20241231235959","usage":[
-            {"category":"call","usage_type":"voice","total":60,"measure":"seconds","start_time":"2024-01-01 00:00:00"}]}"#
+        _ => r#"{"msisdn":"27821234567","start_time":"20240101000000","end_time":"20241231235959","usage":[{
+            "category":"call","usage_type":"voice","total":60,"measure":"seconds",
+            "start_time":"2024-01-01 00:00:00"}]}"#
             .to_owned(),
     };
     let is_known = request.headers()[AUTHORIZATION] == "Basic ZGVtbzpzZWNyZXQ="; // demo:secret
