@@ -395,6 +395,12 @@ fn lines_that_end_otherwise() {
         check_file(&utf_16(&text, u16::to_le_bytes), (2, 0, 0));
         check_file(&utf_16(&text, u16::to_be_bytes), (2, 0, 0));
     }
+    // Half a character, too.
+    let mut cut = utf_16(&text, u16::to_le_bytes);
+    cut.push(b'2');
+    check_file(&cut, (2, 0, 0));
+    // A spreadsheet's line is none in UTF-16 either.
+    check_file(&utf_16(&format!("sep=,\r\n{text}"), u16::to_le_bytes), (2, 0, 0));
     // A CR in a later line is a character that no row may have.
     check_file(format!("{VOICE}{CALLS}a\rb\n").as_bytes(), (3, 2, 3));
     // As is half a line.

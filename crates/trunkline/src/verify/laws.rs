@@ -77,6 +77,10 @@ fn compare_file(name: &str, file: &File, said: &FileFigures, verdict: &mut Verdi
     compare_rows(name, file, said, open_rows, verdict);
     let in_all = said.continued + said.accepted + said.rejected + said.filtered + said.waiting;
     differ(name, "continued + accepted + rejected + filtered + waiting", said.rows, in_all, verdict);
+    if state != FileState::Conflict && said.waiting > open_rows {
+        verdict.note_on_its_way(format!("{name}: {} rows wait: trunkline files {name}", said.waiting));
+        return false;
+    }
     if said.versions.len() <= 1 {
         let accepted = match state {
             FileState::Conflict | FileState::Dropped => 0,

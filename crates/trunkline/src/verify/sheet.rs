@@ -96,7 +96,8 @@ fn foreign(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Vec<u8> {
-    let units = bytes.chunks(2).map(|pair| unit([pair[0], pair.get(1).copied().unwrap_or_default()]));
+    // Half a character, where a file is cut, is none.
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
     let text = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
     text.map(|c| if c == '\r' { '\n' } else { c }).collect::<String>().into_bytes()
 }

@@ -343,6 +343,15 @@ async fn versions_of_files() {
         expect!["cdr_voice_20240101_000001.csv: rows 4 instead of 3"],
     )
     .await;
+    // An earlier one waits.
+    check_law(
+        |files| {
+            (files[1].rows, files[1].waiting) = (8, 5);
+            files[1].versions = vec![version(FileState::Conflict, 5, 1), version(FileState::Counted, 3, 2)];
+        },
+        expect!["cdr_voice_20240101_000001.csv: 5 rows wait: trunkline files cdr_voice_20240101_000001.csv"],
+    )
+    .await;
     // Both count: a person has said so. The first is not here any more.
     let earlier = verdict(|_, files| {
         (files[1].rows, files[1].accepted, files[1].rejected, files[1].counted) = (7, 6, 1, 6);
