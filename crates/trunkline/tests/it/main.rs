@@ -12,4 +12,5 @@ mod program;
 mod real_services;
 mod skip;
 mod template;
+mod verify_https;
 mod world;
