@@ -119,12 +119,12 @@ impl<'a> Mapping<'a> {
         if now.is_stormy && worker.frozen_until_ms > now.ms {
             return Ok(());
         }
+        self.has_slept |= now.ms - job.begun_ms > REPUBLISH_WITHIN_MS;
         let Poll::Ready((memory, outcome)) = job.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             // It falls asleep anywhere, and oftener where it has just heard how far the lane is.
             if now.is_stormy && rng.random_bool(if store.was_asked_for_a_lane() { 0.1 } else { 0.005 }) {
                 let sleep_ms = if now.is_long { rng.random_range(0..LONGEST_SLEEP_MS) } else { HOUR_MS };
                 worker.frozen_until_ms = now.ms + sleep_ms;
-                self.has_slept |= worker.frozen_until_ms - job.begun_ms > REPUBLISH_WITHIN_MS;
             }
             return Ok(());
         };
