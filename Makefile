@@ -8,7 +8,7 @@ FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 # Where `cargo lambda build` compiles what it packs, and `sam build` finds it compiled.
 PACKED := $(TARGET)/x86_64-unknown-linux-gnu/release
 
-.PHONY: demo test lint fmt bench package sam-build deploy-local
+.PHONY: demo test cases lint fmt bench package sam-build deploy-local
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
@@ -23,6 +23,13 @@ test:
 	cargo test --locked --workspace
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1
+
+## The inputs of cases/, and others on which the program was once wrong: a part of `make test`.
+cases:
+	$(SERVICES)/prerequisites.sh
+	$(SERVICES)/provision.sh kafka
+	cargo test --locked -p trunkline -p cdc-handler -p lake-loader -p local-runtime --test it -- \
+	  cases:: loads:: skip:: recreated::
 
 ## Formatting, clippy, licences and sources of the dependencies.
 lint:

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use crate::Config;
@@ -81,7 +81,13 @@ impl Bounds {
                 list.add_partition_offset(topic, *partition, time)?;
             }
             let context = || format!("Kafka does not tell where topic {topic} begins and ends");
-            let list = consumer.offsets_for_times(list, left(deadline)).with_context(context)?;
+            let list = loop {
+                match consumer.offsets_for_times(list.clone(), left(deadline)) {
+                    Ok(list) => break list,
+                    Err(error) if has_no_leader_yet(&error) && left(deadline) > POLL => drop(consumer.poll(POLL)),
+                    Err(error) => return Err(error).with_context(context),
+                }
+            };
             let known = list.elements().into_iter().filter_map(|element| match element.offset() {
                 Offset::Offset(offset) => Some((element.partition(), offset)),
                 _ => None,
@@ -99,6 +105,12 @@ impl Bounds {
     pub(crate) fn end(&self, partition: i32) -> Option<i64> {
         self.end.get(&partition).copied()
     }
+}
+
+/// A partition's leader is being chosen, or was, and this client has not heard of it.
+fn has_no_leader_yet(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition))
 }
 
 /// For each of these partitions the offset behind its last record: reads backwards from the end, further and further,

@@ -1,12 +1,18 @@
-//! What an ordinary source does that nobody thinks of: real messages of Debezium, and what they come to.
+//! The project's `cases/cdc`, what an ordinary source does that nobody thinks of: real messages of Debezium, and what they come to.
 
+use bytes::Bytes;
 use cdc_handler::Outcome;
 use expect_test::{Expect, expect};
 use kafka_batch::{PartitionBatch, Record};
 use kafka_sink::Rejected;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, event};
+use crate::scene::Scene;
+
+fn event(case: &str) -> Bytes {
+    let path = format!("{}/../../cases/cdc/{case}/event.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).unwrap().into()
+}
 
 /// What was rejected, each once, and why, up to what is to be done about it.
 async fn rejected(scene: &Scene) -> String {

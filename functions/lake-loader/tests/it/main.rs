@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helper functions")]
 
+mod cases;
 mod clocks;
 mod kills;
 mod loads;

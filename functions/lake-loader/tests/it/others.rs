@@ -99,13 +99,13 @@ async fn who_locks_a_table_is_named() {
     expect!["(succeeded,)(failed,t)(succeeded,)"].assert_eq(&messages.concat());
 }
 
-/// Everything that a load makes, as text in one form.
+/// Everything that a load makes, as text in one form, but for when and by which of a few runs.
 async fn made(world: &World) -> BTreeMap<String, Vec<String>> {
     const TABLES: &str =
         "SELECT table_schema || '.' || table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
         FROM information_schema.columns
         WHERE table_schema IN ('raw', 'cdr_data', 'staging', 'prepared_layers', 'analytics')
-            AND column_name NOT IN ('upload_date', 'created_at')
+            AND column_name NOT IN ('upload_date', 'created_at', 'batch_id')
         GROUP BY 1";
     let usual = "SET datestyle = ISO; SET timezone = 'UTC'; SET intervalstyle = postgres; SET bytea_output = hex;
         SET search_path = public; SET extra_float_digits = 1; SET transform_null_equals = off";

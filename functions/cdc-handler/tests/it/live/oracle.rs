@@ -124,13 +124,13 @@ impl Places {
     ) -> Result<(), String> {
         match (happened, here) {
             (Happened::Row(there), Here::Row(here, untold, is_stale)) => {
-                let base = here.get("base_key").and_then(Value::as_str).map_or(key.1, |base| base.parse().unwrap());
+                let base = base_key(here).unwrap_or(key.1);
                 for (column, value) in there {
                     let here = here.get(column).unwrap_or(&Value::Null);
                     if here.is_null()
                         && !value.is_null()
                         && untold.contains(column)
-                        && self.is_unknown((key.0, base), place)
+                        && self.is_unknown((key.0, base), place, column)
                     {
                         summary.unknown += 1;
                     } else if here != value {
@@ -153,10 +153,22 @@ impl Places {
         Ok(())
     }
 
-    /// Whether the last change of a row before a place could not be used.
-    fn is_unknown(&self, key: Key, place: Place) -> bool {
-        let changes = self.changes.get(&key).into_iter().flat_map(|changes| changes.range(..place));
-        matches!(changes.last(), Some((_, Here::Rejected(..))))
+    /// Whether a column was last told, before this place, by a change that could not be used.
+    fn is_unknown(&self, mut key: Key, mut place: Place, column: &String) -> bool {
+        loop {
+            let changes = self.changes.get(&key).into_iter().flat_map(|changes| changes.range(..place));
+            match changes.last() {
+                Some((_, Here::Rejected(..))) => return true,
+                // This one did not tell it either.
+                Some((before, Here::Row(row, untold, _)))
+                    if untold.contains(column) && row.get(column).is_none_or(Value::is_null) =>
+                {
+                    key.1 = base_key(row).unwrap_or(key.1);
+                    place = *before;
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// Whether the next change of a row after a place could not be used, and the row was still there.
@@ -165,6 +177,11 @@ impl Places {
         let Some((next, Here::Rejected(..))) = after.next() else { return false };
         self.truncations.range((key.0, place)..(key.0, *next)).next().is_none()
     }
+}
+
+/// The key that a row had before, where that is another one.
+fn base_key(row: &Row) -> Option<i64> {
+    row.get("base_key").and_then(Value::as_str).map(|base| base.parse().unwrap())
 }
 
 async fn happened(source: &Client) -> Sequences<Happened> {
