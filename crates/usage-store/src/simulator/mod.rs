@@ -31,6 +31,7 @@ impl Rules for Forgetful {
     const MAX_REMEMBERED_SOURCES: usize = 1;
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own variable")]
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var(SCHEDULES_VARIABLE) else { return 0..SCHEDULES };
     let (from, to) = text.split_once("..").unwrap_or(("0", &text));
