@@ -13,7 +13,7 @@ use super::stream::{HOUR_MS, Published, record_rules};
 use crate::count::{CountError, Counted, count_by};
 use crate::rules::Rules;
 use crate::upkeep::DAY_MS;
-use crate::{Lane, LaneBatch, LaneMemory, REPUBLISH_WITHIN_MS};
+use crate::{Lane, LaneBatch, LaneMemory};
 
 /// Processes that may hold the same lane at once.
 const WORKERS: usize = 3;
@@ -29,7 +29,7 @@ pub(crate) struct Mapping<'a> {
     pub(crate) committed: usize,
     workers: Vec<Worker<'a>>,
     refused: HashSet<i64>,
-    /// Whether a process has worked on a batch for weeks, as it stood still.
+    /// Whether a night has fallen while a process worked on a batch.
     pub(crate) has_slept: bool,
 }
 
@@ -46,12 +46,15 @@ struct Worker<'a> {
 struct Job<'a> {
     future: Pin<Box<dyn Future<Output = Done> + 'a>>,
     end: usize,
-    begun_ms: i64,
+    /// How many nights had fallen when it began.
+    begun: u32,
 }
 
 /// What is to be known of the moment.
 pub(crate) struct Now {
     pub(crate) ms: i64,
+    /// How many nights have fallen.
+    pub(crate) nights: u32,
     /// Things go wrong.
     pub(crate) is_stormy: bool,
     /// The stream lasts for months.
@@ -119,12 +122,12 @@ impl<'a> Mapping<'a> {
         if now.is_stormy && worker.frozen_until_ms > now.ms {
             return Ok(());
         }
+        self.has_slept |= now.nights > job.begun;
         let Poll::Ready((memory, outcome)) = job.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             // It falls asleep anywhere, and oftener where it has just heard how far the lane is.
             if now.is_stormy && rng.random_bool(if store.was_asked_for_a_lane() { 0.1 } else { 0.005 }) {
                 let sleep_ms = if now.is_long { rng.random_range(0..LONGEST_SLEEP_MS) } else { HOUR_MS };
                 worker.frozen_until_ms = now.ms + sleep_ms;
-                self.has_slept |= worker.frozen_until_ms - job.begun_ms > REPUBLISH_WITHIN_MS;
             }
             return Ok(());
         };
@@ -154,7 +157,7 @@ impl<'a> Mapping<'a> {
             let outcome = count_by::<R, _>(store, &mut memory, &batch).await;
             (memory, outcome)
         });
-        worker.job = Some(Job { future, end, begun_ms: now.ms });
+        worker.job = Some(Job { future, end, begun: now.nights });
         worker.frozen_until_ms = 0;
     }
 }

@@ -10,6 +10,7 @@ mod stream;
 mod world;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -19,7 +20,7 @@ pub(crate) use self::stream::record_rules;
 use self::world::run;
 use crate::rules::{Design, Rules};
 
-/// Schedules of the design on every test run; more with this variable.
+/// Schedules of the design on every test run; more, or those of other seeds (`from..to`), with this variable.
 const SCHEDULES: u64 = 20_000;
 const SCHEDULES_VARIABLE: &str = "SIMULATED_SCHEDULES";
 
@@ -30,15 +31,22 @@ impl Rules for Forgetful {
     const MAX_REMEMBERED_SOURCES: usize = 1;
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own variable")]
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var(SCHEDULES_VARIABLE) else { return 0..SCHEDULES };
+    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
 #[test]
 fn whatever_goes_wrong_the_totals_are_those_of_a_plain_fold() {
-    let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(SCHEDULES, |number| number.parse().expect("a number"));
-    let next = AtomicU64::new(0);
+    let seeds = seeds();
+    let next = AtomicU64::new(seeds.start);
     let run_one = |seed: u64| if seed.is_multiple_of(2) { run::<Design>(seed) } else { run::<Forgetful>(seed) };
     let run_some = || {
-        let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         let deviating = |seed| Some((seed, run_one(seed).err()?));
-        seeds.take_while(|seed| *seed < schedules).filter_map(deviating).take(3).collect::<Vec<_>>()
+        taken.take_while(|seed| *seed < seeds.end).filter_map(deviating).take(3).collect::<Vec<_>>()
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let deviating: Vec<_> = std::thread::scope(|scope| {

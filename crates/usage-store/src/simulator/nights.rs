@@ -20,6 +20,8 @@ pub(crate) struct Nights<'a> {
     /// The time, as it is.
     now_ms: &'a Cell<i64>,
     next_ms: i64,
+    /// How many have fallen.
+    pub(crate) fallen: u32,
     /// The night on which the clock is wrong, and how much.
     wrong: Option<(i64, i64)>,
     at_work: Option<Run<'a>>,
@@ -41,7 +43,7 @@ impl<'a> Nights<'a> {
         let night = stream.a_day(rng) + rng.random_range(0..20);
         let wrong = rng.random_bool(0.4).then(|| (night, rng.random_range(days) * DAY_MS));
         let next_ms = START_MS + rng.random_range(0..DAY_MS / 4);
-        Self { store, stream, now_ms, next_ms, wrong, at_work: None, asleep: None }
+        Self { store, stream, now_ms, next_ms, fallen: 0, wrong, at_work: None, asleep: None }
     }
 
     pub(crate) fn next_ms(&self) -> i64 {
@@ -50,6 +52,7 @@ impl<'a> Nights<'a> {
 
     /// It is night.
     pub(crate) fn fall<R: Rules + 'a>(&mut self, rng: &mut SmallRng) {
+        self.fallen += 1;
         let night = (self.next_ms - START_MS).div_euclid(DAY_MS);
         self.next_ms = START_MS + (night + 1) * DAY_MS + rng.random_range(0..DAY_MS / 4);
         if let Some(mut last) = self.at_work.take() {

@@ -109,7 +109,8 @@ impl<'a> World<'a> {
 
     fn now(&self, index: usize, is_stormy: bool) -> Now {
         let ms = self.now_ms.get();
-        Now { ms, is_stormy, is_long: self.stream.is_long, available: self.stream.available(index, ms) }
+        let (nights, is_long) = (self.nights.fallen, self.stream.is_long);
+        Now { ms, nights, is_stormy, is_long, available: self.stream.available(index, ms) }
     }
 
     /// Where there is nothing to do, the next thing happens. Else time passes in between: seldom, and sometimes a lot of it,
@@ -162,7 +163,8 @@ impl<'a> World<'a> {
             (0..200).for_each(|_| self.nights.step(rng));
         }
         let (sources, claims, marks) = self.store.sizes();
-        // Nothing knows of a claim without an entry: an old one, or one by a process that has slept while the entry expired.
+        // Nothing knows of a claim without an entry: an old one, or one by a process that stood still while another one counted
+        // its records and their entry expired.
         let may_stay = matches!(self.stream.inherited, Some(Inherited::Closed(_)))
             || self.mappings.iter().any(|mapping| mapping.has_slept);
         if sources > 0 || (claims > 0 && !may_stay) || marks > MAX_MARKS * (self.mappings.len() + 1) {
