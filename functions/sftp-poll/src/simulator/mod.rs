@@ -271,7 +271,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             Err(_) => {}
         }
     }
-    work.count_conflicts().await.map(drop)
+    work.waiting().await.map(drop)
 }
 
 fn list(world: &World) -> Vec<Entry> {
