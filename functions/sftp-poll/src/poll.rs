@@ -215,7 +215,11 @@ impl Poll<'_> {
                         deps.known.saw(&file.name, file.stat);
                         tally.report.waiting_lines += 1;
                     }
-                    Err(miss) => tally.miss(server, file.name, miss),
+                    Err(miss) => {
+                        // Perhaps it is not what is remembered of it any more: somebody has decided about it meanwhile.
+                        deps.known.remember(file.name, None);
+                        tally.miss(server, file.name, miss);
+                    }
                 }
             }
             if !announcements.is_empty() {

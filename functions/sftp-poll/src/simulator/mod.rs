@@ -268,7 +268,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             }
             Err(Miss::UnfinishedLine) => known.saw(&file.name, file.stat),
             Err(Miss::Service(error)) => return Err(Miss::Service(error)),
-            Err(_) => {}
+            Err(_) => known.remember(file.name, None),
         }
     }
     work.waiting().await.map(drop)
