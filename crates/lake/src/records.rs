@@ -286,12 +286,19 @@ mod tests {
               "source_id": "2cf24dba5fb0a30e",
               "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
               "bytes": 5,
+              "first_line": 0,
               "rows": 6,
+              "continued": 0,
               "accepted": 3,
               "rejected": 3,
+              "filtered": 0,
               "reasons": {
                 "bad_msisdn": 1,
                 "bad_number": 2
+              },
+              "rules": {
+                "number": 2,
+                "zone": "Africa/Johannesburg"
               }
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&result).unwrap());

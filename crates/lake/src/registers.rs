@@ -361,7 +361,56 @@ mod tests {
         };
         let register = HeadRegister { entries: vec![entry] };
         let json = serde_json::to_string_pretty(&register).unwrap();
-        expect_test::expect![""].assert_eq(&json);
+        expect_test::expect![[r#"
+            {
+              "entries": [
+                {
+                  "version": "cdr_data_20240101_120000.csv",
+                  "rows": 7,
+                  "digest": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+                  "source_id": "2cf24dba5fb0a30e",
+                  "first": {
+                    "rows": 7,
+                    "digest": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+                  },
+                  "shared": 0,
+                  "held": [
+                    {
+                      "source_id": "2cf24dba5fb0a30e",
+                      "version": "cdr_data_20240101_120000.csv",
+                      "to_line": 7,
+                      "counts": true
+                    }
+                  ],
+                  "state": "withdrawn",
+                  "by": "cdr_data_20240101_120000.csv@1-2",
+                  "taken_back": [
+                    {
+                      "source_id": "2cf24dba5fb0a30e",
+                      "version": "cdr_data_20240101_120000.csv",
+                      "to_line": 7,
+                      "counts": true
+                    }
+                  ],
+                  "last_piece": "cdr_data_20240101_120000.csv",
+                  "last": {
+                    "decision": {
+                      "state": "counted"
+                    },
+                    "first_line": 0,
+                    "continued": 0
+                  },
+                  "ends": [
+                    {
+                      "rows": 7,
+                      "digest": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+                      "next_byte": 99
+                    }
+                  ]
+                }
+              ]
+            }"#]]
+        .assert_eq(&json);
         assert_eq!(serde_json::from_str::<HeadRegister>(&json).unwrap(), register);
     }
 }

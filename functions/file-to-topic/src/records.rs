@@ -37,7 +37,7 @@ impl Records {
     /// Writes a row's record; `false` where it becomes none. The numbers only grow.
     pub(crate) fn write(&self, json: &mut Vec<u8>, row: &Row<'_>, number: u64) -> bool {
         let provenance = match self {
-            Self::Publish(provenance) => Some(&*provenance),
+            Self::Publish(provenance) => Some(provenance),
             Self::Withdraw { taken_back, .. } => {
                 let at = taken_back.partition_point(|(to_line, _)| *to_line < number);
                 taken_back.get(at).and_then(|(_, provenance)| provenance.as_ref())

@@ -235,7 +235,7 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
                     let goes_on = |(entry, relation): &(&Entry, Relation)| {
                         entry.version == earlier.key && *relation == Relation::Continues
                     };
-                    if relations.iter().any(goes_on) || !has_accepted(self.work.objects, earlier).await? {
+                    if relations.iter().any(goes_on) || !has_counting(self.work.objects, earlier).await? {
                         supersedes.push(earlier.key);
                     } else if !self.has_moved(earlier).await? {
                         let shared =
@@ -395,11 +395,11 @@ pub(crate) fn end_of(version: &Version) -> Extent {
     Extent { rows: version.rows, digest: version.digest.unwrap_or(content::Digest([0; 32])) }
 }
 
-/// Whether any row of a version became a record.
-pub(crate) async fn has_accepted(objects: &impl Objects, version: &Version) -> Result<bool, Miss> {
+/// Whether any row of a version became a record, or goes on with what another version has brought.
+pub(crate) async fn has_counting(objects: &impl Objects, version: &Version) -> Result<bool, Miss> {
     for piece in pieces(objects, version.last_piece).await? {
         let result = read_json::<FileResult>(objects, names::results(&piece)).await?.ok_or(Miss::Unsettled)?;
-        if result.accepted > 0 {
+        if result.accepted + result.continued > 0 {
             return Ok(true);
         }
     }

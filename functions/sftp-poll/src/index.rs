@@ -9,7 +9,7 @@ use lake::names::{NAMED_DIGESTS, NamedSketch, SKETCHES, VersionKey};
 use lake::registers::{Conflict, ConflictReason, Decision, Version};
 use telecom::{Day, FileName};
 
-use crate::decide::has_accepted;
+use crate::decide::has_counting;
 use crate::miss::Miss;
 use crate::ports::Objects;
 use crate::registers::read_file;
@@ -180,7 +180,7 @@ async fn counts(objects: &impl Objects, version: &Version) -> Result<bool, Miss>
         return Ok(version.piece.first_line > 0
             && !matches!(version.decision, Decision::Withdrawn { .. } | Decision::Superseded { .. }));
     }
-    match has_accepted(objects, version).await {
+    match has_counting(objects, version).await {
         Err(Miss::Unsettled) => Ok(true),
         accepted => accepted,
     }

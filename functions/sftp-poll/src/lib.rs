@@ -192,18 +192,20 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// be reprocessed, or what was decided can't be done.
 pub async fn handle(deps: &Deps, event: Event, deadline: Deadline) -> anyhow::Result<Report> {
     match event {
-        // Its state is some 20 KiB: too much for every caller's stack.
+        // Their states are some 20 KiB: too much for every caller's stack.
         Event::Poll => Box::pin(poll::poll(deps, deadline)).await,
-        Event::Reprocess(name) => {
-            format::check(&deps.lake, &deps.is_checked).await?;
-            let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
-            let announced = reprocess::reprocess(&deps.lake, &mut topic, name).await?;
-            Ok(Report { announced, ..Report::default() })
-        }
+        Event::Reprocess(name) => Box::pin(announce_again(deps, name, deadline)).await,
         Event::Accept(name) => Box::pin(judge(deps, name, Verdict::Accept, deadline)).await,
         Event::Replace(name) => Box::pin(judge(deps, name, Verdict::Replace, deadline)).await,
         Event::Drop(name) => Box::pin(judge(deps, name, Verdict::Drop, deadline)).await,
     }
+}
+
+async fn announce_again(deps: &Deps, name: FileName, deadline: Deadline) -> anyhow::Result<Report> {
+    format::check(&deps.lake, &deps.is_checked).await?;
+    let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let announced = reprocess::reprocess(&deps.lake, &mut topic, name).await?;
+    Ok(Report { announced, ..Report::default() })
 }
 
 /// Carries out what somebody has decided.

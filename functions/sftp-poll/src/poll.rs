@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Instant, SystemTime};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -10,6 +10,7 @@ use telecom::FileName;
 
 use crate::folder::{Delivered, Patience, Plan, sort};
 use crate::job::{Done, bytes_to_read};
+use crate::known::Brief;
 use crate::landed_files::LandedFiles;
 use crate::miss::Miss;
 use crate::ports::Topic as _;
@@ -40,21 +41,23 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
     deps.known.update(&deps.lake, &present).await.map_err(error_of)?;
     let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let work = deps.work();
+    let waiting = work.waiting().await.map_err(error_of)?;
     let mut poll = Poll {
         deps,
-        work: deps.work(),
+        work,
         server: SftpServer::new(client, path, deadline),
         tally: Tally {
             topic,
             report: Report { unmatched: unmatched.len() as u64, ..Report::default() },
+            waiting,
             failures: 0,
             first: None,
         },
     };
     poll.run(&files).await?;
-    let conflicts = poll.work.count_conflicts().await.map_err(error_of)?;
-    let Tally { mut report, failures, first, .. } = poll.tally;
-    report.conflicts = conflicts;
+    let Tally { mut report, waiting, failures, first, .. } = poll.tally;
+    report.conflicts = waiting.len() as u64;
     tracing::info!(
         files = files.len(),
         landed = report.landed,
@@ -116,6 +119,8 @@ struct Poll<'a> {
 struct Tally<'a> {
     topic: LandedFiles<'a>,
     report: Report,
+    /// The files that wait for a person.
+    waiting: BTreeSet<FileName>,
     failures: u64,
     first: Option<anyhow::Error>,
 }
@@ -171,8 +176,10 @@ impl Poll<'_> {
         for piece in notes {
             match self.work.bring_noted(&mut self.tally.topic, piece).await {
                 Ok((announcement, newest)) => {
-                    self.deps.known.remember(piece.name(), newest);
+                    self.tally.remember(self.deps, piece.name(), newest);
                     if let Some(announcement) = announcement {
+                        // What has taken another's place waits no more.
+                        self.tally.waiting.remove(&piece.name());
                         self.tally.report.recovered += 1;
                         self.tally.announce(&self.work, vec![announcement]).await;
                     }
@@ -208,7 +215,11 @@ impl Poll<'_> {
                         deps.known.saw(&file.name, file.stat);
                         tally.report.waiting_lines += 1;
                     }
-                    Err(miss) => tally.miss(server, file.name, miss),
+                    Err(miss) => {
+                        // Perhaps it is not what is remembered of it any more: somebody has decided about it meanwhile.
+                        deps.known.remember(file.name, None);
+                        tally.miss(server, file.name, miss);
+                    }
                 }
             }
             if !announcements.is_empty() {
@@ -223,10 +234,19 @@ impl Poll<'_> {
 }
 
 impl Tally<'_> {
+    fn remember(&mut self, deps: &Deps, name: FileName, newest: Option<Brief>) {
+        match newest {
+            Some(brief) if brief.waits => drop(self.waiting.insert(name)),
+            Some(_) => drop(self.waiting.remove(&name)),
+            None => {}
+        }
+        deps.known.remember(name, newest);
+    }
+
     /// Counts what has come of a file, and returns what is to be announced of it.
     fn done(&mut self, deps: &Deps, name: FileName, plan: Plan, done: Done) -> Option<Announcement> {
         let Done { brought: Brought { then, newest }, landed } = done;
-        deps.known.remember(name, newest);
+        self.remember(deps, name, newest);
         match landed {
             Some(landed) if !landed.is_new => self.report.recovered += 1,
             Some(landed) if !landed.piece.is_first() => self.report.grown += 1,

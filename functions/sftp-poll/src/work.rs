@@ -1,5 +1,6 @@
 //! A piece that lies in the lake is registered, decided and announced. Each step may be repeated, by anybody.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
@@ -220,15 +221,15 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         Ok(self.objects.delete(&names::unannounced(piece)).await?)
     }
 
-    /// How many files wait for a person. A note that says so of another file is one that came late, and is removed.
-    pub(crate) async fn count_conflicts(&self) -> Result<u64, Miss> {
-        let mut waiting = 0;
+    /// The files that wait for a person. A note that says so of another file is one that came late, and is removed.
+    pub(crate) async fn waiting(&self) -> Result<BTreeSet<FileName>, Miss> {
+        let mut waiting = BTreeSet::new();
         let keys: Vec<String> = self.objects.list(names::CONFLICTS, None).try_collect().await?;
         for key in keys {
             let name = key.strip_prefix(names::CONFLICTS).and_then(|name| name.strip_suffix(".json"));
             let Some(name) = name.and_then(|name| FileName::parse(name).ok()) else { continue };
             if read_file(self.objects, name).await?.value.waiting().is_some() {
-                waiting += 1;
+                waiting.insert(name);
             } else {
                 self.objects.delete(&key).await?;
             }

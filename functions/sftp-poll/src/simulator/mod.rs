@@ -268,10 +268,10 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             }
             Err(Miss::UnfinishedLine) => known.saw(&file.name, file.stat),
             Err(Miss::Service(error)) => return Err(Miss::Service(error)),
-            Err(_) => {}
+            Err(_) => known.remember(file.name, None),
         }
     }
-    work.count_conflicts().await.map(drop)
+    work.waiting().await.map(drop)
 }
 
 fn list(world: &World) -> Vec<Entry> {

@@ -108,7 +108,7 @@ fn age(state: &State, key: &str) -> Option<Duration> {
 /// What has come of a delivery.
 enum End {
     /// It is acknowledged, perhaps with the announcement of a rest.
-    Done(Option<Announcement>),
+    Done(Option<Box<Announcement>>),
     /// It comes again.
     Crashed,
 }
@@ -139,7 +139,7 @@ impl Publisher {
             End::Crashed => {}
             End::Done(rest) => {
                 self.partitions[number].pop_front();
-                self.partitions[number].extend(rest);
+                self.partitions[number].extend(rest.map(|rest| *rest));
             }
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Publisher {
                 return Ok(End::Crashed);
             }
             if !state.calm && state.rng.random_bool(0.01) {
-                return Ok(End::Done(Some(announced.clone())));
+                return Ok(End::Done(Some(Box::new(announced.clone()))));
             }
             let line = announced.first_line + announced.from_line + 1;
             let record = match announced.action {

@@ -48,8 +48,6 @@ async fn crash_after(waits: usize) -> bool {
 
 /// A file as an invocation leaves it that ends after the copy: in the lake, and neither registered nor announced.
 async fn half_done(fixture: &Fixture, name: &str, content: &'static [u8], mtime: &str) {
-    // Something has been polled before.
-    fixture.poll().await;
     fixture.lake.put_if_absent(&names::unannounced(&piece(name)), (&b""[..]).into(), &[]).await.unwrap();
     let metadata = [("mtime", mtime)];
     fixture.lake.put_if_absent(&names::landing(&piece(name)), content.into(), &metadata).await.unwrap();
@@ -58,6 +56,7 @@ async fn half_done(fixture: &Fixture, name: &str, content: &'static [u8], mtime:
 #[tokio::test]
 async fn a_copy_that_was_not_announced_is_announced_as_it_landed() {
     let fixture = Fixture::start().await;
+    fixture.poll().await;
     let name = "cdr_data_20240101_000000.csv";
     half_done(&fixture, name, b"landed", "1700000000").await;
     // The server's file is another one by now: that is for the poll after this one.
@@ -73,6 +72,7 @@ async fn a_copy_that_was_not_announced_is_announced_as_it_landed() {
 #[tokio::test]
 async fn a_copy_that_was_not_announced_is_found_without_the_server() {
     let fixture = Fixture::start().await;
+    fixture.poll().await;
     half_done(&fixture, "cdr_data_20240101_000000.csv", b"landed", "1700000000").await;
     half_done(&fixture, "cdr_voice_20230101_000000.csv", b"earlier", "1700000000").await;
     // Taken from the server before it was copied.

@@ -71,13 +71,13 @@ async fn files_land_once_and_are_announced_in_chronological_order() {
 async fn a_fresh_file_is_taken_when_nobody_has_written_to_it_for_long_enough() {
     let mut fixture = Fixture::start().await;
     let name = "cdr_data_20240101_000000.csv";
-    fixture.deliver(name, b"x", Duration::from_secs(30));
+    fixture.deliver(name, b"x\n", Duration::from_secs(30));
     assert_eq!(fixture.poll().await, Report { settling: 1, ..Report::default() });
     fixture.touch(name, Duration::from_secs(61));
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
     // Without a wait.
     fixture.config.settings.settle_s = 0;
-    fixture.deliver("cdr_data_20240101_000100.csv", b"y", Duration::ZERO);
+    fixture.deliver("cdr_data_20240101_000100.csv", b"y\n", Duration::ZERO);
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
 }
 

@@ -150,10 +150,10 @@ impl Fixture {
             let chunks: Vec<_> =
                 self.lake.get_stream(&object.key).await.unwrap().into_stream().try_collect().await.unwrap();
             let bytes = chunks.concat();
-            let shown = if bytes.len() < 1_000 {
-                String::from_utf8(bytes).unwrap()
-            } else {
-                lake::Digest::of(&bytes).to_string()
+            let shown = match String::from_utf8(bytes) {
+                Ok(text) if text.len() < 1_000 => text,
+                Ok(text) => lake::Digest::of(text.as_bytes()).to_string(),
+                Err(error) => lake::Digest::of(error.as_bytes()).to_string(),
             };
             objects.insert(object.key, shown);
         }

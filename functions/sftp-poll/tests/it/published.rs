@@ -22,7 +22,7 @@ struct Call {
     #[serde(rename = "_action")]
     action: Option<String>,
     #[serde(rename = "call_duration_sec")]
-    seconds: u64,
+    seconds: String,
 }
 
 /// How far a file is counted in a lane.
@@ -78,18 +78,19 @@ impl Fixture {
         let topic = format!("{}-voice", self.config.settings.landed_files);
         for record in test_support::records(self.config.kafka.client(), &topic).await {
             let call: Call = serde_json::from_slice(record.value()).unwrap();
+            let seconds: u64 = call.seconds.parse().unwrap();
             let lane = lanes.entry((record.partition, call.source_id)).or_default();
             match call.action.as_deref() {
                 None if call.line > lane.last_line => {
                     lane.last_line = call.line;
-                    counted.seconds += call.seconds;
+                    counted.seconds += seconds;
                 }
                 None => counted.duplicates += 1,
                 Some("withdraw") if call.line > lane.withdrawn_line => {
                     assert!(call.line <= lane.last_line, "row {} was taken back before it was counted", call.line);
                     lane.withdrawn_line = call.line;
                     counted.withdrawn += 1;
-                    counted.seconds -= call.seconds;
+                    counted.seconds -= seconds;
                 }
                 Some("withdraw") => {}
                 Some(action) => panic!("{action} is no action"),
