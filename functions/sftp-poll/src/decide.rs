@@ -68,6 +68,10 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         let sketch = self.own_sketch(&known).await?;
         let shares = self.work.index.shares(self.work.objects, self.version, &sketch, known.rows).await?;
         Ok(match shares {
+            // What that file comes to decides about this one.
+            Some(conflict) if self.work.index.is_being_decided(&conflict.with, self.version) => {
+                return Err(Miss::Unsettled);
+            }
             Some(conflict) => self.wait(conflict, supersedes),
             None => self.count(&relations, known, sketch, supersedes),
         })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use content::{Share, Sketch};
+use content::{Head, Share, Sketch};
 use futures::TryStreamExt as _;
 use lake::names::{NAMED_DIGESTS, NamedSketch, SKETCHES, VersionKey};
 use lake::registers::{Conflict, ConflictReason, Decision, Version};
@@ -27,6 +27,8 @@ struct State {
     days: BTreeMap<String, Vec<Named>>,
     /// What this process has decided since it last listed them: a poll's files are compared with one another.
     fresh: HashMap<VersionKey, Sketch>,
+    /// Those of them that it is about to decide: what they begin with.
+    deciding: HashMap<VersionKey, Option<Head>>,
 }
 
 /// As an object's name says it: 100 bytes, as there are many.
@@ -83,6 +85,7 @@ impl Index {
             state.days.retain(|day, _| *day >= oldest);
             state.days.append(&mut days);
             state.fresh.clear();
+            state.deciding.clear();
         }
         for key in old {
             objects.delete(&key).await?;
@@ -92,14 +95,23 @@ impl Index {
 
     /// A file has brought these rows.
     pub(crate) fn add(&self, version: VersionKey, sketch: &Sketch) {
+        let state = &mut *self.state();
+        state.deciding.remove(&version);
         if !sketch.is_empty() {
-            self.state().fresh.entry(version).or_default().merge(sketch);
+            state.fresh.entry(version).or_default().merge(sketch);
         }
+    }
+
+    /// Whether a file is being decided at this moment that begins like this version: the version may continue it.
+    pub(crate) fn is_being_decided(&self, other: &VersionKey, version: &Version) -> bool {
+        version.head.is_some() && self.state().deciding.get(other) == Some(&version.head)
     }
 
     /// A file brings nothing after all.
     pub(crate) fn forget(&self, version: &VersionKey) {
-        self.state().fresh.remove(version);
+        let state = &mut *self.state();
+        state.fresh.remove(version);
+        state.deciding.remove(version);
     }
 
     /// Whether a version shares more than half of its rows behind `known` with files that count, and with which of them
@@ -164,6 +176,7 @@ impl Index {
         // Files that are decided at the same moment are to see one another.
         if fresh.is_empty() && names.is_empty() && !sketch.is_empty() {
             state.fresh.entry(version.key).or_default().merge(sketch);
+            state.deciding.insert(version.key, version.head);
         }
         (fresh, names)
     }

@@ -56,11 +56,11 @@ fn judge(record_type: RecordType, fields: &[&str], zone: &Zone) -> String {
     format!("{fields:?}: {}; {}\n", shown(as_row), shown(as_message))
 }
 
-fn shown(read: Result<(UsageEvent, u32), telecom::Reason>) -> String {
+fn shown(read: Result<(UsageEvent, Option<u32>), telecom::Reason>) -> String {
     match read {
         Ok((event, tower_id)) => {
             let UsageEvent { msisdn, day, kind, totals } = event;
-            format!("{} {day} {kind} {totals:?} {tower_id}", msisdn.as_u64())
+            format!("{} {day} {kind} {totals:?} {tower_id:?}", msisdn.as_u64())
         }
         Err(reason) => reason.code().to_owned(),
     }

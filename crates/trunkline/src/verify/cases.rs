@@ -123,6 +123,7 @@ impl Server {
             duplicates: figure("duplicates"),
             withdrawn: figure("withdrawn"),
             versions: Vec::new(),
+            ..FileFigures::default()
         };
         let newest = counted.files[name].rows();
         if !self.again.contains(name) || file.rows == newest {
