@@ -8,7 +8,9 @@ use bytes::Bytes;
 use content::{Digest, Sketch};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use lake::names::{self, NamedSketch, PieceKey, VersionKey};
-use lake::registers::{Decision, Entry, EntryState, Extent, Held, Piece, PieceDecision, PieceEnd, Stat, Version};
+use lake::registers::{
+    Decision, Entry, EntryState, Extent, FileRegister, Held, Piece, PieceDecision, PieceEnd, Stat, Version,
+};
 use lake::{Lake, Swap};
 use serde::Deserialize;
 use telecom::{FileName, SourceId};
@@ -17,7 +19,7 @@ use crate::format;
 use crate::index::day;
 use crate::land::{Landing, recover};
 use crate::poll::error_of;
-use crate::registers::{read_file, read_head};
+use crate::registers::{Read, read_file, read_head};
 use crate::rules::{Design, Rules as _};
 
 /// Files that landed longer ago are known by their names alone: the counters have forgotten them as well.
@@ -54,18 +56,16 @@ pub async fn upgrade(lake: &Lake) -> anyhow::Result<Upgraded> {
         return Ok(Upgraded::default());
     }
     let names = names_of_files(lake).await?;
-    let registered = stream::iter(names).map(|name| {
-        async move {
-            let read = register(lake, name).await;
-            read.with_context(|| format!("making a register of {name}"))
-        }
-        .boxed()
-    });
-    let mut registered = registered.buffered(FILES_IN_FLIGHT);
+    let looked_at = stream::iter(names).map(|name| async move { (name, look(lake, name).await) }.boxed());
+    let mut looked_at = looked_at.buffered(FILES_IN_FLIGHT);
     let mut upgraded = Upgraded::default();
-    while let Some(was_read) = registered.try_next().await? {
+    // Read side by side, and entered one behind the other.
+    while let Some((name, old)) = looked_at.next().await {
+        let doing = || format!("making a register of {name}");
+        let Some(old) = old.with_context(doing)? else { continue };
         upgraded.files += 1;
-        upgraded.read += u64::from(was_read);
+        upgraded.read += u64::from(old.landing.is_some());
+        register(lake, old).await.with_context(doing)?;
     }
     format::write(lake).await?;
     Ok(upgraded)
@@ -83,11 +83,20 @@ async fn names_of_files(lake: &Lake) -> anyhow::Result<BTreeSet<FileName>> {
     Ok(files)
 }
 
-/// Makes the register of a file; whether its content was read.
-async fn register(lake: &Lake, name: FileName) -> anyhow::Result<bool> {
+/// A file of version 0.1.
+struct Old {
+    /// Where its register is to be.
+    read: Read<FileRegister>,
+    version: Version,
+    /// What was read of it.
+    landing: Option<Landing>,
+}
+
+/// Looks at a file; `None` where it has a register.
+async fn look(lake: &Lake, name: FileName) -> anyhow::Result<Option<Old>> {
     let read = read_file(lake, name).await.map_err(error_of)?;
     if read.exists() {
-        return Ok(false);
+        return Ok(None);
     }
     let piece = VersionKey::first(name).piece();
     let head = lake.head(&names::landing(&piece)).await?.context("its object has gone")?;
@@ -99,7 +108,7 @@ async fn register(lake: &Lake, name: FileName) -> anyhow::Result<bool> {
         Some(_) if age > READ_WITHIN => None,
         _ => Some(recover(lake, piece, None).await.map_err(error_of)?),
     };
-    let mut version = match (&marker, &landing) {
+    let version = match (&marker, &landing) {
         (Some(marker), _) => named(name, marker, landed_at),
         (None, Some(Landing { stat, surveyed, .. })) => {
             let (sha256, bytes) = (surveyed.sha256, surveyed.bytes);
@@ -108,15 +117,20 @@ async fn register(lake: &Lake, name: FileName) -> anyhow::Result<bool> {
         }
         (None, None) => anyhow::bail!("{name} has neither a marker nor an object"),
     };
+    Ok(Some(Old { read, version, landing }))
+}
+
+/// Makes the register of a file.
+async fn register(lake: &Lake, old: Old) -> anyhow::Result<()> {
+    let Old { mut read, mut version, landing } = old;
     if let Some(landing) = &landing {
         describe(&mut version, landing);
         enter(lake, &mut version).await?;
     }
-    let mut read = read;
     read.value.versions.push(version);
     // Another one that does the same has written the same.
     read.swap(lake).await.map_err(error_of)?;
-    Ok(landing.is_some())
+    Ok(())
 }
 
 /// What its marker tells of a file.

@@ -7,7 +7,6 @@ mod publisher;
 mod sender;
 mod world;
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -233,14 +232,9 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
     for file in &files {
         jobs.push((*file, file.plan(known.brief(&file.name))));
     }
-    let landing: HashSet<FileName> =
-        jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
     let notes: Vec<String> = work.objects.list(names::UNANNOUNCED, None).try_collect().await?;
     work.index.refresh(work.objects, work.now_s).await?;
     for piece in notes.iter().filter_map(|note| PieceKey::of_object(note)) {
-        if piece.is_first() && landing.contains(&piece.name()) {
-            continue;
-        }
         let brought = work.bring_noted(world, piece).await;
         match brought {
             Ok((announcement, newest)) => {
@@ -253,6 +247,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             Err(_) => {}
         }
     }
+    jobs.retain(|(file, plan)| *plan != Plan::Land || known.brief(&file.name).is_none());
     jobs.sort_by_key(|(_, plan)| *plan == Plan::LandAgain);
     for (file, plan) in jobs {
         if !matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain) {
