@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Instant, SystemTime};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -130,14 +130,12 @@ type Job = (Delivered, Plan);
 
 impl Poll<'_> {
     async fn run(&mut self, files: &[Delivered]) -> anyhow::Result<()> {
-        let (mut jobs, last) = self.plan(files);
-        let notes = self.notes().await?;
+        let (jobs, last) = self.plan(files);
+        let notes = self.notes(&jobs).await?;
         if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
-        // First of all: what was decided in between is to be seen by who comes behind it.
         self.bring_left(notes).await;
-        jobs.retain(|(file, plan)| *plan != Plan::Land || self.deps.known.brief(&file.name).is_none());
         self.take_all(jobs).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
@@ -159,12 +157,15 @@ impl Poll<'_> {
         (jobs, last)
     }
 
-    /// The pieces that are on their way.
-    async fn notes(&self) -> Result<Vec<PieceKey>, lake::Error> {
+    /// The pieces that are on their way, but for those that this poll looks after anyway.
+    async fn notes(&self, jobs: &[Job]) -> Result<Vec<PieceKey>, lake::Error> {
+        let landing: HashSet<FileName> =
+            jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
         let mut notes = Vec::new();
         let mut listed = self.deps.lake.list(names::UNANNOUNCED);
         while let Some(note) = listed.try_next().await? {
-            notes.extend(PieceKey::of_object(&note.key));
+            let piece = PieceKey::of_object(&note.key);
+            notes.extend(piece.filter(|piece| !(piece.is_first() && landing.contains(&piece.name()))));
         }
         notes.sort_unstable();
         Ok(notes)
