@@ -96,7 +96,10 @@ change = ConfigResource(ConfigResourceType.TOPIC, TOPIC, {"max.message.bytes": "
 for incremental in (True, False):
     print("configured", incremental, admin.alter_configs([change], incremental=incremental)["topic"][TOPIC])
 wanted = ConfigResource(ConfigResourceType.TOPIC, TOPIC, {"max.message.bytes": None, "segment.bytes": None})
-told = admin.describe_configs([wanted], config_filter="all")["topic"][TOPIC]
+told = {}
+# A broker hears of it a moment later.
+while told.get("max.message.bytes", {}).get("value") != "20000":
+    told = admin.describe_configs([wanted], config_filter="all")["topic"][TOPIC]
 print("configs", sorted((name, config["value"]) for name, config in told.items()))
 print("records deleted", [d["low_watermark"] for d in admin.delete_records({PARTITIONS[0]: 100}).values()])
 rest = consumer()

@@ -136,7 +136,10 @@ resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, incremental_configs=
     ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE),
 ])
 print("configured", outcome(admin.incremental_alter_configs([resource])))
-configs = outcome(admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, TOPIC)]))
+configs = {}
+# A broker hears of it a moment later.
+while not configs or configs["max.message.bytes"].value != "20000":
+    configs = outcome(admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, TOPIC)]))
 print("configs", [(name, configs[name].value, configs[name].source) for name in ("max.message.bytes", "retention.ms")])
 deleted = admin.delete_records([TopicPartition(TOPIC, 0, 100)], request_timeout=PATIENCE)
 print("records deleted", outcome(deleted).low_watermark)

@@ -142,6 +142,10 @@ func main() {
 	altered := must(admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, topic))
 	fmt.Println("configured", named(altered[0].Err))
 	configs := must(admin.DescribeTopicConfigs(ctx, topic))[0].Configs
+	// A broker hears of it a moment later.
+	for !changed(configs, "max.message.bytes", value) {
+		configs = must(admin.DescribeTopicConfigs(ctx, topic))[0].Configs
+	}
 	sort.Slice(configs, func(a, b int) bool { return configs[a].Key < configs[b].Key })
 	for _, config := range configs {
 		// Kafka has a value of its own for this one, which is the default's.
@@ -168,4 +172,13 @@ func main() {
 	_, err = admin.DeleteTopic(ctx, topic)
 	fmt.Println("deleted again", named(err))
 	fmt.Println("done")
+}
+
+func changed(configs []kadm.Config, key, value string) bool {
+	for _, config := range configs {
+		if config.Key == key {
+			return config.MaybeValue() == value
+		}
+	}
+	return false
 }
