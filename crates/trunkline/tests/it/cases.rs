@@ -179,7 +179,7 @@ async fn run(zone: &str) {
     eventually(PATIENCE, async || {
         let wrong = cases.wrong(&Found::of(&world, &cases).await, |case| case.then.as_ref().map(|then| &then.right));
         // Shown where the test fails.
-        println!("{wrong}");
+        eprintln!("{wrong}");
         wrong.is_empty()
     })
     .await;

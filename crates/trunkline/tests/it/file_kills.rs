@@ -253,7 +253,7 @@ async fn every_call_counts_once_whatever_is_killed() {
             poll.ends();
         }
     }
-    println!("seed {seed}: killed {killed:?}");
+    eprintln!("seed {seed}: killed {killed:?}");
     assert_eq!(killed.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from(["decisions", "poll", "up"]));
 
     drop(up);
@@ -270,7 +270,7 @@ async fn every_call_counts_once_whatever_is_killed() {
         }
         let found = found(&world, &right).await;
         let wrong: Vec<_> = right.iter().filter(|(subscriber, right)| found[*subscriber] != **right).collect();
-        println!("seed {seed}: {} of {} subscribers differ: {wrong:?}", wrong.len(), right.len());
+        eprintln!("seed {seed}: {} of {} subscribers differ: {wrong:?}", wrong.len(), right.len());
         wrong.is_empty()
     })
     .await;
