@@ -48,6 +48,7 @@ SftpPassword=$SFTP_PASSWORD
 SftpHostKey=$SFTP_HOST_KEY
 SftpRemotePath=/upload
 SftpSettleSeconds=5
+SftpLastLineSeconds=5
 LakeBucket=trunkline
 LakeEndpoint=http://$localstack:4566
 UsageStore=scylla://$scylla:9042/trunkline

@@ -3,7 +3,7 @@ use std::io;
 use bytes::Bytes;
 use telecom::RecordType;
 
-use crate::faults::{Damage, FileFaults, HeaderDamage};
+use crate::faults::{Damage, FileFaults};
 use crate::plan::Plan;
 use crate::records;
 use crate::render::{data_line, voice_line};
@@ -51,7 +51,6 @@ pub(crate) fn rows(plan: &Plan, set: u64, faults: &FileFaults) -> (u32, u32) {
     match faults.damage {
         None => (rows, rows - bad),
         Some(Damage::Cut(_)) => (rows, rows - bad - 1),
-        Some(Damage::BadHeader(HeaderDamage::Absent)) => (rows - 1, 0),
         Some(Damage::BadHeader(_)) => (rows, 0),
         Some(Damage::Empty | Damage::HeaderOnly) => (0, 0),
     }

@@ -128,6 +128,10 @@ fn write_bad(out: &mut Vec<u8>, row: &[u8], record_type: RecordType, shape: &Sha
     let (free, time) = (of(columns.free), of(columns.time));
     match bad.fault {
         RowFault::BadMsisdn => fields[of(Column::Msisdn)] = pick(&BAD_MSISDNS, bad.variant).to_vec(),
+        // Without a tower a row is a row.
+        RowFault::BadNumber if number == of(Column::TowerId) => {
+            fields[number] = pick(&BAD_NUMBERS[1..], bad.variant).to_vec();
+        }
         RowFault::BadNumber => fields[number] = pick(&BAD_NUMBERS, bad.variant).to_vec(),
         RowFault::BadTime => fields[time] = pick(&BAD_TIMES, bad.variant).to_vec(),
         RowFault::DayOutOfRange => fields[time] = pick(&BAD_DAYS, bad.variant).to_vec(),

@@ -2,16 +2,16 @@
 
 pub mod bronze;
 mod config;
-mod digest;
 mod error;
 pub mod names;
 mod records;
+pub mod registers;
 mod store;
 mod upload;
 
 pub use config::Config;
-pub use digest::{Digest, Hasher, InvalidDigest};
+pub use content::{Digest, Hasher, InvalidDigest};
 pub use error::Error;
-pub use records::{Announcement, FileResult};
-pub use store::{Head, Lake, Listed, Metadata, Object, Put};
+pub use records::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Rules, Twin};
+pub use store::{Head, Lake, Listed, Metadata, Object, Put, Swap, Tag};
 pub use upload::{PutError, Stored};

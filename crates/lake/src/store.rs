@@ -35,6 +35,8 @@ const CONFLICT_ATTEMPTS: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 /// The lake's own JSON objects are under 1 KiB; more than this is not one of them.
 const JSON_LIMIT_BYTES: u64 = 1 << 20;
+/// A register has a kilobyte or two for each version: this is thousands of them.
+const REGISTER_LIMIT_BYTES: u64 = 16 << 20;
 
 /// A handle to the bucket; clones share its connections.
 #[derive(Clone, Debug)]
@@ -54,6 +56,27 @@ pub enum Put {
     Created,
     /// The name was taken; what lies there was left as it is.
     Exists,
+}
+
+/// What an object's content was when it was read; [`Lake::replace`] compares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag(String);
+
+impl Tag {
+    /// A tag of a store that stands in for the lake.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// The outcome of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// The object is the new one.
+    Swapped,
+    /// It is not, or no more, what was read: to be read again.
+    Lost,
 }
 
 /// What is known about an object without reading it.
@@ -84,6 +107,7 @@ pub struct Object {
     /// What was kept with the object.
     pub metadata: HashMap<String, String>,
     key: String,
+    tag: String,
     body: ByteStream,
 }
 
@@ -191,6 +215,51 @@ impl Lake {
         .map_err(|error| Error::from_sdk(format!("putting {key}"), error))
     }
 
+    /// Puts an object where it is still what was read, or where there is still none. Of concurrent ones, one wins.
+    ///
+    /// An attempt whose answer was lost is repeated, and then finds its own object: [`Swap::Lost`] says only that the object
+    /// is not what was read.
+    ///
+    /// # Errors
+    /// When the store can't be reached or refuses.
+    pub async fn replace(&self, key: &str, read: Option<&Tag>, bytes: Bytes) -> Result<Swap, Error> {
+        let Some(Tag(tag)) = read else {
+            return Ok(match self.put_if_absent(key, bytes, &[]).await? {
+                Put::Created => Swap::Swapped,
+                Put::Exists => Swap::Lost,
+            });
+        };
+        let put = || {
+            let put = self.client.put_object().bucket(&self.bucket).key(key).if_match(tag);
+            put.body(ByteStream::from(bytes.clone())).send()
+        };
+        match settle(put).await {
+            Ok(Put::Created) => Ok(Swap::Swapped),
+            Ok(Put::Exists) => Ok(Swap::Lost),
+            // It has been removed since.
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(Swap::Lost),
+            Err(error) => Err(Error::from_sdk(format!("replacing {key}"), error)),
+        }
+    }
+
+    /// Reads a small object with the tag of its content; `None` where there is no such object.
+    ///
+    /// # Errors
+    /// When the store can't be reached or refuses, and when the object is too large to be read at once.
+    pub async fn get_tagged(&self, key: &str) -> Result<Option<(Bytes, Tag)>, Error> {
+        let object = match self.get_stream(key).await {
+            Ok(object) => object,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if object.bytes > REGISTER_LIMIT_BYTES {
+            let why = format!("{} bytes are too many for this object", object.bytes);
+            return Err(Error::malformed(format!("reading {key}"), why));
+        }
+        let tag = Tag(object.tag.clone());
+        Ok(Some((object.into_bytes().await?, tag)))
+    }
+
     /// Puts an object, over what the name holds already: for what is the same whenever it is made.
     ///
     /// # Errors
@@ -259,10 +328,11 @@ impl Lake {
 
     async fn get(&self, key: &str, range: Option<String>) -> Result<Object, Error> {
         match self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await {
-            Ok(GetObjectOutput { content_length, metadata, body, .. }) => Ok(Object {
+            Ok(GetObjectOutput { content_length, metadata, e_tag, body, .. }) => Ok(Object {
                 bytes: length(content_length),
                 metadata: metadata.unwrap_or_default(),
                 key: key.to_owned(),
+                tag: e_tag.unwrap_or_default(),
                 body,
             }),
             Err(error) if error.code() == Some("NoSuchKey") => Err(Error::NotFound { key: key.to_owned() }),

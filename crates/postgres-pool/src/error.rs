@@ -60,7 +60,7 @@ fn describe(error: &tokio_postgres::Error, names: Names) -> String {
     let variable = names.variable;
     if let Some(db) = error.as_db_error() {
         let hint = match *db.code() {
-            SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => {
+            SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INVALID_SCHEMA_NAME => {
                 return format!("{}: run `trunkline init`", db.message());
             }
             SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => format!(": check {variable}"),

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -108,28 +109,50 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::Lost`]; in the stream also [`Error::Changed`].
     pub async fn read(&self, path: &str) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        self.read_within(path, 0..u64::MAX).await
+    }
+
+    /// [`Client::read`] of a part of the file.
+    ///
+    /// # Errors
+    /// Those, and [`Error::Changed`] where the file is shorter.
+    pub async fn read_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        self.read_within(path, range).await
+    }
+
+    async fn read_within(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let path: Arc<str> = path.into();
         let session = Arc::clone(&self.session);
         let failed = |error| Error::from_sftp(format!("opening {path}"), &path, error);
         let handle = session.sftp.open(&*path, OpenFlags::READ, FileAttributes::empty()).await.map_err(failed)?.handle;
         let attributes = session.sftp.fstat(handle.as_str()).await.map_err(failed)?.attrs;
         let size = attributes.size.unwrap_or_default();
+        // To the file's end, or to where the caller wants it, which is then to be there.
+        let end = if range.end == u64::MAX { size } else { range.end };
+        if end > size {
+            sftp_close(&session, &handle, &path).await?;
+            return Err(Error::Changed { path: path.as_ref().to_owned() });
+        }
 
         let handle: Arc<str> = handle.into();
         let close = {
             let (session, handle, path) = (Arc::clone(&session), Arc::clone(&handle), Arc::clone(&path));
-            async move {
-                let closed = session.sftp.close(&*handle).await;
-                closed.map_err(|error| Error::from_sftp(format!("closing {path}"), &path, error))?;
-                Ok(None)
-            }
+            async move { sftp_close(&session, &handle, &path).await.map(|()| None) }
         };
         let read_bytes = session.read_bytes;
         let in_flight = (READ_AHEAD_BYTES / read_bytes).min(READS_IN_FLIGHT) as usize;
-        let chunks = stream::iter((0..size).step_by(read_bytes as usize)).map(move |offset| {
+        let chunks = stream::iter((range.start..end).step_by(read_bytes as usize)).map(move |offset| {
             let (session, handle, path) = (Arc::clone(&session), Arc::clone(&handle), Arc::clone(&path));
             async move {
-                let len = u32::try_from(size - offset).unwrap_or(read_bytes).min(read_bytes);
+                let len = u32::try_from(end - offset).unwrap_or(read_bytes).min(read_bytes);
                 read_chunk(&session.sftp, &handle, &path, offset, len).await.map(Some)
             }
         });
@@ -222,6 +245,11 @@ impl Client {
         }
         sftp.rename(from, to).await.map(drop).map_err(failed)
     }
+}
+
+async fn sftp_close(session: &Session, handle: &str, path: &str) -> Result<(), Error> {
+    let closed = session.sftp.close(handle).await;
+    closed.map(drop).map_err(|error| Error::from_sftp(format!("closing {path}"), path, error))
 }
 
 /// Reads `len` bytes, also from a server that answers with fewer at a time.

@@ -26,8 +26,8 @@ pub const WITHDRAW: &str = "withdraw";
 pub struct TopicRecord {
     /// What it adds.
     pub event: UsageEvent,
-    /// The tower that served it.
-    pub tower_id: u32,
+    /// The tower that served it, where the record names one.
+    pub tower_id: Option<u32>,
     /// When it happened, in the operator's zone.
     pub time: EventTime,
     /// The row of a file that it came from. Without one, its Kafka position is its identity.

@@ -105,6 +105,12 @@ impl Category {
         };
         Some(kind)
     }
+
+    /// Its kind with this type as files write it: without regard to case.
+    pub(crate) fn kind_as_written(self, usage_type: &str) -> Option<UsageKind> {
+        let is_meant = |kind: &UsageKind| kind.category() == self && kind.usage_type().eq_ignore_ascii_case(usage_type);
+        self.kind(usage_type).or_else(|| UsageKind::ALL.into_iter().find(is_meant))
+    }
 }
 
 impl UsageKind {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::time::{EventTime, InvalidTime, Moment, Zone};
+use crate::time::{EventTime, InvalidTime, Moment, TimeFault, Zone};
 
 /// The most characters of an id and of a channel: the warehouse's columns.
 pub const MAX_ID_CHARS: usize = 50;
@@ -75,8 +75,8 @@ pub enum MessageFault {
     #[error("{0} contains a control character")]
     ControlCharacter(&'static str),
     /// A time is malformed.
-    #[error("{0}: {why}", why = InvalidTime::Malformed)]
-    BadTime(&'static str),
+    #[error("{0}: {why}", why = InvalidTime::Malformed(*.1))]
+    BadTime(&'static str, TimeFault),
     /// A time's day lies outside 1970–2100.
     #[error("{0}: {why}", why = InvalidTime::OutOfRange)]
     DayOutOfRange(&'static str),
@@ -92,7 +92,7 @@ impl MessageFault {
             Self::NotText(_) => "not_text",
             Self::TooLong { .. } => "field_too_long",
             Self::ControlCharacter(_) => "control_character",
-            Self::BadTime(_) => "bad_time",
+            Self::BadTime(..) => "bad_time",
             Self::DayOutOfRange(_) => "day_out_of_range",
         }
     }
@@ -197,7 +197,7 @@ fn paragraphs(name: &'static str, field: Option<&RawValue>) -> Result<String, Me
 fn moment(name: &'static str, field: Option<&RawValue>, zone: &Zone) -> Result<Moment, MessageFault> {
     let text = needed(name, unquoted(name, field)?)?;
     Moment::parse(&text, zone).map_err(|error| match error {
-        InvalidTime::Malformed => MessageFault::BadTime(name),
+        InvalidTime::Malformed(fault) => MessageFault::BadTime(name, fault),
         InvalidTime::OutOfRange => MessageFault::DayOutOfRange(name),
     })
 }

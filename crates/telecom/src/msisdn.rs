@@ -23,11 +23,11 @@ const MAX_DIGITS: usize = 15;
 const SHOWN_DIGITS: usize = 3;
 
 impl Msisdn {
-    /// Reads a number as people and files write it: spaces around it are trimmed, one leading `+` or `00` is stripped.
+    /// Reads a number as people and files write it: blanks around it are trimmed, one leading `+` or `00` is stripped.
     ///
     /// A `+` that a query string decoded to a space is therefore tolerated.
     pub fn parse(text: &str) -> Result<Self, InvalidMsisdn> {
-        let text = text.trim_matches(' ').as_bytes();
+        let text = text.trim_matches([' ', '\t']).as_bytes();
         let digits = text.strip_prefix(b"+").or_else(|| text.strip_prefix(b"00")).unwrap_or(text);
         if !(MIN_DIGITS..=MAX_DIGITS).contains(&digits.len()) || digits[0] == b'0' {
             return Err(InvalidMsisdn);

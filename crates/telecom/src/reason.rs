@@ -1,16 +1,12 @@
 //! Why a record cannot be used.
 
 use crate::column::Column;
+use crate::csv::BadHeader;
+use crate::time::TimeFault;
 
 /// Why a record was rejected. `Display` explains it to people, without the record's content; [`code`](Self::code) is for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Reason {
-    /// The file's first line is not a header that its rows can be read by: all its rows are rejected with it.
-    #[error("bad header: {0}")]
-    BadHeader(HeaderFault),
-    /// The file's compressed bytes end early or are damaged: all its rows are rejected, those before the damage too.
-    #[error("the compressed file is damaged or incomplete: all its rows are rejected")]
-    DamagedFile,
     /// The row is longer than [`MAX_ROW_BYTES`](crate::csv::MAX_ROW_BYTES).
     #[error("the row is longer than {} bytes", crate::csv::MAX_ROW_BYTES)]
     RowTooLong,
@@ -71,45 +67,43 @@ pub enum Reason {
     #[error("{0} is unknown")]
     UnknownType(Column),
     /// The event's time is malformed.
-    #[error("{0}: {why}", why = crate::InvalidTime::Malformed)]
-    BadTime(Column),
+    #[error("{0}: {why}", why = crate::InvalidTime::Malformed(*.1))]
+    BadTime(Column, TimeFault),
     /// The event's day cannot be counted.
     #[error("{0}: {why}", why = crate::InvalidTime::OutOfRange)]
     DayOutOfRange(Column),
 }
 
-/// What is wrong with a file's header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum HeaderFault {
-    /// The file is empty or begins with a blank line.
-    #[error("the file has no header row")]
-    Missing,
-    /// A column that its rows need is not named.
-    #[error("column {0} is missing")]
-    MissingColumn(Column),
-    /// A column is named twice.
-    #[error("a column is named twice")]
-    DuplicateColumn,
-    /// There are more columns than [`MAX_COLUMNS`](crate::csv::MAX_COLUMNS).
-    #[error("there are more than {} columns", crate::csv::MAX_COLUMNS)]
-    TooManyColumns,
-    /// It is longer than [`MAX_ROW_BYTES`](crate::csv::MAX_ROW_BYTES).
-    #[error("it is longer than {} bytes", crate::csv::MAX_ROW_BYTES)]
-    TooLong,
-    /// It is not UTF-8 text.
-    #[error("it is not valid UTF-8 text")]
-    NotText,
-    /// Its quotes are wrong.
-    #[error("its quotes are not those of RFC 4180")]
-    BadQuotes,
+/// Why no row of a file can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// The file has no header that its rows can be read by.
+    #[error("bad header: {0}")]
+    BadHeader(BadHeader),
+    /// The compressed bytes end early or are damaged.
+    #[error(
+        "the compressed file is damaged or incomplete: all its rows are rejected, which are those that could be decoded"
+    )]
+    Damaged,
+    /// The compressed bytes need more memory than there is.
+    #[error("the zstd file needs a window of more than 16 MiB: compress it without --ultra and --long")]
+    WindowTooLarge,
+}
+
+impl FileFault {
+    /// The stable name under which rejections are counted and filtered.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadHeader(_) => "bad_header",
+            Self::Damaged | Self::WindowTooLarge => "damaged_file",
+        }
+    }
 }
 
 impl Reason {
     /// The stable name under which rejections are counted and filtered.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::BadHeader(_) => "bad_header",
-            Self::DamagedFile => "damaged_file",
             Self::RowTooLong => "row_too_long",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::ControlCharacter => "control_character",
@@ -128,7 +122,7 @@ impl Reason {
             Self::Negative(_) => "negative",
             Self::TooLarge(_) => "too_large",
             Self::UnknownType(_) => "unknown_type",
-            Self::BadTime(_) => "bad_time",
+            Self::BadTime(..) => "bad_time",
             Self::DayOutOfRange(_) => "day_out_of_range",
         }
     }

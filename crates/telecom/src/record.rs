@@ -1,7 +1,7 @@
 //! From a record's fields to what it adds: the one place where fields are judged, for files and messages alike.
 
 use crate::column::Column;
-use crate::kind::RecordType;
+use crate::kind::{RecordType, UsageKind};
 use crate::msisdn::Msisdn;
 use crate::reason::Reason;
 use crate::time::{EventTime, InvalidTime, Zone};
@@ -29,7 +29,8 @@ pub(crate) const MAX_FIELDS: usize = Column::DATA.len();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) event: UsageEvent,
-    pub(crate) tower_id: u32,
+    /// None where the field is empty.
+    pub(crate) tower_id: Option<u32>,
     pub(crate) time: EventTime,
 }
 
@@ -42,7 +43,10 @@ pub(crate) fn judge(record_type: RecordType, fields: &[&str; MAX_FIELDS], zone: 
     }
     let [msisdn, tower_id, ..] = *fields;
     let msisdn = Msisdn::parse(msisdn).map_err(|_| Reason::BadMsisdn)?;
-    let tower_id = number(Column::TowerId, tower_id, u32::MAX.into())? as u32;
+    let tower_id = match trimmed(tower_id) {
+        "" => None,
+        written => Some(number(Column::TowerId, written, u32::MAX.into())? as u32),
+    };
     let (kind, totals, time) = match record_type {
         RecordType::Data => {
             let [_, _, up_bytes, down_bytes, data_type, _, _, event_datetime] = *fields;
@@ -52,14 +56,14 @@ pub(crate) fn judge(record_type: RecordType, fields: &[&str; MAX_FIELDS], zone: 
                 seconds: 0,
                 events: 1,
             };
-            let kind = record_type.category().kind(data_type).ok_or(Reason::UnknownType(Column::DataType))?;
+            let kind = kind(record_type, Column::DataType, data_type)?;
             (kind, totals, time(Column::EventDatetime, event_datetime, zone)?)
         }
         RecordType::Voice => {
             let [_, _, call_type, _, call_duration_sec, start_time, ..] = *fields;
             let seconds = number(Column::CallDurationSec, call_duration_sec, MAX_CALL_SECONDS)?;
             let totals = Totals { seconds, events: 1, ..Totals::default() };
-            let kind = record_type.category().kind(call_type).ok_or(Reason::UnknownType(Column::CallType))?;
+            let kind = kind(record_type, Column::CallType, call_type)?;
             (kind, totals, time(Column::StartTime, start_time, zone)?)
         }
     };
@@ -73,16 +77,25 @@ pub(crate) fn has_control_character(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | ((byte < b' ') & (byte != b'\t')))
 }
 
+/// Without the blanks around it. Only for fields in which blanks can mean nothing: numbers, types and times.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+fn kind(record_type: RecordType, column: Column, text: &str) -> Result<UsageKind, Reason> {
+    record_type.category().kind_as_written(trimmed(text)).ok_or(Reason::UnknownType(column))
+}
+
 fn time(column: Column, text: &str, zone: &Zone) -> Result<EventTime, Reason> {
-    EventTime::parse(text, zone).map_err(|error| match error {
-        InvalidTime::Malformed => Reason::BadTime(column),
+    EventTime::parse(trimmed(text), zone).map_err(|error| match error {
+        InvalidTime::Malformed(fault) => Reason::BadTime(column, fault),
         InvalidTime::OutOfRange => Reason::DayOutOfRange(column),
     })
 }
 
 /// A whole number of at most `max`, written in digits only.
 fn number(column: Column, text: &str, max: u64) -> Result<u64, Reason> {
-    let (negative, digits) = match text.as_bytes() {
+    let (negative, digits) = match trimmed(text).as_bytes() {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };

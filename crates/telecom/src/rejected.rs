@@ -35,7 +35,7 @@ pub struct Rejected<'a> {
 pub struct FilePosition<'a> {
     /// The file's name.
     pub name: Cow<'a, str>,
-    /// The source id: the first 16 hex digits of the SHA-256 of the stored bytes.
+    /// The source id, 16 hex digits: what identifies the file's content.
     pub source_id: Cow<'a, str>,
     /// The data row, from 1; 0 is the file as a whole or its header.
     pub line: u64,

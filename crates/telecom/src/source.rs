@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::file_name::FileName;
 use crate::serde_text::serde_as_text;
 
-/// Names the content of a landed file: the first 8 bytes of the SHA-256 of its stored bytes. Text form: 16 hex digits.
+/// Names the content of a landed file: the first 8 bytes of a SHA-256. Text form: 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub [u8; 8]);
 
@@ -37,7 +37,7 @@ pub enum Action {
 }
 
 impl SourceId {
-    /// The id of a file whose stored bytes have this SHA-256.
+    /// The id of a file whose content has this SHA-256.
     pub const fn from_sha256(sha256: &[u8; 32]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = *sha256;
         Self([a, b, c, d, e, f, g, h])

@@ -51,11 +51,49 @@ pub struct Moment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
     /// It has not the form of a time.
-    #[error("a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset")]
-    Malformed,
+    #[error("{0}; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset")]
+    Malformed(TimeFault),
     /// Its day, in the operator's zone, cannot be counted.
     #[error("the day lies outside 1970-01-01 to 2100-12-31")]
     OutOfRange,
+}
+
+/// What is wrong with the form of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TimeFault {
+    /// There is nothing.
+    #[error("it is empty")]
+    Empty,
+    /// Perhaps seconds since 1970, perhaps a date and a time without anything between their parts.
+    #[error("it is a number without separators")]
+    Number,
+    /// It begins otherwise.
+    #[error("it does not begin with a date as YYYY-MM-DD")]
+    Date,
+    /// Such as 30 February.
+    #[error("the calendar has no such day")]
+    Day,
+    /// A date alone.
+    #[error("it has no time of day")]
+    NoTime,
+    /// Hour and minute alone.
+    #[error("it has no seconds")]
+    NoSeconds,
+    /// Midnight has one name.
+    #[error("its hour is 24: midnight is 00:00:00 of the day that begins")]
+    Hour24,
+    /// It has another form, or numbers that no clock shows.
+    #[error("its time of day is not HH:MM:SS up to 23:59:59")]
+    TimeOfDay,
+    /// As some countries write fractions.
+    #[error("its fraction stands behind a comma, not a point")]
+    Comma,
+    /// Finer than nanoseconds, or a point alone.
+    #[error("its fraction has not 1 to 9 digits")]
+    Fraction,
+    /// Such as the name of a zone.
+    #[error("what follows the time is neither UTC nor an offset such as +02:00")]
+    Offset,
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -89,10 +127,10 @@ impl Default for Zone {
 impl EventTime {
     /// Reads a time as the files write it: `2024-01-01 10:15:30`, with `T` or a space, perhaps with a fraction.
     ///
-    /// Without an offset it already is civil time in the operator's zone; with one (`Z`, `+02`, `+0200`, `+02:00`) it
-    /// is converted.
+    /// Without an offset it already is civil time in the operator's zone, and is taken as it stands, also where the zone's
+    /// clocks passed over it; with one (`Z`, `UTC`, `+02`, `+0200`, `+02:00`, perhaps behind a space) it is converted.
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
-        let written = Written::parse(text).ok_or(InvalidTime::Malformed)?;
+        let written = Written::parse(text).ok_or_else(|| InvalidTime::Malformed(TimeFault::of(text)))?;
         match written.offset_seconds {
             None => Self::from_civil(written.seconds, written.microsecond),
             Some(offset) => {
@@ -195,6 +233,41 @@ impl Written {
     }
 }
 
+impl TimeFault {
+    /// What is wrong with a text that [`Written::parse`] does not take.
+    fn of(text: &str) -> Self {
+        let text = text.as_bytes();
+        if text.is_empty() {
+            return Self::Empty;
+        }
+        if text.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+')) && text.len() != 10 {
+            return Self::Number;
+        }
+        let Some((date, rest)) = text.split_first_chunk() else { return Self::Date };
+        if date_numbers(date).is_none() {
+            return if text.iter().all(u8::is_ascii_digit) { Self::Number } else { Self::Date };
+        }
+        if days(date).is_none() {
+            return Self::Day;
+        }
+        match rest {
+            [] => return Self::NoTime,
+            [b' ' | b'T' | b't', h1, h2, b':', m1, m2] if digits(&[*h1, *h2, *m1, *m2]).is_some() => {
+                return Self::NoSeconds;
+            }
+            _ => {}
+        }
+        let Some((time, rest)) = rest.split_first_chunk::<9>() else { return Self::TimeOfDay };
+        match time {
+            [b' ' | b'T' | b't', b'2', b'4', b':', ..] => Self::Hour24,
+            _ if time_of_day(time).is_none() => Self::TimeOfDay,
+            _ if rest.starts_with(b",") => Self::Comma,
+            _ if fraction(rest).is_none() => Self::Fraction,
+            _ => Self::Offset,
+        }
+    }
+}
+
 fn days(date: &[u8; 10]) -> Option<i32> {
     let (year, month, day) = date_numbers(date)?;
     epoch_days(year, month, day)
@@ -220,10 +293,10 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((digits(fraction)? * 10_u32.pow(9 - len as u32) / 1_000, rest))
 }
 
-/// Seconds east of UTC of `Z`, `+02`, `+0200`, `+02:00`.
+/// Seconds east of UTC of `Z`, `UTC`, `+02`, `+0200`, `+02:00`, perhaps behind a space.
 fn offset_seconds(text: &[u8]) -> Option<i32> {
-    let (sign, hours, minutes) = match *text {
-        [b'Z' | b'z'] => return Some(0),
+    let (sign, hours, minutes) = match *text.strip_prefix(b" ").unwrap_or(text) {
+        [b'Z' | b'z'] | [b'U' | b'u', b'T' | b't', b'C' | b'c'] => return Some(0),
         [sign, h1, h2] => (sign, [h1, h2], [b'0', b'0']),
         [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, [h1, h2], [m1, m2]),
         _ => return None,

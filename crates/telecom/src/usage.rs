@@ -54,6 +54,19 @@ impl Totals {
         Some(())
     }
 
+    /// Takes back what an event has brought; `None`, with nothing taken, if a figure would fall below zero.
+    #[must_use]
+    pub fn take_event(&mut self, event: &UsageEvent) -> Option<()> {
+        let Totals { up_bytes, down_bytes, seconds, events } = event.totals;
+        *self = Self {
+            up_bytes: self.up_bytes.checked_sub(up_bytes)?,
+            down_bytes: self.down_bytes.checked_sub(down_bytes)?,
+            seconds: self.seconds.checked_sub(seconds)?,
+            events: self.events.checked_sub(events)?,
+        };
+        Some(())
+    }
+
     /// Bytes up and down together, which is what data is billed by.
     pub fn bytes(&self) -> u128 {
         u128::from(self.up_bytes) + u128::from(self.down_bytes)

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     /// Go past a record that can't be delivered: it is kept in the topic `rejected`, and its partition goes on behind
     /// it
     Skip(SkipArgs),
+    /// Every file that has landed: what became of its rows, and whether a person has to decide about it
+    Files(FilesArgs),
     /// Call one function with an event and print its answer
     Invoke(InvokeArgs),
     /// Send events to the functions whose folders under events/ they lie in
@@ -130,6 +132,42 @@ pub(crate) struct SkipArgs {
     /// The offset at which it does, as the log and GET /health/mappings tell it
     #[arg(long, value_name = "O", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) offset: i64,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct FilesArgs {
+    #[command(subcommand)]
+    pub(crate) decide: Option<Decision>,
+    /// A file, to be told everything about it
+    pub(crate) name: Option<String>,
+    /// For programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fail if a file waits for a decision, or none of its rows can be used
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+/// What is to become of a file's version that waits.
+#[derive(Subcommand)]
+pub(crate) enum Decision {
+    /// Its rows count, beside those of the file that it waits for
+    Accept(DecisionArgs),
+    /// Its rows count, and those of the file that it waits for are taken back
+    Replace(DecisionArgs),
+    /// Its rows do not count
+    Drop(DecisionArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct DecisionArgs {
+    /// The file that waits
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
 }

@@ -11,6 +11,7 @@ use telecom::FileName;
 use usage_store::Store;
 
 use crate::figures::FileFigures;
+use crate::files::books::{Account, Books};
 
 /// How often the lake and the store are asked how far they are: often enough for the seconds in the table to be right.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -56,7 +57,7 @@ impl<'a> Follow<'a> {
     pub(crate) async fn look(&mut self) -> anyhow::Result<Progress> {
         self.read_new_results().await?;
         let accepted = self.results.values().map(|result| result.accepted).sum();
-        let accounted = self.accounts().await?.values().map(|account| account.counted + account.duplicates).sum();
+        let accounted = self.accounts().await?.values().map(|account| account.accounted()).sum();
         Ok(Progress { files: self.expected.len() as u64, files_read: self.results.len() as u64, accepted, accounted })
     }
 
@@ -82,33 +83,20 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Every file with both sides of both laws.
+    /// The books of every file.
     pub(crate) async fn figures(&self) -> anyhow::Result<Vec<FileFigures>> {
-        let accounts = self.accounts().await?;
-        Ok(self
-            .results
-            .values()
-            .map(|result| {
-                let account = accounts.get(&result.name).copied().unwrap_or_default();
-                FileFigures {
-                    name: result.name.to_string(),
-                    rows: result.rows,
-                    accepted: result.accepted,
-                    rejected: result.rejected,
-                    duplicates: account.duplicates,
-                    counted: account.counted,
-                }
-            })
-            .collect())
+        let files = Books::read(self.lake, self.store, None).await?.into_figures();
+        let is_expected = |file: &FileFigures| self.expected.iter().any(|name| name.as_str() == file.name);
+        Ok(files.into_iter().filter(is_expected).collect())
     }
 
     async fn read_new_results(&mut self) -> anyhow::Result<()> {
-        let prefix = names::results("").trim_end_matches(".json").to_owned();
-        let mut listed = self.lake.list(&prefix);
+        let mut listed = self.lake.list(names::RESULTS);
         let mut fresh = Vec::new();
         while let Some(object) = listed.try_next().await.context("can't list the lake's results")? {
-            let name = object.key.trim_start_matches(&prefix).trim_end_matches(".json");
-            let Ok(name) = FileName::parse(name) else { continue };
+            let piece = object.key.trim_start_matches(names::RESULTS).trim_end_matches(".json");
+            // The followed files come once and as a whole.
+            let Ok(name) = FileName::parse(piece) else { continue };
             if self.expected.contains(&name) && !self.results.contains_key(&name) {
                 fresh.push(object.key);
             }
@@ -126,19 +114,8 @@ impl<'a> Follow<'a> {
     }
 
     async fn accounts(&self) -> anyhow::Result<BTreeMap<FileName, Account>> {
-        let mut accounts = BTreeMap::<FileName, Account>::new();
-        for account in self.store.file_accounts().await.context("can't read how many rows are counted")? {
-            let Some(file) = account.file.filter(|file| self.expected.contains(file)) else { continue };
-            let sum = accounts.entry(file).or_default();
-            sum.counted += account.counted;
-            sum.duplicates += account.duplicates;
-        }
+        let mut accounts = Account::all(self.store).await?;
+        accounts.retain(|file, _| self.expected.contains(file));
         Ok(accounts)
     }
-}
-
-#[derive(Clone, Copy, Default)]
-struct Account {
-    counted: u64,
-    duplicates: u64,
 }

@@ -18,13 +18,14 @@ use crate::parameters::Parameters;
 type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
 
 /// Every function, by the name of its folder.
-const FUNCTIONS: [(&str, Boot); 8] = [
+const FUNCTIONS: [(&str, Boot); 9] = [
     ("sftp-poll", |vars| sftp_poll::boot(vars).boxed()),
     ("file-to-topic", |vars| file_to_topic::boot(vars).boxed()),
     ("batch-aggregator", |vars| batch_aggregator::boot(vars).boxed()),
     ("cdc-handler", |vars| cdc_handler::boot(vars).boxed()),
     ("lake-writer", |vars| lake_writer::boot(vars).boxed()),
     ("lake-loader", |vars| lake_loader::boot(vars).boxed()),
+    ("reconcile", |vars| reconcile::boot(vars).boxed()),
     ("intake-http", |vars| intake_http::boot(vars).boxed()),
     ("usage-http", |vars| usage_http::boot(vars).boxed()),
 ];

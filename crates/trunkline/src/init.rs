@@ -1,15 +1,20 @@
 //! `trunkline init`: topics, tables and the bucket, where they are missing; and a look at the CRM's database.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use lake::Lake;
 use lambda_boot::Vars;
-use usage_store::Store;
+use usage_store::{RecordRules, Setup, Store};
 
 use crate::cli::InitArgs;
 use crate::functions::Project;
 
 /// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch; the CRM's topics may have others.
 const PARTITIONS: i32 = 3;
+
+/// How long Kafka may take to tell where a topic ends.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The variables that name topics.
 const TOPICS: [&str; 5] =
@@ -56,21 +61,41 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     cdc_handler::init(&crm.database.url).await?;
     lake_loader::init(&lake_loader::Config::from_vars(vars)?.database.url).await?;
 
-    let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
-    store.init().await.context("can't create the usage tables")?;
     let counted = batch_aggregator::Config::from_vars(vars)?.stream;
-    for topic in [&counted.cdr_data, &counted.cdr_voice] {
-        store.add_lanes(counted.epoch, topic, PARTITIONS).await.context("can't make the lanes known")?;
-    }
+    make_store(vars, &counted).await?;
 
-    let lake: lake::Config = vars.read()?;
-    Lake::connect(&lake).ensure_bucket().await.with_context(|| format!("can't create the bucket {}", lake.bucket))?;
+    let config: lake::Config = vars.read()?;
+    let lake = Lake::connect(&config);
+    lake.ensure_bucket().await.with_context(|| format!("can't create the bucket {}", config.bucket))?;
+    let upgraded = sftp_poll::upgrade(&lake).await.context("can't make registers of the files in the lake")?;
 
     let names: Vec<_> = topics.iter().chain(&followed).map(|(name, _)| *name).collect();
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
         format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
         "tables   crm_data; cdr_data, raw, ops".to_owned(),
-        format!("bucket   {}", lake.bucket),
+        format!("bucket   {}{}", config.bucket, registers_made(upgraded)),
     ])
+}
+
+/// Makes the usage store, or brings one of an earlier version or of another zone up to date, if everything that was delivered
+/// has been counted.
+async fn make_store(vars: &Vars, counted: &batch_aggregator::Stream) -> anyhow::Result<()> {
+    let reconcile::Config { kafka, store, stream, .. } = reconcile::Config::from_vars(vars)?;
+    let ends = reconcile::log_ends(&kafka, &stream, KAFKA_PATIENCE).await?;
+    let setup = Setup { rules: RecordRules::of(&counted.zone), ends, ..Setup::default() };
+    let store = Store::connect(&store.url)?;
+    store.set_up(&setup).await.context("can't make the usage tables")?;
+    for topic in [&counted.cdr_data, &counted.cdr_voice] {
+        store.add_lanes(counted.epoch, topic, PARTITIONS).await.context("can't make the lanes known")?;
+    }
+    Ok(())
+}
+
+/// What was done about a lake that version 0.1 had filled.
+fn registers_made(upgraded: sftp_poll::Upgraded) -> String {
+    match upgraded.files {
+        0 => String::new(),
+        files => format!(" (registers made of {files} files, {} of which were read)", upgraded.read),
+    }
 }

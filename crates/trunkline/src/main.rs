@@ -7,6 +7,7 @@ mod decisions;
 mod demo;
 mod env;
 mod figures;
+mod files;
 mod follow;
 mod functions;
 mod generate;
@@ -54,6 +55,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Env(args) => env::run(&args),
         Command::Load(args) => load::run(args).await,
         Command::Skip(args) => skip::run(args).await,
+        Command::Files(args) => Box::pin(files::run(args)).await,
         Command::Invoke(args) => invoke::invoke(args).await,
         Command::Replay(args) => invoke::replay(args).await,
         Command::Generate(Generate::Cdr(args)) => generate::cdr(args).await,

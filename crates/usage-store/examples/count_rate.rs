@@ -14,8 +14,8 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::CqlDate;
-use telecom::{Day, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
-use usage_store::{Buckets, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+use telecom::{Action, Day, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
+use usage_store::{Buckets, Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
 /// The most that an event has.
 const BATCH_RECORDS: i64 = 10_000;
@@ -117,7 +117,7 @@ fn batches(subscribers: u64, round: Round) -> anyhow::Result<Vec<LaneBatch>> {
         let day = Day::from_civil(2024, 1, if round.is_cold { 1 + number as u32 } else { 20 }).context("a day")?;
         let first = number * BATCH_RECORDS;
         let records = (first..first + BATCH_RECORDS).map(|offset| record(offset, &lane, &mine, day, &mut rng));
-        Ok(LaneBatch::new(lane.clone(), records.collect())?)
+        Ok(LaneBatch::new(lane.clone(), RecordRules::default(), records.collect())?)
     };
     (0..BATCHES).map(batch).collect()
 }
@@ -136,7 +136,8 @@ fn record(offset: i64, lane: &Lane, subscribers: &[Msisdn], day: Day, rng: &mut 
         | u64::from(lane.partition.unsigned_abs()) << 16
         | file;
     let source = Source { id: SourceId(id.to_be_bytes()), line: number % LINES_PER_FILE + 1, file: None };
-    LaneRecord { offset, timestamp_ms: offset, usage: Some(SourcedUsage { event, source: Some(source) }) }
+    let usage = SourcedUsage { event, source: Some(source), action: Action::Count };
+    LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 
 fn fold(batch: &LaneBatch) -> BTreeMap<(i16, Msisdn, Day, UsageKind), Totals> {

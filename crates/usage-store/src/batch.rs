@@ -1,11 +1,12 @@
-use telecom::{Source, UsageEvent};
+use telecom::{Action, Source, UsageEvent};
 
-use crate::Lane;
+use crate::{Lane, RecordRules};
 
 /// Consecutive records of one lane, as one event delivers them: never empty, offsets strictly ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneBatch {
     lane: Lane,
+    rules: RecordRules,
     records: Vec<LaneRecord>,
 }
 
@@ -23,10 +24,12 @@ pub struct LaneRecord {
 /// What a record adds, and where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcedUsage {
-    /// What it adds.
+    /// What it adds, or takes back.
     pub event: UsageEvent,
     /// The row of a file that it was; without one, the record's identity is its position in Kafka.
     pub source: Option<Source>,
+    /// Whether the row is counted or taken back.
+    pub action: Action,
 }
 
 /// The records are not a batch.
@@ -38,12 +41,17 @@ pub enum InvalidBatch {
     /// An offset is negative, or not above the one before.
     #[error("offset {0} is negative or not above the one before it")]
     OutOfOrder(i64),
+    /// A record takes something back and does not say which row of which file.
+    #[error("the record at offset {0} takes back a row that it does not name")]
+    NamelessWithdrawal(i64),
 }
 
 impl LaneBatch {
+    /// A lane's records, as they were read by these rules.
+    ///
     /// # Errors
-    /// When there are no records, or their offsets don't ascend from 0 or more.
-    pub fn new(lane: Lane, records: Vec<LaneRecord>) -> Result<Self, InvalidBatch> {
+    /// When there are no records, their offsets don't ascend from 0 or more, or one takes back a row that it does not name.
+    pub fn new(lane: Lane, rules: RecordRules, records: Vec<LaneRecord>) -> Result<Self, InvalidBatch> {
         let mut next = 0;
         for record in &records {
             // i64::MAX has no offset after it.
@@ -51,14 +59,23 @@ impl LaneBatch {
                 return Err(InvalidBatch::OutOfOrder(record.offset));
             }
             next = record.offset + 1;
+            if record.usage.is_some_and(|usage| usage.action == Action::Withdraw && usage.source.is_none()) {
+                return Err(InvalidBatch::NamelessWithdrawal(record.offset));
+            }
         }
-        if records.is_empty() { Err(InvalidBatch::Empty) } else { Ok(Self { lane, records }) }
+        if records.is_empty() { Err(InvalidBatch::Empty) } else { Ok(Self { lane, rules, records }) }
     }
 
     /// The lane they are of.
     #[must_use]
     pub fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    /// By what they were read.
+    #[must_use]
+    pub fn rules(&self) -> &RecordRules {
+        &self.rules
     }
 
     /// The records, by offset.
@@ -87,7 +104,7 @@ mod tests {
     fn check(offsets: &[i64], expect: expect_test::Expect) {
         let lane = Lane { epoch: 1, topic: "cdr-data".to_owned(), partition: 0 };
         let record = |&offset: &i64| LaneRecord { offset, timestamp_ms: 0, usage: None };
-        match LaneBatch::new(lane, offsets.iter().map(record).collect()) {
+        match LaneBatch::new(lane, RecordRules::default(), offsets.iter().map(record).collect()) {
             Ok(batch) => expect.assert_eq(&format!("[{}, {})", batch.first_offset(), batch.end())),
             Err(error) => expect.assert_eq(&error.to_string()),
         }

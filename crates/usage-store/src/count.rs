@@ -1,6 +1,6 @@
 //! The counting protocol for one batch of one lane. Why it is exact: `docs/exactness.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem;
 
 use telecom::{SourceId, Totals};
@@ -8,8 +8,8 @@ use telecom::{SourceId, Totals};
 use crate::rules::{Design, Read, Rules, Write};
 use crate::source::{Verdict, decide};
 use crate::{
-    Buckets, Claim, Lane, LaneBatch, LaneMemory, LaneProgress, LaneRecord, Refusal, RowKey, SourceEntry, StoredRow,
-    UsageStore,
+    Buckets, Claim, Lane, LaneBatch, LaneMemory, LaneProgress, LaneRecord, LaneState, RecordRules, Refusal, RowKey,
+    SourceEntry, StoredRow, UsageStore,
 };
 
 /// What became of a batch's records.
@@ -23,16 +23,21 @@ pub struct Counted {
     /// the usual case (see [`Store::add_tower_activity`](crate::Store::add_tower_activity)): a batch that fails after its
     /// rows were written comes again as settled.
     pub counted_offsets: Vec<i64>,
+    /// Those that took back a row that had been counted.
+    pub withdrawn: u64,
     /// Those that had been counted from a file of the same content under another name.
     pub duplicates: u64,
-    /// Those that their file had brought before: it was published again.
+    /// Those that their file had brought before: it was published again. Also those that would take back what was taken
+    /// back before, or never counted.
     pub repeats: u64,
     /// Those that an earlier delivery of the same offsets had settled.
     pub settled: u64,
     /// Those that can't be counted, by offset. They are to be rejected, not delivered again.
     pub refused: Vec<(i64, Refusal)>,
-    /// Offsets that should have been delivered and never were.
+    /// Offsets that no record came with, before the batch or inside it.
     pub missing_offsets: u64,
+    /// The first of them.
+    pub first_missing_offset: Option<i64>,
 }
 
 /// Why a batch could not be counted. It is to be delivered again; nothing of it is acknowledged.
@@ -68,6 +73,28 @@ pub enum CountError {
         offset: i64,
         /// The row's `upto`.
         upto: i64,
+    },
+    /// A record takes back what its row does not have.
+    #[error(
+        "lane {lane} is stopped: the record at offset {offset} takes back a row of a file, and the total that held it is smaller \
+         than that: the store has lost a write, or the file was counted under other rules (restore the store)"
+    )]
+    NothingToTakeBack {
+        /// The lane.
+        lane: Lane,
+        /// The record's offset.
+        offset: i64,
+    },
+    /// The records were read by other rules than the store counts by.
+    #[error(
+        "the usage store counts by {counted_by}, and this function reads by {read_by}: let everything that is delivered be \
+         counted as it was, stop the functions, run `trunkline init`, start the new ones"
+    )]
+    OtherRules {
+        /// How the records were read.
+        read_by: RecordRules,
+        /// How the store's are.
+        counted_by: RecordRules,
     },
     /// A total has outgrown 64 bits.
     #[error("lane {lane}: the record at offset {offset} makes a day's total larger than 64 bits hold")]
@@ -107,25 +134,32 @@ pub(crate) async fn count_by<R: Rules, S: UsageStore>(
 
     // Taken out, so that a failure or a dropped call leaves nothing behind.
     let mut known = mem::take(memory);
-    let recalls = R::continues(known.end, first);
-    if !recalls {
-        known.forget();
-    }
-    let mut newest = read::<R, S>(store, &mut known, batch, &keys).await?;
-    if recalls && R::is_newer(newest, first) {
-        known.forget();
-        newest = read::<R, S>(store, &mut known, batch, &keys).await?;
-    }
+    let mut recalls = R::continues(known.end, first);
+    let found = loop {
+        if !recalls {
+            known.forget();
+        }
+        let found = read::<R, S>(store, &mut known, batch, &keys).await?;
+        // What is remembered is the lane as of the batch's beginning.
+        let has_moved = R::is_newer(found.newest, first) || R::is_lane_newer(found.state.progress.next_offset, first);
+        if found.is_whole && !(recalls && has_moved) {
+            break found;
+        }
+        recalls = false;
+    };
 
-    let progress = known.progress.ok_or_else(|| CountError::UnknownLane(lane.clone()))?;
-    check_topic(lane, &progress, batch)?;
-    let verdicts = decide::<R>(batch, progress.next_offset, &mut known.sources);
-    let mut counted = fold::<R>(batch, &keys, &verdicts, &mut known)?;
+    let state = &found.state;
+    check_topic(lane, &state.progress, batch)?;
+    let verdicts = decide::<R>(batch, state, &mut known.sources);
+    let mut counted = fold::<R>(batch, &keys, &verdicts, state, &mut known)?;
     let touched = Touched::new(batch, &keys, &verdicts);
     let rows = touched.rows_behind(&mut known, end);
     let sources = touched.sources_behind(&mut known, end);
-    let ahead = advance(&progress, batch);
-    counted.missing_offsets = ahead.map_or(0, |next| next.missing_offsets() - progress.missing_offsets());
+    let ahead = advance(&state.progress, batch);
+    if let Some(next) = &ahead {
+        counted.missing_offsets = next.missing_offsets() - state.progress.missing_offsets();
+        counted.first_missing_offset = first_missing(&state.progress, batch);
+    }
 
     for write in R::WRITES {
         match write {
@@ -144,10 +178,9 @@ pub(crate) async fn count_by<R: Rules, S: UsageStore>(
     }
 
     // Remembered is the lane as of `end`; where somebody is further on already, that is not what is known.
-    if !R::is_newer(newest, end) {
+    if !R::is_newer(found.newest, end) && !R::is_lane_newer(found.state.progress.next_offset, end) {
         known.end = Some(end);
-        known.progress = ahead.or(known.progress);
-        known.trim(end);
+        known.trim(end, R::MAX_REMEMBERED_SOURCES);
         *memory = known;
     }
     Ok(counted)
@@ -172,90 +205,150 @@ impl RecordKeys {
     }
 }
 
-/// Reads what the batch needs and is not known yet; says the highest `upto` among what it read.
+/// What was found beside what is remembered.
+struct Found {
+    state: LaneState,
+    /// The highest `upto` among the entries and rows.
+    newest: i64,
+    /// An entry that is missing was never there, or has expired and had nothing that the lane's progress is not past.
+    is_whole: bool,
+}
+
+/// Reads what the batch needs and is not known yet.
 async fn read<R: Rules, S: UsageStore>(
     store: &S,
     known: &mut LaneMemory,
     batch: &LaneBatch,
     keys: &RecordKeys,
-) -> Result<i64, CountError> {
-    let lane = batch.lane();
-    let mut newest = 0;
-    if known.progress.is_none() {
-        let progress = store.read_lane(lane).await?.ok_or_else(|| CountError::UnknownLane(lane.clone()))?;
-        newest = newest.max(progress.next_offset);
-        known.progress = Some(progress);
-    }
+) -> Result<Found, CountError> {
+    let (mut state, mut newest, mut next_offset, mut has_unseen) = (None, 0, 0, false);
     for read in R::READS {
         match read {
-            Read::Sources => {
-                let unknown = first_timestamps(batch, |id| !R::RECALLS_SOURCES || !known.sources.contains_key(&id));
-                for (id, entry) in read_sources(store, lane, &unknown).await? {
-                    newest = newest.max(entry.upto);
-                    known.sources.insert(id, entry);
+            Read::Lane => {
+                let lane = read_lane::<R, S>(store, batch).await?;
+                next_offset = lane.progress.next_offset;
+                state = Some(lane);
+            }
+            Read::Sources => newest = newest.max(read_sources::<R, S>(store, known, batch).await?),
+            Read::Claims => {
+                if let Some(state) = &state {
+                    has_unseen = claim_unseen::<R, S>(store, known, batch, state).await?;
                 }
             }
-            Read::Rows => {
-                let unknown: Vec<_> =
-                    keys.distinct.iter().filter(|key| !known.rows.contains_key(key)).copied().collect();
-                if unknown.is_empty() {
-                    continue;
-                }
-                let found = store.read_rows(lane, &unknown).await?;
-                known.rows.extend(unknown.into_iter().map(|key| (key, StoredRow::default())));
-                for (key, row) in found {
-                    newest = newest.max(row.upto);
-                    known.rows.insert(key, row);
-                }
+            Read::Rows if has_unseen && R::CHECKS_UNSEEN => {
+                // The progress again, which takes less time than the rows.
+                let (rows, lane) =
+                    tokio::try_join!(read_rows(store, known, batch, keys), read_lane::<R, S>(store, batch))?;
+                newest = newest.max(rows);
+                state = Some(lane);
             }
+            Read::Rows => newest = newest.max(read_rows(store, known, batch, keys).await?),
         }
     }
-    Ok(newest)
+    let state = state.ok_or_else(|| CountError::UnknownLane(batch.lane().clone()))?;
+    let is_whole = !R::is_lane_newer(state.progress.next_offset, next_offset);
+    Ok(Found { state, newest, is_whole })
 }
 
-/// The batch's sources that are wanted, ascending, each with the timestamp of its first record in the batch.
-fn first_timestamps(batch: &LaneBatch, is_wanted: impl Fn(SourceId) -> bool) -> Vec<(SourceId, i64)> {
-    let mut first = HashMap::new();
+async fn read_lane<R: Rules, S: UsageStore>(store: &S, batch: &LaneBatch) -> Result<LaneState, CountError> {
+    let lane = batch.lane();
+    let state = store.read_lane(lane).await?.ok_or_else(|| CountError::UnknownLane(lane.clone()))?;
+    if !R::may_count(batch.rules(), &state.rules) {
+        return Err(CountError::OtherRules { read_by: batch.rules().clone(), counted_by: state.rules });
+    }
+    Ok(state)
+}
+
+/// Reads entries that are not known; says the highest `upto` among them.
+async fn read_sources<R: Rules, S: UsageStore>(
+    store: &S,
+    known: &mut LaneMemory,
+    batch: &LaneBatch,
+) -> Result<i64, CountError> {
+    let wanted = first_records(batch, |id| !R::RECALLS_SOURCES || !known.sources.contains_key(&id));
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<_> = wanted.iter().map(|first| first.id).collect();
+    let found = store.read_sources(batch.lane(), &ids).await?;
+    let newest = found.iter().map(|(_, entry)| entry.upto).max();
+    known.sources.extend(found);
+    Ok(newest.unwrap_or_default())
+}
+
+/// Reads rows that are not known; says the highest `upto` among them.
+async fn read_rows<S: UsageStore>(
+    store: &S,
+    known: &mut LaneMemory,
+    batch: &LaneBatch,
+    keys: &RecordKeys,
+) -> Result<i64, CountError> {
+    let wanted: Vec<_> = keys.distinct.iter().filter(|key| !known.rows.contains_key(key)).copied().collect();
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    let found = store.read_rows(batch.lane(), &wanted).await?;
+    known.rows.extend(wanted.into_iter().map(|key| (key, StoredRow::default())));
+    let newest = found.iter().map(|(_, row)| row.upto).max();
+    known.rows.extend(found);
+    Ok(newest.unwrap_or_default())
+}
+
+/// A source's records in a batch.
+#[derive(Clone, Copy)]
+struct FirstRecord {
+    id: SourceId,
+    /// The first one's timestamp.
+    timestamp_ms: i64,
+    /// The last one's offset.
+    last_offset: i64,
+}
+
+/// The batch's sources that are wanted, ascending.
+fn first_records(batch: &LaneBatch, is_wanted: impl Fn(SourceId) -> bool) -> Vec<FirstRecord> {
+    let mut first = HashMap::<_, FirstRecord>::new();
     for record in batch.records() {
         if let Some(source) = record.usage.and_then(|usage| usage.source)
             && is_wanted(source.id)
         {
-            first.entry(source.id).or_insert(record.timestamp_ms);
+            let (id, timestamp_ms) = (source.id, record.timestamp_ms);
+            let new = FirstRecord { id, timestamp_ms, last_offset: record.offset };
+            first.entry(id).or_insert(new).last_offset = record.offset;
         }
     }
-    let mut first: Vec<_> = first.into_iter().collect();
-    first.sort_unstable();
+    let mut first: Vec<_> = first.into_values().collect();
+    first.sort_unstable_by_key(|first| first.id);
     first
 }
 
-/// The lane's entries of these sources; those that the lane has not seen are claimed.
-async fn read_sources<S: UsageStore>(
+/// Whose the batch's sources are of which the lane has no entry. Those with a record that the lane has not passed are claimed,
+/// and their entries begun. Of the others, an entry that has expired may have known: for them nothing is made anew. Says
+/// whether there were any.
+async fn claim_unseen<R: Rules, S: UsageStore>(
     store: &S,
-    lane: &Lane,
-    sources: &[(SourceId, i64)],
-) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
-    if sources.is_empty() {
-        return Ok(Vec::new());
+    known: &mut LaneMemory,
+    batch: &LaneBatch,
+    state: &LaneState,
+) -> anyhow::Result<bool> {
+    let unseen = first_records(batch, |id| !known.sources.contains_key(&id));
+    let (past, new): (Vec<_>, Vec<_>) =
+        unseen.iter().partition(|source| source.last_offset < state.progress.next_offset);
+    let mut claims = Vec::new();
+    if !new.is_empty() {
+        let claim = |new: &FirstRecord| {
+            let timestamp_ms = R::claimed_at(new.timestamp_ms, state.closed_before_ms);
+            (new.id, Claim { epoch: batch.lane().epoch, timestamp_ms })
+        };
+        let wanted: Vec<_> = new.iter().map(claim).collect();
+        claims = store.claim_sources(&wanted).await?;
+        anyhow::ensure!(claims.len() == new.len(), "the store answered {} of {} claims", claims.len(), new.len());
     }
-    let ids: Vec<_> = sources.iter().map(|(id, _)| *id).collect();
-    let mut entries = store.read_sources(lane, &ids).await?;
-    let known: HashSet<_> = entries.iter().map(|(id, _)| *id).collect();
-    let claims: Vec<_> = sources
-        .iter()
-        .filter(|(id, _)| !known.contains(id))
-        .map(|(id, timestamp_ms)| (*id, Claim { epoch: lane.epoch, timestamp_ms: *timestamp_ms }))
-        .collect();
-    if !claims.is_empty() {
-        let claimed = store.claim_sources(&claims).await?;
-        anyhow::ensure!(
-            claimed.len() == claims.len(),
-            "the store answered {} of {} claims",
-            claimed.len(),
-            claims.len()
-        );
-        entries.extend(claimed.into_iter().map(|(id, claim)| (id, SourceEntry::new(claim))));
+    if !past.is_empty() {
+        let ids: Vec<_> = past.iter().map(|past| past.id).collect();
+        claims.extend(store.read_claims(&ids).await?);
     }
-    Ok(entries)
+    known.sources.extend(claims.into_iter().map(|(id, claim)| (id, SourceEntry::new(claim))));
+    Ok(!unseen.is_empty())
 }
 
 /// A record that is delivered again has the timestamp it had; a newer one at an offset that was counted is another one.
@@ -277,6 +370,7 @@ fn fold<R: Rules>(
     batch: &LaneBatch,
     keys: &RecordKeys,
     verdicts: &[Option<Verdict>],
+    state: &LaneState,
     known: &mut LaneMemory,
 ) -> Result<Counted, CountError> {
     let mut counted = Counted { records: batch.records().len() as u64, ..Counted::default() };
@@ -284,7 +378,7 @@ fn fold<R: Rules>(
         let (Some(usage), Some(key), Some(verdict)) = (&record.usage, key, verdict) else { continue };
         let row = known.rows.entry(*key).or_default();
         match verdict {
-            Verdict::Counted if R::is_held(record.offset, row.upto) => counted.settled += 1,
+            Verdict::Counted | Verdict::Withdrawn if R::is_held(record.offset, row.upto) => counted.settled += 1,
             Verdict::Counted => {
                 counted.counted += 1;
                 counted.counted_offsets.push(record.offset);
@@ -292,9 +386,20 @@ fn fold<R: Rules>(
                     .add_event(&usage.event)
                     .ok_or_else(|| CountError::Overflow { lane: batch.lane().clone(), offset: record.offset })?;
             }
+            Verdict::Withdrawn => {
+                counted.withdrawn += 1;
+                row.totals.take_event(&usage.event).ok_or_else(|| CountError::NothingToTakeBack {
+                    lane: batch.lane().clone(),
+                    offset: record.offset,
+                })?;
+            }
             Verdict::Duplicate => counted.duplicates += 1,
             Verdict::Repeat => counted.repeats += 1,
-            Verdict::Settled if R::is_held(record.offset, row.upto) => counted.settled += 1,
+            Verdict::Settled
+                if R::is_held(record.offset, row.upto) || R::was_read_otherwise(record.offset, state.rules_from) =>
+            {
+                counted.settled += 1;
+            }
             Verdict::Settled => {
                 return Err(CountError::LostRow { lane: batch.lane().clone(), offset: record.offset, upto: row.upto });
             }
@@ -304,8 +409,8 @@ fn fold<R: Rules>(
     Ok(counted)
 }
 
-/// The rows and sources that the batch has a say in: all but those of which it has only records of another epoch or time.
-/// Also those that it adds nothing to: so a row that lies behind its lane or source is known to have been lost.
+/// The rows and sources that the batch has a say in. Also those that it adds nothing to: so a row that lies behind its lane
+/// or source is known to have been lost.
 struct Touched {
     rows: Vec<RowKey>,
     sources: Vec<SourceId>,
@@ -315,13 +420,10 @@ impl Touched {
     fn new(batch: &LaneBatch, keys: &RecordKeys, verdicts: &[Option<Verdict>]) -> Self {
         let mut touched = Self { rows: Vec::with_capacity(keys.distinct.len()), sources: Vec::new() };
         for ((record, key), verdict) in batch.records().iter().zip(&keys.by_record).zip(verdicts) {
-            // A name too many is forgotten with its entry; its record then counts as settled, and its row must be past it.
-            if matches!(verdict, None | Some(Verdict::Refused(Refusal::OtherEpoch(_) | Refusal::TooOld))) {
-                continue;
-            }
+            let Some(verdict) = verdict else { continue };
             touched.rows.extend(key);
             // Nothing was noted for what is settled: where the entry has expired, it stays away.
-            if matches!(verdict, Some(Verdict::Counted | Verdict::Duplicate | Verdict::Repeat)) {
+            if verdict.is_of_entry() {
                 touched.sources.extend(record.usage.and_then(|usage| usage.source).map(|source| source.id));
             }
         }
@@ -366,6 +468,18 @@ fn advance(progress: &LaneProgress, batch: &LaneBatch) -> Option<LaneProgress> {
         records: progress.records + new.count() as u64,
         newest_timestamp_ms: progress.newest_timestamp_ms.max(batch.records().iter().map(|r| r.timestamp_ms).max()),
     })
+}
+
+/// The first offset that the batch shows to have no record.
+fn first_missing(progress: &LaneProgress, batch: &LaneBatch) -> Option<i64> {
+    let mut next = progress.next_offset;
+    for record in batch.records().iter().filter(|record| record.offset >= progress.next_offset) {
+        if record.offset > next {
+            return Some(next);
+        }
+        next = record.offset + 1;
+    }
+    None
 }
 
 #[cfg(test)]

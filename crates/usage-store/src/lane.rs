@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::RecordRules;
+
 /// One ordered log of the stream: a topic's partition, within a stream epoch. Text form: `1/cdr-data/0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
@@ -29,10 +31,24 @@ pub struct LaneProgress {
 }
 
 impl LaneProgress {
-    /// Offsets that no record ever came with: retention was faster than the function, or transactions left their
-    /// control records there.
+    /// Offsets below `next_offset` that no record came with. A transaction's marks are such offsets, and nothing is lost with
+    /// them; or records were deleted before they were counted, or passed over by hand.
     #[must_use]
     pub fn missing_offsets(&self) -> u64 {
         u64::try_from(self.next_offset).unwrap_or_default().saturating_sub(self.records)
     }
+}
+
+/// What a batch has to know of its lane and store before it is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneState {
+    /// How far the lane has been counted.
+    pub progress: LaneProgress,
+    /// By what the store counts.
+    pub rules: RecordRules,
+    /// Records below this offset were read by other rules: whether a row holds them can't be told.
+    pub rules_from: i64,
+    /// A source that was claimed before this moment is not counted any more: an earlier version has judged it by rules that
+    /// this one can't repeat.
+    pub closed_before_ms: Option<i64>,
 }

@@ -7,11 +7,14 @@ mod figures;
 mod lane;
 mod memory;
 mod postgres;
+mod record_rules;
 mod rules;
 mod scylla;
+mod setup;
 mod source;
 mod store;
 mod tower;
+mod upkeep;
 
 #[cfg(test)]
 mod contract;
@@ -21,12 +24,13 @@ mod simulator;
 pub use batch::{InvalidBatch, LaneBatch, LaneRecord, SourcedUsage};
 pub use bucket::{Buckets, InvalidBuckets, RowKey};
 pub use count::{CountError, Counted, count};
-pub use lane::{Lane, LaneProgress};
+pub use lane::{Lane, LaneProgress, LaneState};
 pub use memory::{LaneMemory, MAX_REMEMBERED_ROWS, MAX_REMEMBERED_SOURCES};
 pub use postgres::Postgres;
+pub use record_rules::RecordRules;
 pub use scylla::Scylla;
-pub use source::{
-    Claim, FileCount, MAX_NAMES_PER_SOURCE, REPUBLISH_WITHIN_MS, Refusal, SOURCE_LIFETIME_MS, SourceEntry,
-};
+pub use setup::Setup;
+pub use source::{Claim, FileCount, MAX_NAMES_PER_SOURCE, Refusal, SourceEntry};
 pub use store::{DailyUsage, FileAccount, Store, StoredRow, UsageStore};
 pub use tower::TowerHour;
+pub use upkeep::{Expired, KEPT_MS, Mark, Quiet, QuietSource, REPUBLISH_WITHIN_MS};

@@ -4,24 +4,26 @@ use std::future::Future;
 use anyhow::{Context, bail};
 use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
 
+use crate::rules::Design;
+use crate::upkeep::{self, SLICES};
 use crate::{
-    Buckets, Claim, CountError, Counted, Lane, LaneBatch, LaneMemory, LaneProgress, Postgres, RowKey, Scylla,
-    SourceEntry, TowerHour, count,
+    Buckets, Claim, CountError, Counted, Expired, Lane, LaneBatch, LaneMemory, LaneProgress, LaneState, Postgres,
+    Quiet, QuietSource, RecordRules, RowKey, Scylla, Setup, SourceEntry, TowerHour, count,
 };
 
 /// What the counting protocol asks of a database: a register per row, entry and lane, which keeps the value with the
 /// highest `upto`.
 ///
 /// **Every write is absolute**, and loses to what is stored if its `upto` is lower: so it can be sent again, come
-/// late, or come twice. Writes of a register with one `upto` have one value: any of them may stay. A write that returns has been made durable, whole; one that fails may have been made in part,
-/// or may be made later. A read sees every write that had returned when it began. No call needs to be atomic or
+/// late, or come twice. Writes of a register with one `upto` have one value: any of them may stay. A write that returns has
+/// been made durable, whole; one that fails may have been made in part, or may be made later. A read sees every write that had returned when it began. No call needs to be atomic or
 /// isolated beyond the single register.
 pub trait UsageStore: Sync {
     /// How the subscribers are spread over buckets.
     fn buckets(&self) -> impl Future<Output = anyhow::Result<Buckets>> + Send;
 
-    /// The lane's progress; `None` where the store does not know the lane.
-    fn read_lane(&self, lane: &Lane) -> impl Future<Output = anyhow::Result<Option<LaneProgress>>> + Send;
+    /// The lane's progress, and by what the store counts; `None` where the store does not know the lane.
+    fn read_lane(&self, lane: &Lane) -> impl Future<Output = anyhow::Result<Option<LaneState>>> + Send;
 
     /// The lane's entries of these sources, which ascend; those it has none of are left out.
     fn read_sources(
@@ -35,6 +37,9 @@ pub trait UsageStore: Sync {
         &self,
         claims: &[(SourceId, Claim)],
     ) -> impl Future<Output = anyhow::Result<Vec<(SourceId, Claim)>>> + Send;
+
+    /// The claims on these sources, which ascend; those that nobody has claimed are left out.
+    fn read_claims(&self, ids: &[SourceId]) -> impl Future<Output = anyhow::Result<Vec<(SourceId, Claim)>>> + Send;
 
     /// The lane's rows with these keys, which ascend; those it has none of are left out.
     fn read_rows(
@@ -82,18 +87,23 @@ pub struct DailyUsage {
     pub totals: Totals,
 }
 
-/// What became of a file's accepted rows, summed over the lanes: once all have been handled, `counted + duplicates` is
-/// their number.
+/// What became of a file's accepted rows, summed over the lanes: once all have been handled, `counted + duplicates +
+/// withdrawn` is the number of those from `first_line` on. It is there as long as the entries of its source are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileAccount {
     /// The file's name; `None` for records that gave none.
     pub file: Option<FileName>,
     /// The file's content.
     pub source_id: SourceId,
-    /// Rows that were counted.
+    /// The first of its rows that the account knows: a file that went on after a pause of weeks is known from there. 0 where an
+    /// earlier version began the account, which knows all of them.
+    pub first_line: u64,
+    /// Rows that are counted.
     pub counted: u64,
     /// Rows that had already been counted from a file of the same content under another name.
     pub duplicates: u64,
+    /// Rows that were counted and have been taken back.
+    pub withdrawn: u64,
     /// Records that brought a row again: the file was published more than once.
     pub repeats: u64,
 }
@@ -124,22 +134,30 @@ impl Store {
         }
     }
 
-    /// Makes the store's tables, with the default number of buckets. Does nothing where they are there.
+    /// Makes the store's tables where they are missing, for the default number of buckets and the default rules.
     ///
     /// # Errors
-    /// When the database can't be reached, refuses, or has a store with another number of buckets.
+    /// As for [`set_up`](Self::set_up).
     pub async fn init(&self) -> anyhow::Result<()> {
-        self.init_with(Buckets::default()).await
+        self.set_up(&Setup::default()).await
     }
 
-    /// Makes the store's tables. Does nothing where they are there.
+    /// Makes the store's tables; or brings those of an earlier version up to date; or lets the store count by other rules.
+    /// Does nothing where all that is done.
     ///
     /// # Errors
-    /// As for [`init`](Self::init).
-    pub async fn init_with(&self, buckets: Buckets) -> anyhow::Result<()> {
+    /// When the database can't be reached or refuses; when the store has another number of buckets; when records wait that
+    /// were to be counted as the store is now.
+    pub async fn set_up(&self, setup: &Setup) -> anyhow::Result<()> {
         match self {
-            Self::Postgres(store) => store.init(buckets).await,
-            Self::Scylla(store) => store.init(buckets).await,
+            Self::Postgres(store) => {
+                store.make(setup).await?;
+                upkeep::adopt::<Design>(store, &setup.rules, &setup.ends).await
+            }
+            Self::Scylla(store) => {
+                store.make(setup).await?;
+                upkeep::adopt::<Design>(store, &setup.rules, &setup.ends).await
+            }
         }
     }
 
@@ -179,7 +197,7 @@ impl Store {
         sum_over_lanes(rows)
     }
 
-    /// Every account, by file name. A source's accounts are kept for [`SOURCE_LIFETIME_MS`](crate::SOURCE_LIFETIME_MS).
+    /// Every account, by file name, of at least the last [35 days](crate::KEPT_MS).
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
@@ -235,14 +253,62 @@ impl Store {
         }
     }
 
-    /// Deletes the entries of sources whose time is over; says how many there were.
+    /// By what the store counts.
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
-    pub async fn expire_sources(&self) -> anyhow::Result<u64> {
+    pub async fn rules(&self) -> anyhow::Result<RecordRules> {
         match self {
-            Self::Postgres(store) => store.expire_sources().await,
-            Self::Scylla(store) => store.expire_sources().await,
+            Self::Postgres(store) => upkeep::Upkeep::read_rules(store).await,
+            Self::Scylla(store) => upkeep::Upkeep::read_rules(store).await,
+        }
+    }
+
+    /// Notes how long the lanes' logs are, once a night; says of how many lanes. `at_ms` is the time at which the asking for
+    /// `ends` was begun.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn mark(&self, at_ms: i64, ends: &[(Lane, i64)]) -> anyhow::Result<u64> {
+        match self {
+            Self::Postgres(store) => upkeep::mark(store, at_ms, ends).await,
+            Self::Scylla(store) => upkeep::mark(store, at_ms, ends).await,
+        }
+    }
+
+    /// What the marks say of each lane at this moment.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn quiet(&self, now_ms: i64) -> anyhow::Result<Quiet> {
+        match self {
+            Self::Postgres(store) => Quiet::read::<Design>(store, now_ms).await,
+            Self::Scylla(store) => Quiet::read::<Design>(store, now_ms).await,
+        }
+    }
+
+    /// How many parts [`quiet_sources`](Self::quiet_sources) are read in.
+    pub const PARTS: u8 = SLICES;
+
+    /// The sources of one of the [parts](Self::PARTS) of which nothing more has been delivered for long.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses.
+    pub async fn quiet_sources(&self, quiet: &Quiet, part: u8) -> anyhow::Result<Vec<QuietSource>> {
+        match self {
+            Self::Postgres(store) => upkeep::quiet_sources::<Design>(store, quiet, part).await,
+            Self::Scylla(store) => upkeep::quiet_sources::<Design>(store, quiet, part).await,
+        }
+    }
+
+    /// Deletes sources that [may go](QuietSource::may_go), unless something more of them has been delivered since.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses: the next call finds what is left.
+    pub async fn expire(&self, sources: &[QuietSource]) -> anyhow::Result<Expired> {
+        match self {
+            Self::Postgres(store) => upkeep::expire(store, sources).await,
+            Self::Scylla(store) => upkeep::expire(store, sources).await,
         }
     }
 }
@@ -268,12 +334,16 @@ pub(crate) fn account(entries: &[(SourceId, SourceEntry)]) -> Vec<FileAccount> {
             let account = accounts.entry((*file, *source_id)).or_insert(FileAccount {
                 file: *file,
                 source_id: *source_id,
+                first_line: count.first_line,
                 counted: 0,
                 duplicates: 0,
+                withdrawn: 0,
                 repeats: 0,
             });
-            account.counted += count.counted;
+            account.first_line = account.first_line.min(count.first_line);
+            account.counted += count.counted.saturating_sub(count.withdrawn);
             account.duplicates += count.duplicates;
+            account.withdrawn += count.withdrawn;
             account.repeats += count.repeats;
         }
     }

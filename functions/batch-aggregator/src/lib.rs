@@ -53,15 +53,17 @@ pub struct Outcome {
     pub records: u64,
     /// Those that were new.
     pub counted: u64,
+    /// Those that took back a row that had been counted.
+    pub withdrawn: u64,
     /// Those that had been counted from a file of the same content under another name.
     pub duplicates: u64,
-    /// Those that their file had brought before.
+    /// Those that their file had brought before, or that took back what was not counted.
     pub repeats: u64,
     /// Those that an earlier delivery had settled.
     pub settled: u64,
     /// Those that went to the topic `rejected`.
     pub rejected: u64,
-    /// Offsets that should have been delivered and never were.
+    /// Offsets that no record came with.
     pub missing_offsets: u64,
     /// Those of the counted that the live tower counters may be missing.
     pub tower_misses: u64,
@@ -90,6 +92,7 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
     tracing::info!(
         records = outcome.records,
         counted = outcome.counted,
+        withdrawn = outcome.withdrawn,
         duplicates = outcome.duplicates,
         repeats = outcome.repeats,
         settled = outcome.settled,
@@ -127,6 +130,7 @@ async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
     for (reading, counted) in readings.iter().zip(counted) {
         outcome.records += counted.records;
         outcome.counted += counted.counted;
+        outcome.withdrawn += counted.withdrawn;
         outcome.duplicates += counted.duplicates;
         outcome.repeats += counted.repeats;
         outcome.settled += counted.settled;
@@ -151,12 +155,13 @@ async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
         .count(&mut *memory.lock().await, &reading.batch)
         .await
         .with_context(|| format!("counting {lane} from offset {}", reading.batch.first_offset()))?;
-    if counted.missing_offsets > 0 {
+    if let Some(first) = counted.first_missing_offset {
         tracing::warn!(
             lane = %lane,
-            kafka.offset = reading.batch.first_offset(),
+            kafka.offset = first,
             missing = counted.missing_offsets,
-            "offsets were skipped: records were deleted before they were counted, or a transaction left its marks there"
+            "offsets without a record, from this one on: marks of a transaction, with which nothing is lost; or records that \
+             were deleted before they were counted, or passed over by hand"
         );
     }
     Ok(counted)

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use kafka_batch::PartitionBatch;
 use telecom::{Reason, json};
-use usage_store::{Lane, LaneBatch, LaneRecord, SourcedUsage};
+use usage_store::{Lane, LaneBatch, LaneRecord, RecordRules, SourcedUsage};
 
 use crate::Stream;
 
@@ -11,7 +11,7 @@ use crate::Stream;
 pub(crate) struct Reading {
     /// All its records, also those that can't be used: their offsets are spent too.
     pub(crate) batch: LaneBatch,
-    /// Of each of them, the tower that served it and the hour of the day.
+    /// Of each of them, the tower that served it, where it names one, and the hour of the day.
     pub(crate) places: Vec<Option<(u32, u8)>>,
     /// Those that can't be used, by their index, and why.
     pub(crate) unusable: Vec<(usize, Reason)>,
@@ -39,11 +39,12 @@ pub(crate) async fn read(stream: &Stream, partition: &PartitionBatch) -> anyhow:
             None => Err(Reason::NoValue),
         };
         let read = read.map_err(|reason| unusable.push((index, reason))).ok();
-        places.push(read.map(|read| (read.tower_id, read.time.hour)));
-        let usage = read.map(|read| SourcedUsage { event: read.event, source: read.source });
+        places.push(read.and_then(|read| Some((read.tower_id?, read.time.hour))));
+        let usage = read.map(|read| SourcedUsage { event: read.event, source: read.source, action: read.action });
         records.push(LaneRecord { offset: record.offset, timestamp_ms: record.timestamp_ms, usage });
     }
     let lane = Lane { epoch: stream.epoch, topic: partition.topic.clone(), partition: partition.partition };
-    let batch = LaneBatch::new(lane, records).with_context(|| partition.topic.clone())?;
+    let batch =
+        LaneBatch::new(lane, RecordRules::of(&stream.zone), records).with_context(|| partition.topic.clone())?;
     Ok(Reading { batch, places, unusable })
 }

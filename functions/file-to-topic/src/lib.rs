@@ -1,23 +1,23 @@
 #![doc = include_str!("../README.md")]
 
-mod decode;
-mod lines;
-mod publish;
+mod opening;
+mod piece;
+mod records;
 mod rows;
+mod run;
 mod unusable;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kafka_batch::{BatchResponse, PartitionBatch};
 use kafka_sink::{KafkaPosition, Session, Sink};
-use lake::{FileResult, Lake};
+use lake::{FileResult, Lake, names};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use serde::Deserialize;
-use telecom::Zone;
+use telecom::{FileName, Zone};
 
-use crate::publish::{Failure, Published};
+use crate::run::{Failure, Outcome};
 use crate::unusable::Unusable;
 
 /// With less than this left, a file's rest is announced instead of read: time enough to have a full queue acknowledged,
@@ -115,73 +115,81 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
 
 async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<()> {
     let mut session = deps.sink.session()?;
-    let mut published = Vec::new();
+    let mut outcomes = Vec::new();
     for PartitionBatch { topic, partition, records } in &event {
         for record in records {
             let value = record.value.as_deref().unwrap_or_default();
-            let unusable = match publish(deps, &mut session, value, deadline).await? {
-                Ok(file) => {
-                    published.push(file);
-                    continue;
+            match run_one(deps, &mut session, value, deadline).await {
+                Ok(outcome) => outcomes.push(outcome),
+                Err((name, Failure::Retry(error))) => {
+                    let name = name.map_or_else(String::new, |name| name.to_string());
+                    return Err(error.context(format!("publishing {name}")));
                 }
-                Err(unusable) => unusable,
-            };
-            let position = KafkaPosition { topic: topic.into(), partition: *partition, offset: record.offset };
-            tracing::warn!(
-                kafka.topic = topic,
-                kafka.partition = partition,
-                kafka.offset = record.offset,
-                reason = %unusable,
-                "announcement rejected"
-            );
-            session.reject(&unusable.rejected(value, position)).await?;
+                Err((_, Failure::Unusable(unusable))) => {
+                    let position = KafkaPosition { topic: topic.into(), partition: *partition, offset: record.offset };
+                    reject(&mut session, &unusable, value, position).await?;
+                }
+            }
         }
     }
     session.flush(None).await?;
-    conclude(deps, &mut session, published).await
+    conclude(deps, &mut session, outcomes).await
 }
 
-/// One announcement. The outer error is to be tried again, the inner one never will do.
-async fn publish(
+/// One announcement, and whose it was where it failed.
+async fn run_one(
     deps: &Deps,
     session: &mut Session,
     value: &[u8],
     deadline: Deadline,
-) -> anyhow::Result<Result<Published, Unusable>> {
-    let announced = match unusable::parse(value) {
-        Ok(announced) => announced,
-        Err(unusable) => return Ok(Err(unusable)),
-    };
+) -> Result<Outcome, (Option<FileName>, Failure)> {
+    let announced = unusable::parse(value).map_err(|unusable| (None, Failure::Unusable(unusable)))?;
     let name = announced.name;
-    match publish::publish(deps, session, announced, deadline).await {
-        Ok(published) => Ok(Ok(published)),
-        Err(Failure::Unusable(unusable)) => Ok(Err(unusable)),
-        Err(Failure::Retry(error)) => Err(error).with_context(|| format!("publishing {name}")),
-    }
+    run::run(deps, session, announced, deadline).await.map_err(|failure| (Some(name), failure))
+}
+
+async fn reject(
+    session: &mut Session,
+    unusable: &Unusable,
+    value: &[u8],
+    position: KafkaPosition<'_>,
+) -> anyhow::Result<()> {
+    tracing::warn!(
+        kafka.topic = &*position.topic,
+        kafka.partition = position.partition,
+        kafka.offset = position.offset,
+        reason = %unusable,
+        "announcement rejected"
+    );
+    Ok(session.reject(&unusable.rejected(value, position)).await?)
 }
 
 /// Now that Kafka has every row: writes the results, and announces the rests.
-async fn conclude(deps: &Deps, session: &mut Session, published: Vec<Published>) -> anyhow::Result<()> {
-    for published in published {
-        match published {
-            Published::Whole(result) => {
-                let FileResult { name, bytes, rows, accepted, rejected, .. } = result;
-                deps.lake.put_json_if_absent(&lake::names::results(name.as_str()), &result).await?;
+async fn conclude(deps: &Deps, session: &mut Session, outcomes: Vec<Outcome>) -> anyhow::Result<()> {
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Published(piece, result) => {
+                deps.lake.put_json_if_absent(&names::results(&piece), &result).await?;
+                let FileResult { name, bytes, rows, continued, accepted, rejected, .. } = result;
                 tracing::info!(
                     file.name = name.as_str(),
+                    file.piece = %piece,
                     file.bytes = bytes,
                     rows,
+                    continued,
                     accepted,
                     rejected,
                     "file published"
                 );
             }
-            Published::Part(rest) => {
+            Outcome::Rest(rest) => {
                 let name = rest.name;
                 let value = serde_json::to_vec(&rest)?;
                 session.send(&deps.topics.landed_files, name.as_str().as_bytes(), &value).await?;
                 tracing::info!(
                     file.name = name.as_str(),
+                    file.object = rest.key,
                     rows = rest.from_line,
                     "file published in part; the rest is announced"
                 );

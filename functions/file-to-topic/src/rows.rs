@@ -1,97 +1,57 @@
 use bytes::{Buf as _, Bytes};
+use content::{Line, Step, Table};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
-use crate::decode::Decoder;
-use crate::lines::{Line, Lines};
-
-/// A file's lines, read as a stream; the file is never held.
+/// The lines of a piece, read as a stream; it is never held.
 pub(crate) struct Rows {
     stored: BoxStream<'static, Result<Bytes, lake::Error>>,
     chunk: Bytes,
-    decoder: Decoder,
-    lines: Lines,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// Nothing behind what has been decoded can be.
-    Damaged,
-    /// Every byte has been decoded.
-    Ended,
-}
-
-/// What comes next in a file.
-#[derive(Debug)]
-pub(crate) enum Next<'a> {
-    /// A line, perhaps a blank one.
-    Line(Line<'a>),
-    /// The compressed bytes are damaged or end early; what had been decoded of the next line.
-    Damage(Line<'a>),
-    /// That was the last line.
-    End,
+    table: Table,
 }
 
 impl Rows {
-    pub(crate) fn new(stored: BoxStream<'static, Result<Bytes, lake::Error>>) -> Self {
-        Self { stored, chunk: Bytes::new(), decoder: Decoder::new(), lines: Lines::default(), state: State::Reading }
+    pub(crate) fn new(stored: BoxStream<'static, Result<Bytes, lake::Error>>, table: Table) -> Self {
+        Self { stored, chunk: Bytes::new(), table }
     }
 
-    /// Where the next line begins, in bytes of the decompressed stream.
-    pub(crate) fn position(&self) -> u64 {
-        self.lines.line().to_byte
+    /// What is known of the file so far.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
-    /// Goes on to the next line. Gives way to other tasks now and then, so a loop over it never starves the runtime.
+    /// The current line.
+    pub(crate) fn line(&self) -> Line<'_> {
+        self.table.line()
+    }
+
+    /// Goes on to the header, the next row or the end. Gives way to other tasks now and then, so a loop over it never
+    /// starves the runtime.
     ///
     /// # Errors
     /// When the lake fails.
-    pub(crate) async fn next(&mut self) -> Result<Next<'_>, lake::Error> {
+    pub(crate) async fn advance(&mut self) -> Result<Step, lake::Error> {
         tokio::task::coop::consume_budget().await;
-        while !self.lines.advance() {
-            match self.state {
-                State::Reading => self.read().await?,
-                State::Damaged => {
-                    self.state = State::Ended;
-                    self.lines.advance_last();
-                    return Ok(Next::Damage(self.lines.line()));
-                }
-                State::Ended => {
-                    let is_line = self.lines.advance_last();
-                    return Ok(if is_line { Next::Line(self.lines.line()) } else { Next::End });
-                }
-            }
-        }
-        Ok(Next::Line(self.lines.line()))
-    }
-
-    /// Whether the file is compressed.
-    ///
-    /// # Errors
-    /// When the lake fails.
-    pub(crate) async fn is_compressed(&mut self) -> Result<bool, lake::Error> {
         loop {
-            match self.decoder.is_compressed() {
-                None if self.state == State::Reading => self.read().await?,
-                known => return Ok(known.unwrap_or_default()),
+            match self.table.advance() {
+                Step::More => self.read().await?,
+                step => return Ok(step),
             }
         }
     }
 
-    /// Reads all that is left, and says whether it could be decoded to its end.
+    /// Reads all that is left.
     ///
     /// # Errors
     /// When the lake fails.
-    pub(crate) async fn read_to_end(&mut self) -> Result<bool, lake::Error> {
-        loop {
-            match self.next().await? {
-                Next::Line(_) => {}
-                Next::Damage(_) => return Ok(false),
-                Next::End => return Ok(true),
-            }
-        }
+    pub(crate) async fn read_to_end(&mut self) -> Result<(), lake::Error> {
+        while self.advance().await? != Step::End {}
+        Ok(())
+    }
+
+    /// Whether the file is compressed, once something of it has been read.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.table.stored().is_some_and(content::Stored::is_compressed)
     }
 
     async fn read(&mut self) -> Result<(), lake::Error> {
@@ -99,16 +59,13 @@ impl Rows {
             match self.stored.next().await.transpose()? {
                 Some(chunk) => self.chunk = chunk,
                 None => {
-                    let finished = self.decoder.finish(&mut self.lines);
-                    self.state = if finished.is_ok() { State::Ended } else { State::Damaged };
+                    self.table.finish();
                     return Ok(());
                 }
             }
         }
-        match self.decoder.decode(&self.chunk, &mut self.lines) {
-            Ok(decoded) => self.chunk.advance(decoded),
-            Err(_) => self.state = State::Damaged,
-        }
+        let taken = self.table.push(&self.chunk);
+        self.chunk.advance(taken);
         Ok(())
     }
 }

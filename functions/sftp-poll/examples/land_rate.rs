@@ -8,8 +8,10 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use lake::{Lake, names};
+use lake::Lake;
+use lake::names::{self, VersionKey};
 use lambda_boot::Vars;
+use telecom::FileName;
 use test_support::{Line, Sandbox};
 
 /// Each way: 20 ms there and back.
@@ -56,8 +58,9 @@ async fn main() -> anyhow::Result<()> {
     let began = Instant::now();
     let report = function.invoke("{}", TIMEOUT).await?;
     let seconds = began.elapsed().as_secs_f64();
-    let landed =
-        Lake::connect(&config.read()?).head(&names::landing(FILE)).await?.context("the file has not landed")?;
+    let piece = VersionKey::first(FileName::parse(FILE)?).piece();
+    let landed = Lake::connect(&config.read()?).head(&names::landing(&piece)).await?;
+    let landed = landed.context("the file has not landed")?;
     ensure!(landed.bytes == bytes, "{} bytes landed instead of {bytes}", landed.bytes);
     let peak = function.peak_memory_bytes()?;
     println!("{}", String::from_utf8_lossy(&report));

@@ -1,47 +1,85 @@
-use sftp::{Entry, Stat};
+use lake::registers::Stat;
+use sftp::Entry;
 use telecom::FileName;
 
-/// A file that can be copied.
+use crate::known::Brief;
+
+/// A file as it lies in the folder of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivered {
     pub(crate) name: FileName,
     pub(crate) stat: Stat,
+    /// Nobody has written to it for so long that it may be taken.
+    pub(crate) is_settled: bool,
+    /// Nobody has written to it for so long that its last line is whole, also without a line end.
+    pub(crate) is_still: bool,
 }
 
-/// What lies in the folder of deliveries.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Folder {
-    /// In chronological order, by the time in the name.
-    pub(crate) ready: Vec<Delivered>,
-    /// Files that may still be written to.
-    pub(crate) settling: u64,
-    /// Names that mean nothing here.
-    pub(crate) unmatched: Vec<String>,
+/// What is to be done about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It is new.
+    Land,
+    /// It has grown, or its last line is to be taken as it is.
+    Grow,
+    /// It is another than before, or was only touched.
+    LandAgain,
+    /// It may still be written to.
+    Settle,
+    /// All of it has been taken but a last line without a line end.
+    WaitForLine,
+    Nothing,
 }
 
-impl Folder {
-    /// Tells what is ready at `now` (seconds since 1970) from what is not.
-    pub(crate) fn sort(entries: Vec<Entry>, now: u64, settle_s: u64) -> Self {
-        let mut folder = Self::default();
-        for Entry { name, size, mtime } in entries {
-            if is_temporary(&name) {
-                continue;
-            }
-            let Ok(name) = FileName::parse(&name) else {
-                folder.unmatched.push(name);
-                continue;
+/// For how long nobody must have written to a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) settle_s: u64,
+    pub(crate) last_line_s: u64,
+}
+
+impl Delivered {
+    /// What is to be done about it, by what is known of it.
+    pub(crate) fn plan(&self, known: Option<Brief>) -> Plan {
+        let Some(brief) = known else { return if self.is_settled { Plan::Land } else { Plan::Settle } };
+        let may_grow = brief.may_grow && self.stat.size > brief.bytes;
+        if self.stat == brief.stat {
+            return match (may_grow, self.is_still) {
+                (false, _) => Plan::Nothing,
+                (true, true) => Plan::Grow,
+                (true, false) => Plan::WaitForLine,
             };
-            // Without a wait the server's clock does not matter, so it may be fast.
-            if settle_s == 0 || mtime.saturating_add(settle_s) <= now {
-                folder.ready.push(Delivered { name, stat: Stat { size, mtime } });
-            } else {
-                folder.settling += 1;
-            }
         }
-        folder.ready.sort_by_key(|file| file.name);
-        folder.unmatched.sort();
-        folder
+        if may_grow {
+            return Plan::Grow;
+        }
+        if brief.may_grow_then && self.stat.size > brief.bytes {
+            return Plan::Nothing;
+        }
+        if self.is_settled { Plan::LandAgain } else { Plan::Settle }
     }
+}
+
+/// Tells files of call detail records, in chronological order by the time in the name, from names that mean nothing here.
+/// `now` is in seconds since 1970.
+pub(crate) fn sort(entries: Vec<Entry>, now: u64, patience: Patience) -> (Vec<Delivered>, Vec<String>) {
+    let (mut files, mut unmatched) = (Vec::new(), Vec::new());
+    for Entry { name, size, mtime } in entries {
+        if is_temporary(&name) {
+            continue;
+        }
+        let Ok(name) = FileName::parse(&name) else {
+            unmatched.push(name);
+            continue;
+        };
+        // Without a wait the server's clock does not matter, so it may be fast.
+        let has_lain = |wait_s: u64| wait_s == 0 || mtime.saturating_add(wait_s) <= now;
+        let (is_settled, is_still) = (has_lain(patience.settle_s), has_lain(patience.last_line_s));
+        files.push(Delivered { name, stat: Stat { size, mtime }, is_settled, is_still });
+    }
+    files.sort_by_key(|file| file.name);
+    unmatched.sort();
+    (files, unmatched)
 }
 
 /// What senders call files that they have not finished.
@@ -56,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_files_in_chronological_order() {
+    fn files_in_chronological_order() {
         let entries = [
             ("cdr_voice_20240101_000000.csv", 10, 900),
             ("cdr_data_20240102_000000.csv.gz", 0, 940),
@@ -71,28 +109,43 @@ mod tests {
             ("README", 1, 0),
         ];
         let entries = entries.map(|(name, size, mtime)| Entry { name: name.to_owned(), size, mtime });
-        let show = |settle_s| {
-            let folder = Folder::sort(entries.to_vec(), 1_000, settle_s);
-            let ready: Vec<_> = folder.ready.iter().map(|file| format!("{} {}", file.name, file.stat.size)).collect();
-            format!("{}\nsettling {}, unmatched {:?}\n", ready.join("\n"), folder.settling, folder.unmatched)
+        let show = |settle_s, last_line_s| {
+            let (files, unmatched) = sort(entries.to_vec(), 1_000, Patience { settle_s, last_line_s });
+            let show = |file: &Delivered| format!("{} {} {}", file.name, file.is_settled, file.is_still);
+            let files: Vec<_> = files.iter().map(show).collect();
+            format!("{}\nunmatched {unmatched:?}\n", files.join("\n"))
         };
         expect![[r#"
-            cdr_data_20231231_235959.csv.zst 40
-            cdr_data_20240101_000000.csv 30
-            cdr_voice_20240101_000000.csv 10
-            cdr_data_20240102_000000.csv.gz 0
-            settling 2, unmatched ["README", "cdr_data_20240132_000000.csv"]
+            cdr_data_20231231_235959.csv.zst true false
+            cdr_data_20240101_000000.csv true true
+            cdr_voice_20240101_000000.csv true false
+            cdr_data_20240102_000000.csv.gz true false
+            cdr_data_20240103_000000.csv false false
+            cdr_data_20240104_000000.csv false false
+            unmatched ["README", "cdr_data_20240132_000000.csv"]
         "#]]
-        .assert_eq(&show(60));
-        expect![[r#"
-            cdr_data_20231231_235959.csv.zst 40
-            cdr_data_20240101_000000.csv 30
-            cdr_voice_20240101_000000.csv 10
-            cdr_data_20240102_000000.csv.gz 0
-            cdr_data_20240103_000000.csv 50
-            cdr_data_20240104_000000.csv 60
-            settling 0, unmatched ["README", "cdr_data_20240132_000000.csv"]
-        "#]]
-        .assert_eq(&show(0));
+        .assert_eq(&show(60, 900));
+        assert!(show(0, 0).lines().take(6).all(|line| line.ends_with("true true")));
+    }
+
+    #[test]
+    fn plans() {
+        let stat = |size, mtime| Stat { size, mtime };
+        let name = FileName::parse("cdr_data_20240101_000000.csv").unwrap();
+        let file = |size, mtime, is_settled| Delivered { name, stat: stat(size, mtime), is_settled, is_still: false };
+        let brief = Brief { stat: stat(100, 5), bytes: 90, may_grow: true, waits: false, may_grow_then: false };
+        assert_eq!(file(100, 5, true).plan(None), Plan::Land);
+        assert_eq!(file(100, 5, false).plan(None), Plan::Settle);
+        assert_eq!(file(100, 5, true).plan(Some(brief)), Plan::WaitForLine);
+        assert_eq!(Delivered { is_still: true, ..file(100, 5, true) }.plan(Some(brief)), Plan::Grow);
+        assert_eq!(file(100, 5, true).plan(Some(Brief { bytes: 100, ..brief })), Plan::Nothing);
+        // What has grown is followed at once, what is another waits until it has settled.
+        assert_eq!(file(110, 6, false).plan(Some(brief)), Plan::Grow);
+        assert_eq!(file(80, 6, false).plan(Some(brief)), Plan::Settle);
+        assert_eq!(file(80, 6, true).plan(Some(brief)), Plan::LandAgain);
+        assert_eq!(file(110, 6, true).plan(Some(Brief { may_grow: false, ..brief })), Plan::LandAgain);
+        let waiting = Brief { may_grow: false, waits: true, may_grow_then: true, ..brief };
+        assert_eq!(file(110, 6, true).plan(Some(waiting)), Plan::Nothing);
+        assert_eq!(file(80, 6, true).plan(Some(waiting)), Plan::LandAgain);
     }
 }

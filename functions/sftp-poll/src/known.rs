@@ -1,111 +1,110 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::{StreamExt, TryStreamExt, stream};
-use lake::{Digest, Lake, names};
-use serde::{Deserialize, Serialize};
-use sftp::Stat;
-use telecom::{FileName, RecordType, SourceId};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use lake::names;
+use lake::registers::{Decision, Stat, Version};
+use telecom::{FileName, RecordType};
 
-use crate::folder::Delivered;
+use crate::miss::Miss;
+use crate::ports::Objects;
+use crate::registers::read_file;
 
 /// Small objects on their way at once.
 const READS_IN_FLIGHT: usize = 16;
 
-/// The object `announced/<name>.json`: this version of the file is in the lake and on the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Marker {
-    pub(crate) sha256: Digest,
-    pub(crate) source_id: SourceId,
+/// What is remembered of a file's newest version: a hundred bytes for each file in the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brief {
+    pub(crate) stat: Stat,
+    /// Taken of the file.
     pub(crate) bytes: u64,
-    /// The file's last change when it was copied, in seconds since 1970.
-    pub(crate) mtime: u64,
+    /// It may go on by further lines, and what came before is decided.
+    pub(crate) may_grow: bool,
+    /// A person has to decide about it.
+    pub(crate) waits: bool,
+    /// It may go on by further lines, once a person has decided.
+    pub(crate) may_grow_then: bool,
 }
 
-/// The markers of the files in the folder. They never change, so they are read once a process; a poll that finds
-/// nothing new asks the lake for nothing.
+impl Brief {
+    pub(crate) fn of(version: &Version) -> Self {
+        let waits = version.decision.conflict().is_some();
+        let is_decided = matches!(version.decision, Decision::Counted) || is_later_drop(version);
+        Self {
+            stat: version.stat,
+            bytes: version.bytes,
+            may_grow: version.is_appendable && is_decided,
+            waits,
+            may_grow_then: version.is_appendable && waits,
+        }
+    }
+}
+
+/// A piece was dropped, and what came before it was not.
+fn is_later_drop(version: &Version) -> bool {
+    version.decision == Decision::Dropped && !version.last_piece.is_first()
+}
+
+/// The registers of the files in the folder, as far as a poll has to know them. They are read once a process, so that a poll
+/// that finds nothing new asks the lake for nothing but two short listings. What another process has done since is met where it
+/// matters: every step compares with the lake.
 #[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<HashMap<FileName, Seen>>);
-
-#[derive(Debug)]
-struct Seen {
-    marker: Marker,
-    /// Later versions that have been dealt with.
-    changes: HashSet<(u64, u64)>,
-}
-
-/// How a delivered file stands to what has landed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Standing {
-    New,
-    Announced,
-    /// It is another version than the announced one.
-    Changed(Marker),
-}
+pub(crate) struct Known(Mutex<HashMap<FileName, Brief>>);
 
 impl Known {
-    /// Reads the markers of `files` that are not known yet, and forgets those of other files.
-    pub(crate) async fn update(&self, lake: &Lake, files: &[Delivered]) -> Result<(), lake::Error> {
+    /// Reads the registers of `files` that are not known yet, and forgets those of other files.
+    pub(crate) async fn update(&self, objects: &impl Objects, files: &[FileName]) -> Result<(), Miss> {
         let unknown: HashSet<FileName> = {
-            let mut seen = self.seen();
-            let present: HashSet<FileName> = files.iter().map(|file| file.name).collect();
-            seen.retain(|name, _| present.contains(name));
-            present.into_iter().filter(|name| !seen.contains_key(name)).collect()
+            let mut known = self.known();
+            let present: HashSet<FileName> = files.iter().copied().collect();
+            // What somebody decides about a file that waits is done by another process.
+            known.retain(|name, brief| present.contains(name) && !brief.waits);
+            known.shrink_to_fit();
+            present.into_iter().filter(|name| !known.contains_key(name)).collect()
         };
-        let mut marked = Vec::new();
+        let mut registered = Vec::new();
         for record_type in [RecordType::Data, RecordType::Voice] {
-            let names = || unknown.iter().filter(|name| name.record_type() == record_type).map(FileName::as_str);
-            let (Some(first), Some(last)) = (names().min(), names().max()) else { continue };
-            // Only the part of the listing where these files can be: the lake keeps the markers of years.
-            let last = names::announced(last);
-            let mut listed = lake.list_after(names::ANNOUNCED, Some(&format!("{}{first}", names::ANNOUNCED)));
-            while let Some(object) = listed.try_next().await?.filter(|object| object.key <= last) {
-                let name = object.key.strip_prefix(names::ANNOUNCED).and_then(|name| name.strip_suffix(".json"));
-                marked.extend(name.and_then(|name| FileName::parse(name).ok()).filter(|name| unknown.contains(name)));
+            // By the objects' names, in whose order `X.csv.gz.json` stands before `X.csv.json`.
+            let keys = || unknown.iter().filter(|name| name.record_type() == record_type).map(names::file);
+            let (Some(first), Some(last)) = (keys().min(), keys().max()) else { continue };
+            // Only the part of the listing where these files can be: the lake keeps the registers of years.
+            let before = first.strip_suffix(".json").unwrap_or(&first).to_owned();
+            let mut listed = objects.list(names::FILES, Some(&before));
+            while let Some(key) = listed.try_next().await?.filter(|key| *key <= last) {
+                registered.extend(names::file_of_register(&key).filter(|name| unknown.contains(name)));
             }
         }
-        let reads = stream::iter(marked).map(|name| {
-            let lake = lake.clone();
-            async move { lake.get_json(&names::announced(name.as_str())).await.map(|marker| (name, marker)) }
-        });
+        let reads = stream::iter(registered).map(|name| async move { (name, read_file(objects, name).await) }.boxed());
         let mut reads = reads.buffer_unordered(READS_IN_FLIGHT);
-        while let Some((name, marker)) = reads.try_next().await? {
-            if let Some(marker) = marker {
-                self.announced(name, marker);
+        while let Some((name, read)) = reads.next().await {
+            if let Some(version) = read?.value.newest() {
+                self.remember(name, Some(Brief::of(version)));
             }
         }
         Ok(())
     }
 
-    pub(crate) fn standing(&self, file: &Delivered) -> Standing {
-        let Stat { size, mtime } = file.stat;
-        match self.seen().get(&file.name) {
-            None => Standing::New,
-            Some(Seen { marker, changes }) => {
-                if (marker.bytes, marker.mtime) == (size, mtime) || changes.contains(&(size, mtime)) {
-                    Standing::Announced
-                } else {
-                    Standing::Changed(*marker)
-                }
-            }
+    pub(crate) fn brief(&self, name: &FileName) -> Option<Brief> {
+        self.known().get(name).copied()
+    }
+
+    /// Takes over what is known of a file by now; nothing where its register is to be read again.
+    pub(crate) fn remember(&self, name: FileName, brief: Option<Brief>) {
+        match brief {
+            Some(brief) => drop(self.known().insert(name, brief)),
+            None => drop(self.known().remove(&name)),
         }
     }
 
-    pub(crate) fn is_announced(&self, name: FileName) -> bool {
-        self.seen().contains_key(&name)
-    }
-
-    pub(crate) fn announced(&self, name: FileName, marker: Marker) {
-        self.seen().insert(name, Seen { marker, changes: HashSet::new() });
-    }
-
-    pub(crate) fn changed(&self, file: &Delivered) {
-        if let Some(seen) = self.seen().get_mut(&file.name) {
-            seen.changes.insert((file.stat.size, file.stat.mtime));
+    /// Nothing of the file as it is now is left to take, but an unfinished line.
+    pub(crate) fn saw(&self, name: &FileName, stat: Stat) {
+        if let Some(brief) = self.known().get_mut(name) {
+            brief.stat = stat;
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<FileName, Seen>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<FileName, Brief>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

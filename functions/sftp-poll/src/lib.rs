@@ -1,13 +1,29 @@
 #![doc = include_str!("../README.md")]
 
-mod announce;
-mod change;
-mod copy;
+mod compare;
+mod decide;
 mod event;
 mod folder;
+mod format;
+mod index;
+mod job;
 mod known;
+mod land;
+mod landed_files;
+mod miss;
+mod people;
 mod poll;
+mod ports;
+mod registers;
 mod reprocess;
+mod rules;
+mod server;
+mod upgrade;
+mod whole_lines;
+mod work;
+
+#[cfg(test)]
+mod simulator;
 
 use std::sync::Arc;
 
@@ -15,10 +31,19 @@ use kafka_sink::Sink;
 use lake::Lake;
 use lambda_boot::{Deadline, Handler, InvalidEvent, VarError, Vars};
 use serde::{Deserialize, Serialize};
+use telecom::{FileName, Zone};
+use tokio::sync::OnceCell;
 
 pub use event::Event;
+pub use upgrade::{Upgraded, upgrade};
 
-use known::Known;
+use crate::index::Index;
+use crate::known::Known;
+use crate::landed_files::LandedFiles;
+use crate::people::{Refusal, Verdict};
+use crate::ports::Topic as _;
+use crate::rules::Design;
+use crate::work::Work;
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -40,14 +65,25 @@ pub struct Settings {
     /// renamed into place.
     #[serde(rename = "SFTP_SETTLE_SECONDS", default = "settle_s")]
     pub settle_s: u64,
+    /// A last line without a line end is taken when the file has not changed for so many seconds: it may be half a line.
+    #[serde(rename = "SFTP_LAST_LINE_SECONDS", default = "last_line_s")]
+    pub last_line_s: u64,
     /// The topic of announcements.
     #[serde(rename = "LANDED_FILES_TOPIC", default = "landed_files")]
     pub landed_files: String,
+    /// The operator's zone: rows that were read in another one can't be taken back.
+    #[serde(rename = "OPERATOR_TIMEZONE", default)]
+    pub zone: Zone,
 }
 
 /// A minute without a write: uploads pause for seconds, not for minutes.
 fn settle_s() -> u64 {
     60
+}
+
+/// A quarter of an hour: an upload that pauses for longer has usually failed.
+fn last_line_s() -> u64 {
+    900
 }
 
 fn landed_files() -> String {
@@ -73,6 +109,11 @@ pub struct Deps {
     pub(crate) sink: Sink,
     pub(crate) settings: Settings,
     pub(crate) known: Known,
+    pub(crate) index: Index,
+    /// How rows are read today.
+    pub(crate) reading: lake::Rules,
+    /// Whether the lake is one that this version can go on with.
+    pub(crate) is_checked: OnceCell<()>,
 }
 
 impl Deps {
@@ -87,22 +128,42 @@ impl Deps {
             sink: Sink::new(&config.kafka)?,
             settings: config.settings.clone(),
             known: Known::default(),
+            index: Index::default(),
+            reading: lake::Rules::of(&config.settings.zone),
+            is_checked: OnceCell::new(),
         })
+    }
+
+    fn work(&self) -> Work<'_, Lake, Design> {
+        Work {
+            objects: &self.lake,
+            index: &self.index,
+            now_s: poll::now_s(),
+            reading: &self.reading,
+            rules: std::marker::PhantomData,
+        }
     }
 }
 
 /// What an invocation did; the function's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Files copied into the lake.
+    /// Files that came into the lake for the first time.
     pub landed: u64,
-    /// Files found in the lake without a marker, left by an invocation that ended in between.
+    /// Pieces found in the lake, left by an invocation that ended in between.
     pub recovered: u64,
-    /// Files announced: those, or the one that was to be reprocessed.
+    /// Pieces announced: those, or the file that was to be reprocessed or that somebody decided about.
     pub announced: u64,
-    /// Files that had changed after landing; kept beside the first version, not counted.
+    /// Files that had grown since they landed.
+    pub grown: u64,
+    /// Files that had changed otherwise since they landed.
     pub changed: u64,
-    /// Files that were written to less than `SFTP_SETTLE_SECONDS` ago, or during the copy: for a later poll.
+    /// Files of which something waits for a person, all of them.
+    pub conflicts: u64,
+    /// Files whose last line has no line end yet, and is left until it has, or until the file has lain still.
+    pub waiting_lines: u64,
+    /// Files that were written to less than `SFTP_SETTLE_SECONDS` ago, or during the copy, or that wait for what came before
+    /// to be published: for a later poll.
     pub settling: u64,
     /// Files left for the next poll because the time was up.
     pub deferred: u64,
@@ -123,16 +184,47 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     }))
 }
 
-/// Brings new files into the lake and announces them, or announces one again. What an invocation did not finish, the
-/// next one does: nothing is kept but the lake's objects.
+/// Brings new files into the lake and announces them, announces one again, or carries out what somebody has decided about
+/// one. What an invocation did not finish, the next one does: nothing is kept but the lake's objects.
 ///
 /// # Errors
 /// When the SFTP server, the lake or Kafka fail, also for one file only (the others are done first); when a file can't
-/// be reprocessed.
+/// be reprocessed, or what was decided can't be done.
 pub async fn handle(deps: &Deps, event: Event, deadline: Deadline) -> anyhow::Result<Report> {
     match event {
-        // Its state is some 20 KiB: too much for every caller's stack.
+        // Their states are some 20 KiB: too much for every caller's stack.
         Event::Poll => Box::pin(poll::poll(deps, deadline)).await,
-        Event::Reprocess(name) => reprocess::reprocess(deps, name, deadline).await,
+        Event::Reprocess(name) => Box::pin(announce_again(deps, name, deadline)).await,
+        Event::Accept(name) => Box::pin(judge(deps, name, Verdict::Accept, deadline)).await,
+        Event::Replace(name) => Box::pin(judge(deps, name, Verdict::Replace, deadline)).await,
+        Event::Drop(name) => Box::pin(judge(deps, name, Verdict::Drop, deadline)).await,
     }
+}
+
+async fn announce_again(deps: &Deps, name: FileName, deadline: Deadline) -> anyhow::Result<Report> {
+    format::check(&deps.lake, &deps.is_checked).await?;
+    let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let announced = reprocess::reprocess(&deps.lake, &mut topic, name).await?;
+    Ok(Report { announced, ..Report::default() })
+}
+
+/// Carries out what somebody has decided.
+async fn judge(deps: &Deps, name: FileName, verdict: Verdict, deadline: Deadline) -> anyhow::Result<Report> {
+    format::check(&deps.lake, &deps.is_checked).await?;
+    let work = deps.work();
+    work.index.refresh(&deps.lake, work.now_s).await.map_err(poll::error_of)?;
+    let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let announcement = match work.judge(&mut topic, name, verdict).await {
+        Ok(announcement) => announcement,
+        Err(Refusal::Never(error)) => return Err(error),
+        Err(Refusal::Later(miss)) => return Err(poll::error_of(miss).context(format!("deciding about {name}"))),
+    };
+    let piece = announcement.piece();
+    topic.announce(&[announcement]).await?;
+    if let Some(piece) = piece {
+        work.announced(&piece).await.map_err(poll::error_of)?;
+    }
+    deps.known.remember(name, None);
+    tracing::info!(file.name = name.as_str(), verdict = ?verdict, "a file that waited was decided");
+    Ok(Report { announced: 1, ..Report::default() })
 }

@@ -1,66 +1,72 @@
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Instant, SystemTime};
 
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use lake::names::{self, PieceKey};
+use lake::{Announcement, Lake};
 use lambda_boot::Deadline;
 use sftp::Client;
 use telecom::FileName;
 
-use crate::announce::{announce, left_behind};
-use crate::copy::{Copier, Landed, Miss};
-use crate::folder::{Delivered, Folder};
-use crate::known::{Marker, Standing};
-use crate::{Deps, Report, change};
+use crate::folder::{Delivered, Patience, Plan, sort};
+use crate::job::{Done, bytes_to_read};
+use crate::known::Brief;
+use crate::landed_files::LandedFiles;
+use crate::miss::Miss;
+use crate::ports::Topic as _;
+use crate::rules::Design;
+use crate::server::SftpServer;
+use crate::work::{Brought, Then, Work};
+use crate::{Deps, Report, format};
 
 /// Files being copied at once: most are small, and a copy waits for two servers in turn. Their memory has a bound of its
 /// own.
 const FILES_IN_FLIGHT: usize = 8;
 /// Files that have landed together are announced together, with one wait for Kafka.
 const ANNOUNCED_AT_ONCE: usize = 32;
+/// Notes on their way at once.
+const NOTES_IN_FLIGHT: usize = 16;
 /// Names shown of those that mean nothing here.
 const EXAMPLES: usize = 5;
 
 /// Looks for new files, once.
 pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Report> {
     let started = Instant::now();
+    format::check(&deps.lake, &deps.is_checked).await?;
     let client = Client::connect(&deps.sftp).await?;
     let path = &deps.sftp.remote_path;
-    let entries = client.list(path).await?;
-    let present = entries.iter().filter_map(|entry| FileName::parse(&entry.name).ok()).collect();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let Folder { ready, settling, unmatched } = Folder::sort(entries, now, deps.settings.settle_s);
-    if !unmatched.is_empty() {
-        tracing::warn!(
-            files = unmatched.len(),
-            // With quotes, and without control characters.
-            examples = ?&unmatched[..unmatched.len().min(EXAMPLES)],
-            "files with other names than those of call detail records lie in the SFTP folder"
-        );
-    }
-    deps.known.update(&deps.lake, &ready).await?;
-    let left = left_behind(deps, &present, &ready.iter().map(|file| file.name).collect()).await?;
-
-    let (mut new, mut changed) = (Vec::new(), Vec::new());
-    for file in ready.iter().copied() {
-        match deps.known.standing(&file) {
-            Standing::New => new.push(file),
-            Standing::Changed(first) => changed.push((file, first)),
-            Standing::Announced => {}
-        }
-    }
-    let copier = Arc::new(Copier::new(deps.lake.clone(), client, path, deadline));
-    let report = Report { settling, unmatched: unmatched.len() as u64, ..Report::default() };
-    let mut tally = Tally { report, failures: 0, first: None };
-    land_all(deps, &copier, left, new, deadline, &mut tally).await;
-    keep_all(deps, &copier, changed, &mut tally).await;
-
-    let Tally { report, failures, first } = tally;
+    let patience = Patience { settle_s: deps.settings.settle_s, last_line_s: deps.settings.last_line_s };
+    let (files, unmatched) = sort(client.list(path).await?, now_s(), patience);
+    warn_of_unmatched(&unmatched);
+    let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
+    deps.known.update(&deps.lake, &present).await.map_err(error_of)?;
+    let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let work = deps.work();
+    let waiting = work.waiting().await.map_err(error_of)?;
+    let mut poll = Poll {
+        deps,
+        work,
+        server: SftpServer::new(client, path, deadline),
+        tally: Tally {
+            topic,
+            report: Report { unmatched: unmatched.len() as u64, ..Report::default() },
+            waiting,
+            failures: 0,
+            first: None,
+        },
+    };
+    poll.run(&files).await?;
+    let Tally { mut report, waiting, failures, first, .. } = poll.tally;
+    report.conflicts = waiting.len() as u64;
     tracing::info!(
-        files = ready.len(),
+        files = files.len(),
         landed = report.landed,
         recovered = report.recovered,
         announced = report.announced,
+        grown = report.grown,
         changed = report.changed,
+        conflicts = report.conflicts,
+        waiting_lines = report.waiting_lines,
         settling = report.settling,
         deferred = report.deferred,
         unmatched = report.unmatched,
@@ -75,21 +81,211 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     }
 }
 
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn warn_of_unmatched(unmatched: &[String]) {
+    if !unmatched.is_empty() {
+        tracing::warn!(
+            files = unmatched.len(),
+            // With quotes, and without control characters.
+            examples = ?&unmatched[..unmatched.len().min(EXAMPLES)],
+            "files with other names than those of call detail records lie in the SFTP folder"
+        );
+    }
+}
+
+/// What a miss is that ends a poll.
+pub(crate) fn error_of(miss: Miss) -> anyhow::Error {
+    match miss {
+        Miss::File(error) | Miss::Service(error) => error,
+        Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => {
+            anyhow::anyhow!("what this waits for is not there yet: try again in a minute")
+        }
+        Miss::Deferred => anyhow::anyhow!("the time was up: try again"),
+    }
+}
+
+/// One poll under way.
+struct Poll<'a> {
+    deps: &'a Deps,
+    work: Work<'a, Lake, Design>,
+    server: SftpServer,
+    tally: Tally<'a>,
+}
+
 /// What has come of the files so far.
-struct Tally {
+struct Tally<'a> {
+    topic: LandedFiles<'a>,
     report: Report,
+    /// The files that wait for a person.
+    waiting: BTreeSet<FileName>,
     failures: u64,
     first: Option<anyhow::Error>,
 }
 
-impl Tally {
-    fn miss(&mut self, copier: &Copier, name: FileName, miss: Miss) {
+/// What is to be done, and for which file.
+type Job = (Delivered, Plan);
+
+impl Poll<'_> {
+    async fn run(&mut self, files: &[Delivered]) -> anyhow::Result<()> {
+        let (jobs, last) = self.plan(files);
+        let notes = self.notes(&jobs).await?;
+        if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
+            self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
+        }
+        self.bring_left(notes).await;
+        self.take_all(jobs).await;
+        // A file that came anew under its name may be what another one was moved away for: that one is known by now.
+        self.take_all(last).await;
+        Ok(())
+    }
+
+    /// What is to be done, in order; and what is to be done behind all that.
+    fn plan(&mut self, files: &[Delivered]) -> (Vec<Job>, Vec<Job>) {
+        let (mut jobs, mut last) = (Vec::new(), Vec::new());
+        for file in files {
+            match file.plan(self.deps.known.brief(&file.name)) {
+                Plan::Nothing => {}
+                Plan::Settle => self.tally.report.settling += 1,
+                Plan::WaitForLine => self.tally.report.waiting_lines += 1,
+                plan @ (Plan::Land | Plan::Grow) => jobs.push((*file, plan)),
+                plan @ Plan::LandAgain => last.push((*file, plan)),
+            }
+        }
+        (jobs, last)
+    }
+
+    /// The pieces that are on their way, but for those that this poll looks after anyway.
+    async fn notes(&self, jobs: &[Job]) -> Result<Vec<PieceKey>, lake::Error> {
+        let landing: HashSet<FileName> =
+            jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
+        let mut notes = Vec::new();
+        let mut listed = self.deps.lake.list(names::UNANNOUNCED);
+        while let Some(note) = listed.try_next().await? {
+            let piece = PieceKey::of_object(&note.key);
+            notes.extend(piece.filter(|piece| !(piece.is_first() && landing.contains(&piece.name()))));
+        }
+        notes.sort_unstable();
+        Ok(notes)
+    }
+
+    /// Brings pieces to their end that earlier invocations have left on their way.
+    async fn bring_left(&mut self, notes: Vec<PieceKey>) {
+        for piece in notes {
+            match self.work.bring_noted(&mut self.tally.topic, piece).await {
+                Ok((announcement, newest)) => {
+                    self.tally.remember(self.deps, piece.name(), newest);
+                    if let Some(announcement) = announcement {
+                        // What has taken another's place waits no more.
+                        self.tally.waiting.remove(&piece.name());
+                        self.tally.report.recovered += 1;
+                        self.tally.announce(&self.work, vec![announcement]).await;
+                    }
+                }
+                Err(Miss::Unsettled) => {}
+                Err(miss) => self.tally.miss(&self.server, piece.name(), miss),
+            }
+        }
+    }
+
+    /// Takes files, several at once, and announces them in their order.
+    async fn take_all(&mut self, jobs: Vec<Job>) {
+        let Self { deps, work, server, tally } = self;
+        let (work, server) = (&*work, &*server);
+        let takes = stream::iter(jobs).map(|(file, plan)| {
+            let known = deps.known.brief(&file.name);
+            async move {
+                let taken = async {
+                    let _room = server.begin(bytes_to_read(&file, known)).await?;
+                    work.take(server, &file, plan).await
+                };
+                (file, plan, taken.await)
+            }
+            .boxed()
+        });
+        let mut takes = takes.buffered(FILES_IN_FLIGHT).ready_chunks(ANNOUNCED_AT_ONCE);
+        while let Some(taken) = takes.next().await {
+            let mut announcements = Vec::new();
+            for (file, plan, taken) in taken {
+                match taken {
+                    Ok(done) => announcements.extend(tally.done(deps, file.name, plan, done)),
+                    Err(Miss::UnfinishedLine) => {
+                        deps.known.saw(&file.name, file.stat);
+                        tally.report.waiting_lines += 1;
+                    }
+                    Err(miss) => {
+                        // Perhaps it is not what is remembered of it any more: somebody has decided about it meanwhile.
+                        deps.known.remember(file.name, None);
+                        tally.miss(server, file.name, miss);
+                    }
+                }
+            }
+            if !announcements.is_empty() {
+                tally.announce(work, announcements).await;
+                if tally.topic.has_failed() {
+                    // The copies under way are still brought to their end, so that no upload is left half done.
+                    server.stop();
+                }
+            }
+        }
+    }
+}
+
+impl Tally<'_> {
+    fn remember(&mut self, deps: &Deps, name: FileName, newest: Option<Brief>) {
+        match newest {
+            Some(brief) if brief.waits => drop(self.waiting.insert(name)),
+            Some(_) => drop(self.waiting.remove(&name)),
+            None => {}
+        }
+        deps.known.remember(name, newest);
+    }
+
+    /// Counts what has come of a file, and returns what is to be announced of it.
+    fn done(&mut self, deps: &Deps, name: FileName, plan: Plan, done: Done) -> Option<Announcement> {
+        let Done { brought: Brought { then, newest }, landed } = done;
+        self.remember(deps, name, newest);
+        match landed {
+            Some(landed) if !landed.is_new => self.report.recovered += 1,
+            Some(landed) if !landed.piece.is_first() => self.report.grown += 1,
+            Some(_) if plan == Plan::Land => self.report.landed += 1,
+            Some(_) => self.report.changed += 1,
+            None => {}
+        }
+        match then {
+            Then::Announce(announcement) => Some(*announcement),
+            // A replacement that was begun has a note, and goes on with the next poll.
+            Then::Wait | Then::Nothing | Then::Replace(_) => None,
+        }
+    }
+
+    /// Announces pieces in the given order and, once Kafka has them all, removes their notes. Where it ends in between, they are
+    /// announced again later.
+    async fn announce(&mut self, work: &Work<'_, Lake, Design>, announcements: Vec<Announcement>) {
+        if self.topic.has_failed() {
+            return;
+        }
+        if let Err(error) = self.topic.announce(&announcements).await {
+            return self.fail(error);
+        }
+        self.report.announced += announcements.len() as u64;
+        let pieces: Vec<_> = announcements.iter().filter_map(Announcement::piece).collect();
+        let notes = stream::iter(pieces).map(|piece| async move { work.announced(&piece).await }.boxed());
+        let notes = notes.buffer_unordered(NOTES_IN_FLIGHT);
+        if let Err(miss) = notes.try_collect::<Vec<()>>().await {
+            self.fail(error_of(miss));
+        }
+    }
+
+    fn miss(&mut self, server: &SftpServer, name: FileName, miss: Miss) {
         let error = match miss {
-            Miss::Unsettled => return self.report.settling += 1,
+            Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => return self.report.settling += 1,
             Miss::Deferred => return self.report.deferred += 1,
             Miss::File(error) => error,
             Miss::Service(error) => {
-                copier.stop();
+                server.stop();
                 error
             }
         };
@@ -99,61 +295,5 @@ impl Tally {
     fn fail(&mut self, error: anyhow::Error) {
         self.failures += 1;
         self.first.get_or_insert(error);
-    }
-}
-
-/// Copies new files, several at once, and announces them in their order, behind those `left` by earlier invocations.
-async fn land_all(
-    deps: &Deps,
-    copier: &Arc<Copier>,
-    left: Vec<Landed>,
-    new: Vec<Delivered>,
-    deadline: Deadline,
-    tally: &mut Tally,
-) {
-    let mut session = match deps.sink.session() {
-        Ok(session) => Some(session),
-        Err(error) => return tally.fail(error.into()),
-    };
-    let copies = stream::iter(new).map(|file| {
-        let copier = Arc::clone(copier);
-        async move { (file.name, copier.land(&file).await) }.boxed()
-    });
-    let left = stream::iter(left).map(|file| (file.name, Ok(file)));
-    let mut outcomes = left.chain(copies.buffered(FILES_IN_FLIGHT)).ready_chunks(ANNOUNCED_AT_ONCE);
-    while let Some(outcomes) = outcomes.next().await {
-        let mut landed = Vec::new();
-        for (name, outcome) in outcomes {
-            match outcome {
-                Ok(file) => landed.push(file),
-                Err(miss) => tally.miss(copier, name, miss),
-            }
-        }
-        let copied = landed.iter().filter(|file| file.copied).count() as u64;
-        tally.report.landed += copied;
-        tally.report.recovered += landed.len() as u64 - copied;
-        let Some(announcing) = session.as_mut().filter(|_| !landed.is_empty()) else { continue };
-        match announce(deps, announcing, &landed, deadline).await {
-            Ok(()) => tally.report.announced += landed.len() as u64,
-            // The copies under way are still brought to their end, so that no upload is left half done.
-            Err(error) => {
-                copier.stop();
-                session = None;
-                tally.fail(error);
-            }
-        }
-    }
-}
-
-/// Looks after files that are no longer what was announced.
-async fn keep_all(deps: &Deps, copier: &Copier, changed: Vec<(Delivered, Marker)>, tally: &mut Tally) {
-    for (file, first) in changed {
-        match change::keep(copier, &file, &first).await {
-            Ok(is_new) => {
-                deps.known.changed(&file);
-                tally.report.changed += u64::from(is_new);
-            }
-            Err(miss) => tally.miss(copier, file.name, miss),
-        }
     }
 }

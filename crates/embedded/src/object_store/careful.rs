@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::http::Extensions;
+use hyper::{HeaderMap, Method, Uri};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
@@ -94,10 +96,11 @@ impl Careful {
         let target = self.target(&input.bucket, &input.key)?;
         let condition = Condition::of(input.if_match.take(), input.if_none_match.take())?;
         let staged = self.stage()?;
-        (input.bucket, input.key) = (STAGED.to_owned(), staged.key.clone());
+        let bucket = std::mem::replace(&mut input.bucket, STAGED.to_owned());
+        let key = std::mem::replace(&mut input.key, staged.key.clone());
         let answer = self.staging.put_object(request).await?;
         let _held = self.lock(&target).write().await;
-        condition.check(&target)?;
+        self.check(&condition, &target, &bucket, &key).await?;
         self.folders.commit(&staged, &target)?;
         Ok(answer)
     }
@@ -119,7 +122,7 @@ impl Careful {
         let condition = Condition::of(input.if_match.take(), input.if_none_match.take())?;
         // Held from here, so that an upload whose condition fails is still there to be aborted.
         let _held = self.lock(&target).write().await;
-        condition.check(&target)?;
+        self.check(&condition, &target, &input.bucket, &input.key).await?;
         let staged = self.stage()?;
         let bucket = std::mem::replace(&mut input.bucket, STAGED.to_owned());
         let key = std::mem::replace(&mut input.key, staged.key.clone());
@@ -132,6 +135,21 @@ impl Careful {
         Ok(S3Response::new(CompleteMultipartUploadOutput { bucket: Some(bucket), key: Some(key), ..output }))
     }
 
+    /// Whether a put's condition holds of the object that lies there. The caller holds the key's lock.
+    async fn check(&self, condition: &Condition, target: &Object, bucket: &str, key: &str) -> S3Result<()> {
+        match condition {
+            Condition::None => Ok(()),
+            Condition::New if target.path.exists() => Err(s3_error!(PreconditionFailed, "Object already exists")),
+            Condition::New => Ok(()),
+            Condition::Is(_) if !target.path.exists() => Err(s3_error!(NoSuchKey)),
+            Condition::Is(tag) => {
+                let head = self.objects.head_object(head_request(bucket, key)?).await?;
+                let is_same = head.output.e_tag.is_some_and(|found| found.strong_cmp(tag));
+                if is_same { Ok(()) } else { Err(s3_error!(PreconditionFailed, "the object is another one by now")) }
+            }
+        }
+    }
+
     async fn list(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let bucket = self.bucket(&request.input.bucket)?;
         let page = tokio::task::spawn_blocking(move || listing::list(&bucket, request.input));
@@ -140,26 +158,39 @@ impl Careful {
 }
 
 /// The condition of a put.
-struct Condition {
+enum Condition {
+    None,
     /// `If-None-Match: *`.
-    must_be_new: bool,
+    New,
+    /// `If-Match` with the tag of what lies there.
+    Is(ETag),
 }
 
 impl Condition {
     fn of(if_match: Option<IfMatch>, if_none_match: Option<IfNoneMatch>) -> S3Result<Self> {
         match (if_match, if_none_match) {
-            (None, None) => Ok(Self { must_be_new: false }),
-            (None, Some(condition)) if condition.is_any() => Ok(Self { must_be_new: true }),
-            _ => Err(s3_error!(NotImplemented, "the only condition of a put is If-None-Match: *")),
+            (None, None) => Ok(Self::None),
+            (None, Some(condition)) if condition.is_any() => Ok(Self::New),
+            (Some(ETagCondition::ETag(tag)), None) => Ok(Self::Is(tag)),
+            _ => Err(s3_error!(NotImplemented, "a put's condition is If-None-Match: * or If-Match with one tag")),
         }
     }
+}
 
-    fn check(&self, object: &Object) -> S3Result<()> {
-        if self.must_be_new && object.path.exists() {
-            return Err(s3_error!(PreconditionFailed, "Object already exists"));
-        }
-        Ok(())
-    }
+/// A question of our own, which comes from no client.
+fn head_request(bucket: &str, key: &str) -> S3Result<S3Request<HeadObjectInput>> {
+    let input = HeadObjectInput::builder().bucket(bucket.to_owned()).key(key.to_owned()).build();
+    Ok(S3Request {
+        input: input.map_err(|error| s3_error!(error, InternalError))?,
+        method: Method::HEAD,
+        uri: Uri::default(),
+        headers: HeaderMap::default(),
+        extensions: Extensions::default(),
+        credentials: None,
+        region: None,
+        service: None,
+        trailing_headers: None,
+    })
 }
 
 /// The store's folders.

@@ -61,6 +61,30 @@ async fn of_many_conditional_puts_one_wins_and_its_bytes_stay() {
     }
 }
 
+#[tokio::test]
+async fn of_many_swaps_one_wins_each_time() {
+    let (_store, client) = start(Data::Temporary).await;
+    let swap = async |key: &str, tag: &str, body: &str| {
+        let body = ByteStream::from(body.as_bytes().to_vec());
+        let put = client.put_object().bucket(BUCKET).key(key).if_match(tag).body(body).send().await;
+        put.map(|put| put.e_tag.unwrap()).map_err(|error| error.code().unwrap_or_default().to_owned())
+    };
+    assert_eq!(swap("swap", "\"none\"", "x").await.unwrap_err(), "NoSuchKey");
+    put_new(&client, "swap", "0").await.unwrap();
+    for round in 1..=8 {
+        let read = client.get_object().bucket(BUCKET).key("swap").send().await.unwrap().e_tag.unwrap();
+        let bodies: Vec<String> = (0..8).map(|swapper| format!("{round} of {swapper}")).collect();
+        let outcomes = join_all(bodies.iter().map(|body| swap("swap", &read, body))).await;
+        let winners: Vec<_> = bodies.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).collect();
+        assert_eq!(winners.len(), 1, "{outcomes:?}");
+        assert!(outcomes.iter().flat_map(|o| o.as_ref().err()).all(|error| error == "PreconditionFailed"));
+        assert_eq!(get(&client, "swap").await.unwrap(), winners[0].0.as_bytes());
+        // The tag that a put answers with is the one that a reader gets.
+        let now = client.head_object().bucket(BUCKET).key("swap").send().await.unwrap().e_tag.unwrap();
+        assert_eq!(winners[0].1.as_ref().unwrap(), &now);
+    }
+}
+
 /// Uploads two parts; the request is what makes an object of them.
 async fn upload(client: &Client, key: &str, fill: u8) -> CompleteMultipartUploadFluentBuilder {
     let created = client.create_multipart_upload().bucket(BUCKET).key(key).metadata("k", "v").send().await.unwrap();

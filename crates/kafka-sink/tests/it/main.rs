@@ -3,6 +3,7 @@
 
 mod admin;
 mod down;
+mod ends;
 mod lag;
 mod lost_brokers;
 mod order;

@@ -1,9 +1,10 @@
 //! The header row: which field is which column.
 
+use crate::column::Column;
 use crate::csv::row::Row;
-use crate::csv::{MAX_COLUMNS, MAX_ROW_BYTES, Scratch, without_line_end};
+use crate::csv::{BadHeader, HeaderFault, MAX_COLUMNS, MAX_ROW_BYTES, Scratch, without_line_end};
 use crate::kind::RecordType;
-use crate::reason::{HeaderFault, Reason};
+use crate::reason::Reason;
 use crate::record::{MAX_FIELDS, has_control_character, judge};
 use crate::time::Zone;
 
@@ -21,11 +22,14 @@ pub struct Header {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Header {
-    /// Reads a file's first line, with or without its line end, perhaps with a byte order mark.
+    /// Reads a file's header row, with or without its line end, perhaps with a byte order mark. Names are compared without
+    /// the blanks around them and without regard to case.
     ///
-    /// The error is always [`Reason::BadHeader`].
-    pub fn parse(line: &[u8], record_type: RecordType) -> Result<Self, Reason> {
-        read(line, record_type).map_err(Reason::BadHeader)
+    /// # Errors
+    /// What is wrong with it, and what it looks like.
+    pub fn parse(line: &[u8], record_type: RecordType) -> Result<Self, BadHeader> {
+        let line = without_line_end(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
+        read(line, record_type).map_err(|fault| BadHeader::new(fault, &String::from_utf8_lossy(line), record_type))
     }
 
     /// What its rows are.
@@ -57,7 +61,6 @@ impl Header {
 }
 
 fn read(line: &[u8], record_type: RecordType) -> Result<Header, HeaderFault> {
-    let line = without_line_end(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
     if line.is_empty() {
         return Err(HeaderFault::Missing);
     }
@@ -66,21 +69,32 @@ fn read(line: &[u8], record_type: RecordType) -> Result<Header, HeaderFault> {
     }
     let line = str::from_utf8(line).map_err(|_| HeaderFault::NotText)?;
     if has_control_character(line) {
-        return Err(HeaderFault::NotText);
+        return Err(HeaderFault::ControlCharacter);
     }
     let mut scratch = Scratch::default();
     let fields = scratch.split(line).map_err(|_| HeaderFault::BadQuotes)?;
     if fields.count > MAX_COLUMNS {
         return Err(HeaderFault::TooManyColumns);
     }
-    let names: Vec<&str> = (0..fields.count).filter_map(|index| fields.get(index)).collect();
-    if names.iter().enumerate().any(|(index, name)| names[..index].contains(name)) {
+    let names: Vec<&str> = (0..fields.count).filter_map(|index| fields.get(index)).map(str::trim).collect();
+    // Columns without a name are none that anybody could mean.
+    let is_repeated = |(index, name): (usize, &&str)| !name.is_empty() && names[..index].contains(name);
+    if names.iter().enumerate().any(is_repeated) {
         return Err(HeaderFault::DuplicateColumn);
     }
     let mut positions = [0; MAX_FIELDS];
     for (position, &column) in positions.iter_mut().zip(record_type.columns()) {
-        let found = names.iter().position(|name| *name == column.as_str());
-        *position = found.ok_or(HeaderFault::MissingColumn(column))?;
+        *position = place(&names, column)?;
     }
     Ok(Header { record_type, fields: names.len(), positions })
+}
+
+/// Where the one field with this name stands.
+fn place(names: &[&str], column: Column) -> Result<usize, HeaderFault> {
+    let mut places = (0..names.len()).filter(|&index| names[index].eq_ignore_ascii_case(column.as_str()));
+    match (places.next(), places.next()) {
+        (None, _) => Err(HeaderFault::MissingColumn(column)),
+        (Some(place), None) => Ok(place),
+        (Some(_), Some(_)) => Err(HeaderFault::DuplicateColumn),
+    }
 }

@@ -1,12 +1,14 @@
 //! Rows of the operator's files: CSV as in RFC 4180, but a row is one line.
 //!
-//! The caller splits the stream into lines, takes the first for [`Header::parse`], skips blank ones ([`is_blank`]), and
-//! numbers the others from 1.
+//! The caller splits the stream into lines, passes over blank ones ([`is_blank`]) and a spreadsheet's first line
+//! ([`is_separator_line`]), takes the first other one for [`Header::parse`], and numbers those behind it from 1.
 
+mod bad_header;
 mod header;
 mod row;
 mod split;
 
+pub use bad_header::{BadHeader, HeaderFault};
 pub use header::Header;
 pub use row::{Provenance, Row};
 pub use split::Scratch;
@@ -23,6 +25,14 @@ pub const MAX_COLUMNS: usize = 64;
 /// Whether a line is no row at all: it is empty but for its line end. Blank lines are neither counted nor numbered.
 pub fn is_blank(line: &[u8]) -> bool {
     without_line_end(line).is_empty()
+}
+
+/// Whether it is the line that spreadsheets put before the header, `sep=,`, which tells them the separator. One that
+/// names another separator is passed over as well: the header behind it then shows what is wrong.
+pub fn is_separator_line(line: &[u8]) -> bool {
+    let line = without_line_end(line);
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    matches!(line.split_at_checked(4), Some((name, [_])) if name.eq_ignore_ascii_case(b"sep="))
 }
 
 /// Appends the header row of a type's files, with its line end.

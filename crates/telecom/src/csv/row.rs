@@ -32,13 +32,22 @@ pub struct Provenance {
 impl Provenance {
     /// For rows of a file, read at this moment.
     pub fn new(file: FileName, id: SourceId, ingested_at: SystemTime) -> Self {
+        Self::with_action("", file, id, ingested_at)
+    }
+
+    /// For the records that take those of a file back.
+    pub fn of_withdrawal(file: FileName, id: SourceId, ingested_at: SystemTime) -> Self {
+        Self::with_action(r#""_action":"withdraw","#, file, id, ingested_at)
+    }
+
+    fn with_action(action: &str, file: FileName, id: SourceId, ingested_at: SystemTime) -> Self {
         // A clock beyond the year 9999 is wrong anyway.
         let ingested_at = Timestamp::try_from(ingested_at).unwrap_or(Timestamp::MAX);
         let ingested_at = ingested_at.strftime("%Y-%m-%dT%H:%M:%S.%6f");
         let record_type = file.record_type();
         // None of these values has a character that JSON escapes.
         let tail = format!(
-            r#"","_source_file":"{file}","_ingestion_timestamp":"{ingested_at}","_record_type":"{record_type}","_source_id":"{id}","_source_line":"#
+            r#"",{action}"_source_file":"{file}","_ingestion_timestamp":"{ingested_at}","_record_type":"{record_type}","_source_id":"{id}","_source_line":"#
         );
         Self { tail: tail.into_bytes() }
     }
@@ -59,8 +68,8 @@ impl<'a> Row<'a> {
         self.record.event
     }
 
-    /// The tower that served it.
-    pub const fn tower_id(&self) -> u32 {
+    /// The tower that served it, where the row names one.
+    pub const fn tower_id(&self) -> Option<u32> {
         self.record.tower_id
     }
 

@@ -1,9 +1,10 @@
 use std::time::{Duration, SystemTime};
 
 use expect_test::{Expect, expect};
-use telecom::csv::{Header, MAX_COLUMNS, MAX_ROW_BYTES, Scratch, is_blank, write_header, write_row};
+use telecom::csv::{Header, MAX_COLUMNS, MAX_ROW_BYTES, Scratch, is_blank, is_separator_line, write_header, write_row};
 use telecom::{
-    FileName, MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES, Provenance, Reason, RecordType, SourceId, Zone,
+    FileFault, FileName, MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES, Provenance, Reason, RecordType, SourceId,
+    Zone,
 };
 
 const DATA: &str = "msisdn,tower_id,up_bytes,down_bytes,data_type,ip_address,website_url,event_datetime";
@@ -18,7 +19,7 @@ fn read(record_type: RecordType, header: &[u8], row: &[u8]) -> String {
 }
 
 fn try_read(record_type: RecordType, header: &[u8], row: &[u8]) -> Result<String, Reason> {
-    let header = Header::parse(header, record_type)?;
+    let header = Header::parse(header, record_type).unwrap();
     let mut scratch = Scratch::default();
     let row = header.parse_row(row, &Zone::default(), &mut scratch)?;
     let file = FileName::parse(&format!("cdr_{record_type}_20240101_101530.csv")).unwrap();
@@ -35,7 +36,7 @@ fn try_read(record_type: RecordType, header: &[u8], row: &[u8]) -> Result<String
         totals.down_bytes,
         totals.seconds,
         totals.events,
-        row.tower_id(),
+        row.tower_id().map_or("none".to_owned(), |tower| tower.to_string()),
         row.time(),
         String::from_utf8(json).unwrap(),
     ))
@@ -52,7 +53,11 @@ fn check_voice(row: &str, expected: Expect) {
 fn check_header(header: impl AsRef<[u8]>, expected: Expect) {
     let found = match Header::parse(header.as_ref(), RecordType::Voice) {
         Ok(header) => format!("a header of {} rows", header.record_type()),
-        Err(reason) => format!("{}: {reason}", reason.code()),
+        Err(bad) => {
+            let is_header = bad.is_header();
+            let fault = FileFault::BadHeader(bad);
+            format!("{}, {} header: {fault}", fault.code(), if is_header { "a" } else { "no" })
+        }
     };
     expected.assert_eq(&found);
 }
@@ -110,33 +115,139 @@ fn columns_in_another_order_and_unknown_ones() {
 #[test]
 fn bad_headers() {
     check_header(VOICE, expect!["a header of voice rows"]);
-    check_header("", expect!["bad_header: bad header: the file has no header row"]);
-    check_header("\u{feff}\r\n", expect!["bad_header: bad header: the file has no header row"]);
-    check_header(DATA, expect!["bad_header: bad header: column call_type is missing"]);
-    check_header(VOICE.to_uppercase(), expect!["bad_header: bad header: column msisdn is missing"]);
-    check_header(VOICE.replace(',', ";"), expect!["bad_header: bad header: column msisdn is missing"]);
+    check_header("", expect!["bad_header, no header: bad header: the file has no header row"]);
+    check_header("\u{feff}\r\n", expect!["bad_header, no header: bad header: the file has no header row"]);
+    check_header(
+        DATA,
+        expect![[
+            r#"bad_header, a header: bad header: column call_type is missing; it names "msisdn", "tower_id", "up_bytes", "down_bytes", "data_type", "ip_address", "website_url", "event_datetime"; these are rather the columns of cdr_data files"#
+        ]],
+    );
+    check_header(VOICE.to_uppercase(), expect!["a header of voice rows"]);
+    check_header(VOICE.replace(',', " , ") + " ", expect!["a header of voice rows"]);
+    check_header(
+        VOICE.replace("tower_id", "tower"),
+        expect![[
+            r#"bad_header, a header: bad header: column tower_id is missing; it names "msisdn", "tower", "call_type", "dest_nr", "call_duration_sec", "start_time""#
+        ]],
+    );
+    check_header(
+        VOICE.replace(',', ";"),
+        expect![[
+            r#"bad_header, a header: bad header: column msisdn is missing; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", separated by ';' instead of ','"#
+        ]],
+    );
+    check_header(
+        VOICE.replace(',', "\t"),
+        expect![[
+            r#"bad_header, a header: bad header: column msisdn is missing; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", separated by '\t' instead of ','"#
+        ]],
+    );
+    check_header(
+        VOICE.replace(',', " | "),
+        expect![[
+            r#"bad_header, a header: bad header: column msisdn is missing; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", separated by '|' instead of ','"#
+        ]],
+    );
     check_header(
         "27821234567,1523,voice,27829876543,125,2024-01-01 10:15:30",
-        expect!["bad_header: bad header: column msisdn is missing"],
+        expect![
+            "bad_header, no header: bad header: column msisdn is missing; the first line names no column that is known here: it counts as a row"
+        ],
     );
-    check_header(format!("{VOICE},tower_id"), expect!["bad_header: bad header: a column is named twice"]);
-    check_header(format!("{VOICE},other,other"), expect!["bad_header: bad header: a column is named twice"]);
+    check_header(
+        "Msisdn;Tower_Id",
+        expect![[
+            r#"bad_header, a header: bad header: column msisdn is missing; it names "msisdn", "tower_id", separated by ';' instead of ','"#
+        ]],
+    );
+    check_header(format!("{VOICE},,"), expect!["a header of voice rows"]);
+    check_header(
+        format!("{VOICE}, Tower_ID"),
+        expect![[
+            r#"bad_header, a header: bad header: a column is named twice; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "tower_id""#
+        ]],
+    );
+    check_header(
+        format!("{VOICE},tower_id"),
+        expect![[
+            r#"bad_header, a header: bad header: a column is named twice; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "tower_id""#
+        ]],
+    );
+    check_header(
+        format!("{VOICE},other,other"),
+        expect![[
+            r#"bad_header, a header: bad header: a column is named twice; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "other", "other""#
+        ]],
+    );
     check_header(
         format!("{VOICE}{}", (7..MAX_COLUMNS).map(|n| format!(",c{n}")).collect::<String>()),
         expect!["a header of voice rows"],
     );
     check_header(
         format!("{VOICE}{}", (7..MAX_COLUMNS + 2).map(|n| format!(",c{n}")).collect::<String>()),
-        expect!["bad_header: bad header: there are more than 64 columns"],
+        expect![[
+            r#"bad_header, a header: bad header: there are more than 64 columns; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "c7", "c8", "c9", "c10", "c11", "c12", "c13", "c14", "c15", "c16" and 48 more"#
+        ]],
     );
     check_header(
         format!("{VOICE},{}", "c".repeat(MAX_ROW_BYTES)),
-        expect!["bad_header: bad header: it is longer than 65536 bytes"],
+        expect![[
+            r#"bad_header, a header: bad header: it is longer than 65536 bytes; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "cccccccccccccccccccccccccccccccccccccccc""#
+        ]],
     );
-    check_header(format!("{VOICE},\"other"), expect!["bad_header: bad header: its quotes are not those of RFC 4180"]);
-    check_header(format!("{VOICE},oth\"er"), expect!["bad_header: bad header: its quotes are not those of RFC 4180"]);
-    check_header([VOICE.as_bytes(), b",\xff"].concat(), expect!["bad_header: bad header: it is not valid UTF-8 text"]);
-    check_header(format!("{VOICE},\0"), expect!["bad_header: bad header: it is not valid UTF-8 text"]);
+    check_header(
+        format!("{VOICE},\"other"),
+        expect![[
+            r#"bad_header, a header: bad header: its quotes are not those of RFC 4180; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "other""#
+        ]],
+    );
+    check_header(
+        format!("{VOICE},oth\"er"),
+        expect![[
+            r#"bad_header, a header: bad header: its quotes are not those of RFC 4180; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "oth\"er""#
+        ]],
+    );
+    check_header(
+        [VOICE.as_bytes(), b",\xff"].concat(),
+        expect![[
+            r#"bad_header, a header: bad header: it is not valid UTF-8 text; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "�""#
+        ]],
+    );
+    check_header(
+        format!("{VOICE},\0"),
+        expect![[
+            r#"bad_header, a header: bad header: it has a control character; it names "msisdn", "tower_id", "call_type", "dest_nr", "call_duration_sec", "start_time", "\0""#
+        ]],
+    );
+}
+
+#[test]
+fn rows_written_by_hand_and_by_spreadsheets() {
+    // Blanks around numbers, types and times; a type in capitals; no tower; a tab before the subscriber.
+    let blanks = VOICE.replace(',', ", ");
+    let row = b"27821234567, 7, Voice, +27829876543, 125,\t2024-01-01 10:15:30 UTC ";
+    expect![[r#"
+        27821234567 2024-01-01 call/voice up 0 down 0 seconds 125 events 1 tower 7 at 2024-01-01 12:15:30
+        {"msisdn":"27821234567","tower_id":" 7","call_type":" Voice","dest_nr":" +27829876543","call_duration_sec":" 125","start_time":"\t2024-01-01 10:15:30 UTC ","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]].assert_eq(&read(RecordType::Voice, blanks.as_bytes(), row));
+    check_voice(
+        "\t27821234567 ,,VOICE,,\"125\",2024-01-01 10:15:30",
+        expect![[r#"
+        27821234567 2024-01-01 call/voice up 0 down 0 seconds 125 events 1 tower none at 2024-01-01 10:15:30
+        {"msisdn":"\t27821234567 ","tower_id":"","call_type":"VOICE","dest_nr":"","call_duration_sec":"125","start_time":"2024-01-01 10:15:30","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]],
+    );
+    check_voice(
+        "27821234567, ,voice,,125,2024-01-01 10:15:30",
+        expect![[r#"
+        27821234567 2024-01-01 call/voice up 0 down 0 seconds 125 events 1 tower none at 2024-01-01 10:15:30
+        {"msisdn":"27821234567","tower_id":" ","call_type":"voice","dest_nr":"","call_duration_sec":"125","start_time":"2024-01-01 10:15:30","_source_file":"cdr_voice_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"voice","_source_id":"abababababababab","_source_line":1}"#]],
+    );
+    for line in ["sep=,", "SEP=;\r\n", "\"sep=,\"", "sep=\t\n"] {
+        assert!(is_separator_line(line.as_bytes()), "{line:?}");
+    }
+    for line in ["", "sep=", "sep=,,", "sep=,msisdn", " sep=,", "msisdn"] {
+        assert!(!is_separator_line(line.as_bytes()), "{line:?}");
+    }
 }
 
 #[test]
@@ -273,14 +384,14 @@ fn fields_that_cannot_be_used() {
             0 "2782123456x" → bad_msisdn: msisdn: an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00
             0 "1234" → bad_msisdn: msisdn: an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00
             0 "1234567890123456" → bad_msisdn: msisdn: an MSISDN has 5 to 15 digits in international form, the first not 0, and may begin with + or 00
-            1 "" → bad_number: tower_id is not a whole number
+            1 "" → good
             1 "-1" → negative: tower_id is negative
             1 "4294967295" → good
             1 "4294967296" → too_large: tower_id is larger than any real record's
             1 "1.0" → bad_number: tower_id is not a whole number
             2 "" → bad_number: up_bytes is not a whole number
             2 "abc" → bad_number: up_bytes is not a whole number
-            2 " 5" → bad_number: up_bytes is not a whole number
+            2 " 5" → good
             2 "+5" → bad_number: up_bytes is not a whole number
             2 "-" → bad_number: up_bytes is not a whole number
             2 "-5" → negative: up_bytes is negative
@@ -298,13 +409,13 @@ fn fields_that_cannot_be_used() {
             3 "000000000000000000000000" → good
             4 "" → unknown_type: data_type is unknown
             4 "voice" → unknown_type: data_type is unknown
-            4 "VIDEO" → unknown_type: data_type is unknown
+            4 "VIDEO" → good
             5 "" → good
             5 "xxxxxxxxxxxxxxxxxxxxxxxx" → field_too_long: ip_address is longer than 8192 bytes
             6 "xxxxxxxxxxxxxxxxxxxxxxxx" → good
             6 "xxxxxxxxxxxxxxxxxxxxxxxx" → field_too_long: website_url is longer than 8192 bytes
-            7 "" → bad_time: event_datetime: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
-            7 "2024-02-30 10:15:30" → bad_time: event_datetime: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
+            7 "" → bad_time: event_datetime: it is empty; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
+            7 "2024-02-30 10:15:30" → bad_time: event_datetime: the calendar has no such day; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
             7 "1969-12-31 23:59:59" → day_out_of_range: event_datetime: the day lies outside 1970-01-01 to 2100-12-31
             7 "2101-01-01 00:00:00" → day_out_of_range: event_datetime: the day lies outside 1970-01-01 to 2100-12-31
         "#]],
@@ -334,7 +445,7 @@ fn fields_that_cannot_be_used() {
             4 "86400" → good
             4 "86401" → too_large: call_duration_sec is larger than any real record's
             4 "ten" → bad_number: call_duration_sec is not a whole number
-            5 "yesterday" → bad_time: start_time: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
+            5 "yesterday" → bad_time: start_time: it does not begin with a date as YYYY-MM-DD; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset
         "#]],
     );
 }

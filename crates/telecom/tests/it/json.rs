@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
-use telecom::{Column, HeaderFault, MAX_FIELD_BYTES, Reason, RecordType, Zone, json};
+use telecom::{Column, FileFault, MAX_FIELD_BYTES, Reason, RecordType, TimeFault, Zone, csv, json};
 
 fn read(record_type: RecordType, value: &[u8]) -> String {
     match json::parse(value, record_type, &Zone::default()) {
@@ -9,7 +9,13 @@ fn read(record_type: RecordType, value: &[u8]) -> String {
             let event = record.event;
             format!(
                 "{} {} {} {:?} tower {} at {} from {:?}",
-                event.msisdn, event.day, event.kind, event.totals, record.tower_id, record.time, record.source
+                event.msisdn,
+                event.day,
+                event.kind,
+                event.totals,
+                record.tower_id.map_or("none".to_owned(), |tower| tower.to_string()),
+                record.time,
+                record.source
             )
         }
         Err(reason) => format!("{}: {reason}", reason.code()),
@@ -243,7 +249,9 @@ fn messages_that_cannot_be_used() {
     check_call_with(r#"{"call_type":"fax"}"#, expect!["unknown_type: call_type is unknown"]);
     check_call_with(
         r#"{"start_time":1704104130}"#,
-        expect!["bad_time: start_time: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"],
+        expect![
+            "bad_time: start_time: it is a number without separators; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"
+        ],
     );
     check_call_with(
         r#"{"start_time":"1969-12-31 23:59:59"}"#,
@@ -261,8 +269,6 @@ fn messages_that_cannot_be_used() {
 fn the_documentation_lists_every_reason() {
     let column = Column::Msisdn;
     let reasons = [
-        Reason::BadHeader(HeaderFault::Missing),
-        Reason::DamagedFile,
         Reason::RowTooLong,
         Reason::InvalidUtf8,
         Reason::ControlCharacter,
@@ -281,10 +287,11 @@ fn the_documentation_lists_every_reason() {
         Reason::Negative(column),
         Reason::TooLarge(column),
         Reason::UnknownType(column),
-        Reason::BadTime(column),
+        Reason::BadTime(column, TimeFault::Empty),
         Reason::DayOutOfRange(column),
     ];
-    let codes: Vec<&str> = reasons.iter().map(Reason::code).collect();
+    let faults = [FileFault::BadHeader(csv::Header::parse(b"", RecordType::Data).unwrap_err()), FileFault::Damaged];
+    let codes: Vec<&str> = faults.iter().map(FileFault::code).chain(reasons.iter().map(Reason::code)).collect();
     let (_, section) = include_str!("../../README.md").split_once("## Reasons").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let documented: Vec<&str> =

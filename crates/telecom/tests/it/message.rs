@@ -104,7 +104,9 @@ fn what_cannot_be_used_is_named_without_its_content() {
     check(
         "message_date",
         "yesterday",
-        expect!["bad_time: message_date: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"],
+        expect![
+            "bad_time: message_date: it does not begin with a date as YYYY-MM-DD; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"
+        ],
     );
     check(
         "message_date",

@@ -8,7 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream;
 use generator::{Destination, FileSink, Options, Put, run};
-use lake::{Announcement, Lake, Stored, names};
+use lake::names::{self, VersionKey};
+use lake::{Announcement, Lake, Stored};
 use telecom::{FileName, RecordType};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -38,7 +39,7 @@ pub(crate) async fn land(lake: &Lake, name: &str, rows: u64, subscribers: u32) -
     };
     let stored = if name.compression().is_some() { gzip(plain) } else { plain };
     let stored = stream::unfold(stored, async |mut stored| Some((Ok::<_, Infallible>(stored.recv().await?), stored)));
-    let key = names::landing(name.as_str());
+    let key = names::landing(&VersionKey::first(name).piece());
     let landed = async { Ok(lake.put_stream_if_absent(&key, stored, &[]).await?) };
     let ((), Stored { sha256, bytes, .. }) = futures::try_join!(generated, landed)?;
     Ok(Announcement::new(name, sha256, bytes))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use kafka_batch::{PartitionBatch, Record, encode};
+use lake::names::VersionKey;
 use lake::{Announcement, FileResult};
 use test_support::Sandbox;
 
@@ -30,7 +31,7 @@ pub(crate) async fn publish(
     let announcement = file::land(&world.lake, file, rows, subscribers).await?;
     let mut function = Sandbox::start(&bench.binary("file-to-topic"), world.vars.iter().cloned()).await?;
     let announcements = Reader::new(&world.brokers, "landed-files")?;
-    let results = lake::names::results(announcement.name.as_str());
+    let results = lake::names::results(&VersionKey::first(announcement.name).piece());
     let mut event = announced(&announcement)?;
     let mut seconds = 0.0;
     let result: FileResult = loop {

@@ -90,6 +90,8 @@ impl Endpoints {
             ("SftpHostKey", &self.sftp_host_key),
             ("SftpRemotePath", self.sftp_remote_path),
             ("SftpSettleSeconds", &SETTLE_SECONDS.to_string()),
+            // Files are renamed into place, so a last line without a line end is one that was cut.
+            ("SftpLastLineSeconds", &SETTLE_SECONDS.to_string()),
             ("LakeBucket", BUCKET),
             ("LakeEndpoint", &self.s3_endpoint),
             ("UsageStore", &self.postgres_url),

@@ -1,18 +1,20 @@
-//! The files of a folder, counted once more. Deliberately plain and apart: it shares no code with the pipeline, only
-//! the written rules (`crates/telecom/README.md`). Do not make it clever, and do not call `telecom` here.
+//! Delivered files, counted once more. Deliberately plain and apart: it shares no code with the pipeline, only the
+//! written rules (`crates/telecom/README.md`). Do not make it clever, and do not call `telecom` here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use jiff::tz::TimeZone;
 
+use super::decode::Ending;
+use super::rows::{is_file_time, row};
+use super::sheet::Sheet;
+
 /// Day (`2024-01-01`), category, usage type: sorts as the API's answers do.
 pub(super) type UsageKey = (String, &'static str, String);
 
-/// What one subscriber used.
+/// What one subscriber used. An amount without events stands for what must not be there.
 pub(super) type Usage = BTreeMap<UsageKey, Amount>;
 
 /// Sums. Where they would overflow they stay at the end, and so differ from any true sum.
@@ -36,13 +38,36 @@ impl Amount {
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct File {
-    pub(super) rows: u64,
-    pub(super) accepted: u64,
-    /// The first file of the same type with the same stored bytes; itself, if there is none before.
-    pub(super) first_of_its_bytes: String,
+    /// For each row whether it can be used.
+    usable: Vec<bool>,
+    /// Rows at its beginning that another content brings, or that are left out.
+    not_its_own: usize,
+    pub(super) ending: Ending,
+    /// Whether its last line lacks its end.
+    pub(super) is_open: bool,
+    /// The first file that begins with the same header and row, or itself.
+    pub(super) family: String,
 }
 
-/// All files of a folder.
+impl File {
+    pub(super) fn rows(&self) -> u64 {
+        self.usable.len() as u64
+    }
+
+    /// The usable rows behind the first `continued` and before the last `waiting` ones.
+    pub(super) fn accepted(&self, continued: u64, waiting: u64) -> u64 {
+        let place = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX).min(self.usable.len());
+        let (from, to) = (place(continued), place(self.rows().saturating_sub(waiting)));
+        self.usable.get(from..to).into_iter().flatten().filter(|is_usable| **is_usable).count() as u64
+    }
+
+    /// The usable rows that it alone brings.
+    pub(super) fn own(&self) -> u64 {
+        self.accepted(self.not_its_own as u64, 0)
+    }
+}
+
+/// All files.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     pub(super) files: BTreeMap<String, File>,
@@ -50,53 +75,108 @@ pub(super) struct Counted {
     pub(super) subscribers: BTreeMap<String, Usage>,
 }
 
-/// Counts files of call records, and those in folders; files with the same bytes add their usage once.
-pub(super) fn count(paths: &[PathBuf], zone: &TimeZone) -> anyhow::Result<Counted> {
-    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for path in paths {
-        let is_folder = path.metadata().with_context(|| format!("can't read {}", path.display()))?.is_dir();
-        let found = if is_folder { list(path)? } else { vec![path.clone()] };
-        for file in found {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if record_type(&name).is_none() {
-                ensure!(is_folder, "{} is no file of call records, by its name", file.display());
-            } else if let Some(other) = files.insert(name, file.clone()) {
-                bail!(
-                    "{} and {} have the same name: only one can have been delivered",
-                    other.display(),
-                    file.display()
-                );
+/// Delivered files by their names.
+pub(super) struct Delivered(BTreeMap<String, PathBuf>);
+
+impl Delivered {
+    /// Files of call records, and those in folders.
+    pub(super) fn list(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for path in paths {
+            let is_folder = path.metadata().with_context(|| format!("can't read {}", path.display()))?.is_dir();
+            let found = if is_folder { list(path)? } else { vec![path.clone()] };
+            for file in found {
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if record_type(&name).is_none() {
+                    ensure!(is_folder, "{} is no file of call records, by its name", file.display());
+                } else if let Some(other) = files.insert(name, file.clone()) {
+                    bail!(
+                        "{} and {} have the same name: only one can have been delivered",
+                        other.display(),
+                        file.display()
+                    );
+                }
             }
         }
+        Ok(Self(files))
     }
-    let mut counted = Counted::default();
-    let mut seen: HashMap<(&str, usize, u64), Vec<String>> = HashMap::new();
-    for name in files.keys() {
-        let Some(record_type) = record_type(name) else { continue };
-        let read = |name: &str| std::fs::read(&files[name]).with_context(|| format!("can't read {name}"));
-        let bytes = read(name)?;
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        let alike = seen.entry((record_type, bytes.len(), hasher.finish())).or_default();
-        let mut first = None;
-        for candidate in alike.iter() {
-            if read(candidate)? == bytes {
-                first = Some(candidate.clone());
-                break;
-            }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// Counts every content once, and only the rows of it that no other one begins with. Those of `left_out` bring
+    /// nothing.
+    pub(super) fn count(&self, zone: &TimeZone, left_out: &BTreeSet<String>) -> anyhow::Result<Counted> {
+        let mut families: BTreeMap<(&str, Vec<u8>), Vec<&String>> = BTreeMap::new();
+        for name in self.names() {
+            let (record_type, sheet) = self.read(name)?;
+            let head = sheet.head().map_or_else(|| name.clone().into_bytes(), <[u8]>::to_vec);
+            families.entry((record_type, head)).or_default().push(name);
         }
-        let mut file = count_file(&bytes, record_type, zone, &mut |msisdn, key, amount| {
-            if first.is_none() {
-                counted.subscribers.entry(msisdn).or_default().entry(key).or_default().add(&amount);
-            }
-        });
-        file.first_of_its_bytes = first.unwrap_or_else(|| {
-            alike.push(name.clone());
-            name.clone()
-        });
-        counted.files.insert(name.clone(), file);
+        let mut counted = Counted::default();
+        for ((record_type, _), names) in &families {
+            self.count_family(record_type, names, zone, left_out, &mut counted)?;
+        }
+        Ok(counted)
     }
-    Ok(counted)
+
+    /// Only the files of one family are in memory at once: mostly that is one.
+    fn count_family(
+        &self,
+        record_type: &str,
+        names: &[&String],
+        zone: &TimeZone,
+        left_out: &BTreeSet<String>,
+        counted: &mut Counted,
+    ) -> anyhow::Result<()> {
+        let mut sheets = Vec::new();
+        for name in names {
+            sheets.push((left_out.contains(*name), self.read(name)?.1));
+        }
+        for (at, name) in names.iter().enumerate() {
+            let (is_left_out, sheet) = &sheets[at];
+            let not_its_own = if *is_left_out { sheet.rows().len() } else { shared_rows(at, &sheets) };
+            let mut usable = Vec::with_capacity(sheet.rows().len());
+            for (line, text) in sheet.rows().enumerate() {
+                let columns = sheet.columns.as_ref().filter(|_| sheet.is_readable());
+                let row = columns.and_then(|columns| row(text, columns, record_type, zone));
+                usable.push(row.is_some());
+                let Some((msisdn, key, amount)) = row else { continue };
+                if line >= not_its_own {
+                    counted.subscribers.entry(msisdn).or_default().entry(key).or_default().add(&amount);
+                } else if *is_left_out {
+                    // It is asked for, and nothing of it may be found.
+                    counted.subscribers.entry(msisdn).or_default().entry(key).or_default();
+                }
+            }
+            let family = names[0].clone();
+            let file = File { usable, not_its_own, ending: sheet.ending, is_open: sheet.is_open, family };
+            counted.files.insert((*name).clone(), file);
+        }
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<(&'static str, Sheet)> {
+        let record_type = record_type(name).with_context(|| format!("{name} is no file of call records"))?;
+        let stored = std::fs::read(&self.0[name]).with_context(|| format!("can't read {name}"))?;
+        Ok((record_type, Sheet::read(&stored, record_type)))
+    }
+}
+
+/// The rows of the longest other content that is the whole beginning of this one; all, where an earlier file has the
+/// same.
+fn shared_rows(at: usize, sheets: &[(bool, Sheet)]) -> usize {
+    let (_, sheet) = &sheets[at];
+    let others = sheets
+        .iter()
+        .enumerate()
+        .filter(|(other, (is_left_out, sheet))| *other != at && !is_left_out && sheet.is_readable());
+    let shared = others.map(|(other, (_, it))| {
+        let is_shared = if it.has_content_of(sheet) { other < at } else { sheet.begins_with(it) };
+        if is_shared { it.rows().len() } else { 0 }
+    });
+    shared.max().unwrap_or_default()
 }
 
 fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -112,233 +192,5 @@ fn record_type(name: &str) -> Option<&'static str> {
     } else {
         ("voice", name.strip_prefix("cdr_voice_")?)
     };
-    let (date, time) = time.strip_suffix(".csv")?.split_once('_')?;
-    if date.len() != 8 || time.len() != 6 || !is_digits(date) || !is_digits(time) {
-        return None;
-    }
-    let time_of_day = format!("{}:{}:{}", &time[..2], &time[2..4], &time[4..]);
-    date_of(&format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]))?;
-    (minute_of_day(&time_of_day).is_some() && &time[4..] < "60").then_some(record_type)
-}
-
-/// Counts a file's rows and gives each accepted one to `add`.
-fn count_file(
-    stored: &[u8],
-    record_type: &str,
-    zone: &TimeZone,
-    add: &mut dyn FnMut(String, UsageKey, Amount),
-) -> File {
-    let mut file = File::default();
-    let (text, is_damaged) = decompress(stored);
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-    // What follows the last line end: nothing, or a last row without a line end, or what was left of a row.
-    let rest = lines.pop().unwrap_or_default();
-    if is_damaged {
-        file.rows += 1;
-    } else if !rest.is_empty() {
-        lines.push(rest);
-    }
-    let mut lines = lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let columns = lines.next().and_then(|header| columns(header, record_type));
-    for line in lines.filter(|line| !line.is_empty()) {
-        file.rows += 1;
-        let row = columns.as_ref().and_then(|columns| row(line, columns, record_type, zone));
-        if let Some((msisdn, key, amount)) = row {
-            file.accepted += 1;
-            add(msisdn, key, amount);
-        }
-    }
-    file
-}
-
-/// The text of a file, and whether it ends too early.
-fn decompress(stored: &[u8]) -> (Vec<u8>, bool) {
-    let mut text = Vec::new();
-    let outcome = if stored.starts_with(b"\x1f\x8b") {
-        flate2::read::MultiGzDecoder::new(stored).read_to_end(&mut text)
-    } else if stored.starts_with(b"\x28\xb5\x2f\xfd") {
-        zstd::Decoder::new(stored).and_then(|mut decoder| decoder.read_to_end(&mut text))
-    } else {
-        text.extend_from_slice(stored);
-        Ok(text.len())
-    };
-    (text, outcome.is_err())
-}
-
-const MAX_LINE_BYTES: usize = 65_536;
-const MAX_FIELD_BYTES: usize = 8_192;
-const MAX_COLUMNS: usize = 64;
-
-/// The names in the header, if it is one.
-fn columns(line: &[u8], record_type: &str) -> Option<Vec<String>> {
-    let names = fields(line)?;
-    let needed = match record_type {
-        "data" => "msisdn tower_id up_bytes down_bytes data_type ip_address website_url event_datetime",
-        _ => "msisdn tower_id call_type dest_nr call_duration_sec start_time",
-    };
-    let different: BTreeSet<&String> = names.iter().collect();
-    let is_complete = needed.split(' ').all(|column| names.iter().any(|name| name == column));
-    (is_complete && different.len() == names.len() && names.len() <= MAX_COLUMNS).then_some(names)
-}
-
-/// The fields of a line, if it is text with proper quotes.
-fn fields(line: &[u8]) -> Option<Vec<String>> {
-    if line.len() > MAX_LINE_BYTES {
-        return None;
-    }
-    let line = String::from_utf8(line.to_vec()).ok()?;
-    if line.chars().any(|c| c < ' ' && c != '\t') {
-        return None;
-    }
-    let mut fields = Vec::new();
-    let mut chars = line.chars().peekable();
-    loop {
-        let mut field = String::new();
-        if chars.next_if_eq(&'"').is_some() {
-            loop {
-                match chars.next()? {
-                    '"' if chars.next_if_eq(&'"').is_some() => field.push('"'),
-                    '"' => break,
-                    c => field.push(c),
-                }
-            }
-        } else {
-            while let Some(c) = chars.next_if(|c| *c != ',') {
-                if c == '"' {
-                    return None;
-                }
-                field.push(c);
-            }
-        }
-        fields.push(field);
-        match chars.next() {
-            None => return Some(fields),
-            Some(',') => {}
-            Some(_) => return None,
-        }
-    }
-}
-
-/// What an acceptable row says.
-fn row(line: &[u8], columns: &[String], record_type: &str, zone: &TimeZone) -> Option<(String, UsageKey, Amount)> {
-    let fields = fields(line)?;
-    if fields.len() != columns.len() {
-        return None;
-    }
-    let field = |name: &str| {
-        let at = columns.iter().position(|column| column == name)?;
-        Some(fields[at].as_str()).filter(|field| field.len() <= MAX_FIELD_BYTES)
-    };
-    let msisdn = msisdn(field("msisdn")?)?;
-    number(field("tower_id")?, u64::from(u32::MAX))?;
-    let mut amount = Amount { events: 1, ..Amount::default() };
-    let (category, usage_type, time) = if record_type == "data" {
-        amount.up_bytes = number(field("up_bytes")?, 10_000_000_000_000)?;
-        amount.down_bytes = number(field("down_bytes")?, 10_000_000_000_000)?;
-        field("ip_address").and(field("website_url"))?;
-        ("data", field("data_type")?, field("event_datetime")?)
-    } else {
-        amount.seconds = number(field("call_duration_sec")?, 86_400)?;
-        field("dest_nr")?;
-        ("call", field("call_type")?, field("start_time")?)
-    };
-    let types = if record_type == "data" { "video audio image text application" } else { "voice video" };
-    if !types.split(' ').any(|name| name == usage_type) {
-        return None;
-    }
-    Some((msisdn, (day(time, zone)?, category, usage_type.to_owned()), amount))
-}
-
-fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
-}
-
-fn msisdn(text: &str) -> Option<String> {
-    let text = text.trim_matches(' ');
-    let digits = text.strip_prefix('+').or(text.strip_prefix("00")).unwrap_or(text);
-    (is_digits(digits) && !digits.starts_with('0') && (5..=15).contains(&digits.len())).then(|| digits.to_owned())
-}
-
-fn number(text: &str, max: u64) -> Option<u64> {
-    let number = if is_digits(text) { text.parse().ok()? } else { return None };
-    (number <= max).then_some(number)
-}
-
-/// The day of a time like `2024-01-01 10:15:30.123456+02:00`, fraction and offset optional, if it can be counted.
-fn day(text: &str, zone: &TimeZone) -> Option<String> {
-    if !text.is_ascii() || text.len() < 19 || !matches!(&text[10..11], " " | "T" | "t") {
-        return None;
-    }
-    let (year, month, day) = date_of(&text[..10])?;
-    let minute = minute_of_day(&text[11..19])?;
-    let mut offset = &text[19..];
-    if let Some(rest) = offset.strip_prefix('.') {
-        let fraction = rest.chars().take_while(char::is_ascii_digit).count();
-        if !(1..=9).contains(&fraction) {
-            return None;
-        }
-        offset = &rest[fraction..];
-    }
-    let mut date = jiff::civil::date(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?);
-    if !offset.is_empty() {
-        // To UTC, and from there to the zone. No zone's clocks change within a minute.
-        let utc = date.at(0, 0, 0, 0).checked_add(jiff::Span::new().minutes(minute - offset_minutes(offset)?)).ok()?;
-        date = TimeZone::UTC.to_timestamp(utc).ok()?.to_zoned(zone.clone()).date();
-    }
-    (1970..=2100).contains(&date.year()).then(|| date.to_string())
-}
-
-type Date = (i32, i32, i32);
-
-/// `2024-01-01`
-fn date_of(text: &str) -> Option<Date> {
-    let mut parts = text.split('-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || (year.len(), month.len(), day.len()) != (4, 2, 2) {
-        return None;
-    }
-    if !is_digits(year) || !is_digits(month) || !is_digits(day) {
-        return None;
-    }
-    let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    ((1..=12).contains(&month) && (1..=days_of(year, month)).contains(&day)).then_some((year, month, day))
-}
-
-/// `10:15:30`; a leap second is the 60th.
-fn minute_of_day(text: &str) -> Option<i32> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let [hour, minute, second] = parts[..] else { return None };
-    if [hour, minute, second].iter().any(|part| part.len() != 2 || !is_digits(part)) {
-        return None;
-    }
-    let (hour, minute, second): (i32, i32, i32) = (hour.parse().ok()?, minute.parse().ok()?, second.parse().ok()?);
-    (hour < 24 && minute < 60 && second <= 60).then_some(hour * 60 + minute)
-}
-
-/// `Z`, `+02`, `+0200`, `+02:00`
-fn offset_minutes(text: &str) -> Option<i32> {
-    if matches!(text, "Z" | "z") {
-        return Some(0);
-    }
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+')?),
-    };
-    let padded = match rest.len() {
-        2 => format!("{rest}:00:00"),
-        4 => format!("{}:{}:00", &rest[..2], &rest[2..]),
-        5 => format!("{rest}:00"),
-        _ => return None,
-    };
-    Some(sign * minute_of_day(&padded)?)
-}
-
-fn days_of(year: i32, month: i32) -> i32 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
+    is_file_time(time.strip_suffix(".csv")?).then_some(record_type)
 }

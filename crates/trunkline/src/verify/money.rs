@@ -60,7 +60,7 @@ impl Tariff {
     }
 
     /// What an amount of a kind costs on a day.
-    pub(super) fn cost(&self, day: &str, category: &str, usage_type: &str, amount: &super::Amount) -> Cost {
+    pub(super) fn cost(&self, day: &str, category: &str, usage_type: &str, amount: &super::count::Amount) -> Cost {
         let Some(prices) = self.0.iter().rfind(|prices| prices.from.as_str() <= day) else { return Cost::default() };
         let bytes = u128::from(amount.up_bytes) + u128::from(amount.down_bytes);
         Cost(match (category, usage_type) {

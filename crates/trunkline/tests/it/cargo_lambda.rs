@@ -71,6 +71,9 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
         ("usage-http", "method-not-allowed") => Promise::Status(405),
         ("usage-http", _) => Promise::Status(200),
         ("lake-loader", _) => Promise::Loaded,
+        ("reconcile", _) => Promise::Answer(json!({
+            "lanes": 6, "quiet": 0, "waiting": 0, "expired": 0, "entries": 0, "deferred": 0,
+        })),
         ("intake-http", "malformed" | "no-message" | "none-usable") => Promise::Status(400),
         ("intake-http", "no-credentials") => Promise::Status(401),
         ("intake-http", "may-not-post") => Promise::Status(403),

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-/// Connecting to PostgreSQL: what several adapters and functions stand on.
-const FOUNDATION: [&str; 2] = ["postgres-pool", "telecom"];
+/// What several adapters and functions stand on: the rules of files and records, and connecting to PostgreSQL.
+const FOUNDATION: [&str; 3] = ["content", "postgres-pool", "telecom"];
 const ADAPTERS: [&str; 8] =
     ["http-api", "kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "sql-models", "usage-store"];
 
@@ -18,6 +18,7 @@ fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<St
     match name {
         _ if is_function => set(&[&ADAPTERS[..], &FOUNDATION].concat()),
         _ if ADAPTERS.contains(&name) => set(&FOUNDATION),
+        "content" => set(&["telecom"]),
         "embedded" => set(&["sftp"]),
         "generator" => set(&[&FOUNDATION[..], &["sftp", "kafka-sink"]].concat()),
         "trunkline" => all.iter().filter(|name| *name != "test-support").cloned().collect(),

@@ -1,12 +1,16 @@
 //! Tests of the whole workspace and of the command line.
 
 mod cargo_lambda;
+mod cases;
 mod compose;
 mod demo;
 mod directions;
+mod file_kills;
 mod generate;
 mod loads;
 mod program;
 mod real_services;
 mod skip;
 mod template;
+mod verify_https;
+mod world;

@@ -81,6 +81,7 @@ impl World {
             ("SftpHostKey", sshd.host_keys[0].clone()),
             ("SftpRemotePath", sshd.remote_path.clone()),
             ("SftpSettleSeconds", SETTLE.as_secs().to_string()),
+            ("SftpLastLineSeconds", SETTLE.as_secs().to_string()),
             ("LakeBucket", bucket.bucket.clone()),
             ("LakeEndpoint", bucket.endpoint.clone()),
             ("LakeWindowSeconds", "1".to_owned()),

@@ -3,11 +3,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use expect_test::{Expect, expect};
-use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
+use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
 
 use super::*;
-use crate::simulator::{SimulatedStore, drive};
-use crate::{MAX_NAMES_PER_SOURCE, REPUBLISH_WITHIN_MS, SourcedUsage};
+use crate::simulator::{SimulatedStore, drive, record_rules};
+use crate::{FileAccount, MAX_NAMES_PER_SOURCE, SourcedUsage};
 
 /// A lane, a calm store that knows it, and one process.
 struct Scene {
@@ -41,28 +41,39 @@ fn file(name: u32) -> FileName {
 /// Line `line` of the file `name` with content 1, at an offset, timestamped with it.
 fn row(offset: i64, line: u64, name: u32) -> LaneRecord {
     let source = Source { id: SourceId([1; 8]), line, file: Some(file(name)) };
-    LaneRecord {
-        offset,
-        timestamp_ms: offset,
-        usage: Some(SourcedUsage { event: event(line % 3), source: Some(source) }),
-    }
+    let usage = SourcedUsage { event: event(line % 3), source: Some(source), action: Action::Count };
+    LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 
 fn rows(offset: i64, lines: std::ops::RangeInclusive<u64>, name: u32) -> Vec<LaneRecord> {
     lines.zip(offset..).map(|(line, offset)| row(offset, line, name)).collect()
 }
 
+/// The same lines, taken back.
+fn taken_back(offset: i64, lines: std::ops::RangeInclusive<u64>) -> Vec<LaneRecord> {
+    let take_back = |mut record: LaneRecord| {
+        record.usage = record.usage.map(|usage| SourcedUsage { action: Action::Withdraw, ..usage });
+        record
+    };
+    rows(offset, lines, 1).into_iter().map(take_back).collect()
+}
+
 fn unsourced(offset: i64) -> LaneRecord {
-    LaneRecord { offset, timestamp_ms: offset, usage: Some(SourcedUsage { event: event(0), source: None }) }
+    let usage = SourcedUsage { event: event(0), source: None, action: Action::Count };
+    LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 
 fn unusable(offset: i64) -> LaneRecord {
     LaneRecord { offset, timestamp_ms: offset, usage: None }
 }
 
+fn batch(records: Vec<LaneRecord>) -> LaneBatch {
+    LaneBatch::new(lane(), record_rules(1), records).unwrap()
+}
+
 impl Scene {
     fn count(&mut self, records: Vec<LaneRecord>) -> Result<Counted, CountError> {
-        let batch = LaneBatch::new(lane(), records).unwrap();
+        let batch = batch(records);
         drive(count(&self.store, &mut self.memory, &batch))
     }
 
@@ -72,16 +83,20 @@ impl Scene {
                 records,
                 counted,
                 counted_offsets,
+                withdrawn,
                 duplicates,
                 repeats,
                 settled,
                 refused,
                 missing_offsets,
+                first_missing_offset,
             }) => {
                 assert_eq!(counted_offsets.len() as u64, counted);
+                let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
+                let first = first_missing_offset.map_or_else(String::new, |first| format!(" from {first} on"));
                 format!(
-                    "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, \
-                     {} refused; {missing_offsets} missing",
+                    "{records} records: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats, \
+                     {settled} settled, {} refused; {missing_offsets} missing{first}",
                     refused.len()
                 )
             }
@@ -95,8 +110,9 @@ impl Scene {
         let mut shown = format!("{events} events, next offset {}\n", self.store.progress(&lane()).next_offset);
         for account in self.store.accounts() {
             let file = account.file.map_or_else(String::new, |file| file.to_string());
-            let (counted, duplicates, repeats) = (account.counted, account.duplicates, account.repeats);
-            shown += &format!("{file}: {counted} counted, {duplicates} duplicates, {repeats} repeats\n");
+            let FileAccount { counted, duplicates, withdrawn, repeats, .. } = account;
+            let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
+            shown += &format!("{file}: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats\n");
         }
         expect.assert_eq(&shown);
     }
@@ -173,11 +189,11 @@ fn offsets_that_never_came_are_reported_once() {
     let mut scene = scene();
     scene.check(
         vec![unsourced(5), unsourced(6)],
-        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 5 missing"],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 5 missing from 0 on"],
     );
     scene.check(
         vec![unsourced(7), unsourced(9)],
-        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 1 missing"],
+        expect!["2 records: 2 counted, 0 duplicates, 0 repeats, 0 settled, 0 refused; 1 missing from 8 on"],
     );
     scene.check(
         vec![unsourced(5), unsourced(6), unsourced(7), unsourced(9)],
@@ -185,7 +201,7 @@ fn offsets_that_never_came_are_reported_once() {
     );
     scene.check(
         vec![unsourced(9), unsourced(20)],
-        expect!["2 records: 1 counted, 0 duplicates, 0 repeats, 1 settled, 0 refused; 10 missing"],
+        expect!["2 records: 1 counted, 0 duplicates, 0 repeats, 1 settled, 0 refused; 10 missing from 10 on"],
     );
     assert_eq!(scene.store.progress(&lane()).missing_offsets(), 16);
 }
@@ -209,7 +225,7 @@ fn a_topic_created_again_stops_the_lane() {
 fn an_unknown_lane_is_not_counted() {
     let mut scene = scene();
     let lane = Lane { partition: 7, ..lane() };
-    let batch = LaneBatch::new(lane, vec![unsourced(0)]).unwrap();
+    let batch = LaneBatch::new(lane, record_rules(1), vec![unsourced(0)]).unwrap();
     let error = drive(count(&scene.store, &mut scene.memory, &batch)).unwrap_err();
     expect![
         "lane 1/cdr-data/7 is unknown: run `trunkline init`; if the topic's number of partitions has changed, take a new \
@@ -251,14 +267,62 @@ fn refused_records_are_refused_again_when_they_come_again() {
 }
 
 #[test]
-fn a_source_is_refused_when_its_entry_may_have_expired() {
+fn a_file_that_is_taken_back_is_taken_back_once() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=5, 1)).unwrap();
+    // Up to a line, then once more from the beginning to the end; then both the file and the withdrawal come again.
+    scene.check(
+        [taken_back(5, 1..=3), taken_back(8, 1..=5)].concat(),
+        expect!["8 records: 0 counted, 5 withdrawn, 0 duplicates, 3 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check(
+        [rows(13, 1..=5, 1), rows(18, 1..=5, 2), taken_back(23, 1..=5)].concat(),
+        expect!["15 records: 0 counted, 5 duplicates, 10 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+    scene.check_state(expect![[r#"
+        0 events, next offset 28
+        cdr_voice_20240101_000001.csv: 0 counted, 5 withdrawn, 0 duplicates, 5 repeats
+        cdr_voice_20240101_000002.csv: 0 counted, 5 duplicates, 0 repeats
+    "#]]);
+}
+
+#[test]
+fn what_is_taken_back_before_it_is_counted_is_never_counted() {
+    let mut scene = scene();
+    scene.count([rows(0, 1..=2, 1), taken_back(2, 1..=4)].concat()).unwrap();
+    scene.check(
+        rows(6, 1..=6, 1),
+        expect!["6 records: 2 counted, 2 duplicates, 2 repeats, 0 settled, 0 refused; 0 missing"],
+    );
+}
+
+#[test]
+fn more_than_a_total_has_is_not_taken_back() {
     let mut scene = scene();
     scene.count(rows(0, 1..=3, 1)).unwrap();
-    let late = |offset, line, delay_ms| LaneRecord { timestamp_ms: delay_ms, ..row(offset, line, 1) };
+    scene.store.lose_amounts();
+    scene.memory.forget();
     scene.check(
-        vec![late(3, 3, REPUBLISH_WITHIN_MS), late(4, 4, REPUBLISH_WITHIN_MS), late(5, 5, REPUBLISH_WITHIN_MS + 1)],
-        expect!["3 records: 1 counted, 0 duplicates, 1 repeats, 0 settled, 1 refused; 0 missing"],
+        taken_back(3, 1..=3),
+        expect![
+            "lane 1/cdr-data/0 is stopped: the record at offset 3 takes back a row of a file, and the total that held it is \
+             smaller than that: the store has lost a write, or the file was counted under other rules (restore the store)"
+        ],
     );
+}
+
+#[test]
+fn records_that_were_read_by_other_rules_are_not_counted() {
+    let mut scene = scene();
+    scene.count(rows(0, 1..=3, 1)).unwrap();
+    let batch = LaneBatch::new(lane(), record_rules(2), rows(3, 4..=6, 1)).unwrap();
+    let error = drive(count(&scene.store, &mut scene.memory, &batch)).unwrap_err();
+    expect![
+        "the usage store counts by rules 1 in Africa/Johannesburg, and this function reads by rules 2 in \
+         Africa/Johannesburg: let everything that is delivered be counted as it was, stop the functions, run `trunkline \
+         init`, start the new ones"
+    ]
+    .assert_eq(&error.to_string());
 }
 
 #[test]
@@ -280,7 +344,7 @@ fn a_call_that_is_dropped_leaves_no_memory() {
     let mut scene = scene();
     scene.count(rows(0, 1..=3, 1)).unwrap();
     assert_eq!(scene.memory.end, Some(3));
-    let batch = LaneBatch::new(lane(), rows(3, 4..=9, 1)).unwrap();
+    let batch = batch(rows(3, 4..=9, 1));
     {
         let mut call = pin!(count(&scene.store, &mut scene.memory, &batch));
         assert!(matches!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
@@ -313,7 +377,7 @@ fn memory_is_bounded() {
         let record = |offset: i64| LaneRecord {
             offset,
             timestamp_ms: 0,
-            usage: Some(SourcedUsage { event: event(offset as u64), source: None }),
+            usage: Some(SourcedUsage { event: event(offset as u64), source: None, action: Action::Count }),
         };
         scene.count((next..next + 9_999).map(record).collect()).unwrap();
         next += 9_999;

@@ -1,6 +1,8 @@
 //! The protocol's store in PostgreSQL: one statement, and so one round trip and one transaction, a phase.
 
+mod setup;
 mod tower;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +18,7 @@ use tokio_postgres::types::Json;
 use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
 use crate::{
-    Buckets, Claim, FileCount, Lane, LaneProgress, RowKey, SOURCE_LIFETIME_MS, SourceEntry, StoredRow, UsageStore,
+    Buckets, Claim, FileCount, Lane, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore,
 };
 
 /// What messages call the store.
@@ -42,36 +44,6 @@ impl Postgres {
     /// When the address is malformed.
     pub fn new(url: &str) -> anyhow::Result<Self> {
         Ok(Self { connection: Pool::new(url, NAMES)?, buckets: Arc::default() })
-    }
-
-    /// Makes the tables; see [`Store::init`](crate::Store::init).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn init(&self, buckets: Buckets) -> anyhow::Result<()> {
-        self.connection.batch(include_str!("schema.sql")).await.context("making the tables of the usage store")?;
-        let (kinds, names): (Vec<_>, Vec<_>) =
-            UsageKind::ALL.iter().map(|kind| (kind_number(*kind), (kind.category(), kind.usage_type()))).unzip();
-        let (categories, types): (Vec<_>, Vec<_>) =
-            names.into_iter().map(|(category, usage_type)| (category.as_str(), usage_type)).unzip();
-        self.connection
-            .query(
-                "INSERT INTO usage.kinds (kind, category, usage_type) \
-                 SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
-                &[&kinds, &categories, &types],
-            )
-            .await?;
-        self.connection
-            .query("INSERT INTO usage.settings (buckets) VALUES ($1) ON CONFLICT DO NOTHING", &[&buckets.number()])
-            .await?;
-        let made = self.buckets().await?;
-        ensure!(
-            made == buckets,
-            "the usage store was made with {} buckets, which can't be changed to {}: make a new store",
-            made.number(),
-            buckets.number()
-        );
-        Ok(())
     }
 
     /// Makes a topic's lanes known; see [`Store::add_lanes`](crate::Store::add_lanes).
@@ -124,7 +96,7 @@ impl Postgres {
         let rows = self
             .connection
             .query(
-                "SELECT source_id, epoch, claimed_ms, last_line, files, upto \
+                "SELECT source_id, epoch, claimed_ms, last_line, withdrawn_line, files, upto \
                  FROM usage.sources JOIN usage.lanes ON lanes.id = sources.lane",
                 &[],
             )
@@ -141,26 +113,8 @@ impl Postgres {
                 &[],
             )
             .await?;
-        let read = |row: &Row| {
-            let epoch = u32::try_from(row.try_get::<_, i64>(3)?).context("a stored epoch is out of range")?;
-            Ok((Lane { epoch, topic: row.try_get(4)?, partition: row.try_get(5)? }, progress(row)?))
-        };
+        let read = |row: &Row| Ok((lane(row, 3)?, progress(row)?));
         rows.iter().map(read).collect()
-    }
-
-    pub(crate) async fn expire_sources(&self) -> anyhow::Result<u64> {
-        let rows = self
-            .connection
-            .query(
-                "WITH expired AS ( \
-                    DELETE FROM usage.sources USING usage.lanes \
-                    WHERE lanes.id = sources.lane AND lanes.newest_timestamp_ms - sources.claimed_ms > $1 \
-                    RETURNING 1 \
-                 ) SELECT count(*) FROM expired",
-                &[&SOURCE_LIFETIME_MS],
-            )
-            .await?;
-        unsigned(one(&rows)?.try_get(0)?)
     }
 }
 
@@ -173,16 +127,24 @@ impl UsageStore for Postgres {
         self.buckets.get_or_try_init(read).await.copied()
     }
 
-    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneProgress>> {
+    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneState>> {
         let rows = self
             .connection
             .query(
-                "SELECT next_offset, records, newest_timestamp_ms FROM usage.lanes \
-                 WHERE epoch = $1 AND topic = $2 AND partition = $3",
+                "SELECT next_offset, records, newest_timestamp_ms, rules_from, rules, zone, closed_before_ms \
+                 FROM usage.lanes CROSS JOIN usage.settings WHERE epoch = $1 AND topic = $2 AND partition = $3",
                 &[&i64::from(lane.epoch), &lane.topic, &lane.partition],
             )
             .await?;
-        rows.first().map(progress).transpose()
+        let state = |row: &Row| {
+            Ok(LaneState {
+                progress: progress(row)?,
+                rules: record_rules(row, 4)?,
+                rules_from: row.try_get(3)?,
+                closed_before_ms: row.try_get(6)?,
+            })
+        };
+        rows.first().map(state).transpose()
     }
 
     async fn read_sources(&self, lane: &Lane, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
@@ -190,7 +152,7 @@ impl UsageStore for Postgres {
         let rows = self
             .connection
             .query(
-                "SELECT source_id, epoch, claimed_ms, last_line, files, upto \
+                "SELECT source_id, epoch, claimed_ms, last_line, withdrawn_line, files, upto \
                  FROM usage.sources JOIN usage.lanes ON lanes.id = sources.lane \
                  WHERE epoch = $1 AND topic = $2 AND partition = $3 AND source_id = ANY($4)",
                 &[&i64::from(lane.epoch), &lane.topic, &lane.partition, &ids],
@@ -204,6 +166,13 @@ impl UsageStore for Postgres {
         let epochs: Vec<_> = claims.iter().map(|(_, claim)| i64::from(claim.epoch)).collect();
         let claimed: Vec<_> = claims.iter().map(|(_, claim)| claim.timestamp_ms).collect();
         let rows = self.connection.query(include_str!("claim_sources.sql"), &[&ids, &epochs, &claimed]).await?;
+        rows.iter().map(|row| Ok((source_id(row)?, claim(row)?))).collect()
+    }
+
+    async fn read_claims(&self, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
+        let ids: Vec<_> = ids.iter().map(SourceId::to_string).collect();
+        let sql = "SELECT source_id, epoch, claimed_ms FROM usage.claims WHERE source_id = ANY($1)";
+        let rows = self.connection.query(sql, &[&ids]).await?;
         rows.iter().map(|row| Ok((source_id(row)?, claim(row)?))).collect()
     }
 
@@ -263,13 +232,25 @@ impl UsageStore for Postgres {
     async fn write_sources(&self, lane: &Lane, entries: &[(SourceId, &SourceEntry)]) -> anyhow::Result<()> {
         let ids: Vec<_> = entries.iter().map(|(id, _)| id.to_string()).collect();
         let claimed: Vec<_> = entries.iter().map(|(_, entry)| entry.claim.timestamp_ms).collect();
-        let lines = entries.iter().map(|(_, entry)| signed(entry.last_line)).collect::<anyhow::Result<Vec<_>>>()?;
+        let lines = |line: fn(&SourceEntry) -> u64| {
+            entries.iter().map(|(_, entry)| signed(line(entry))).collect::<anyhow::Result<Vec<_>>>()
+        };
         let files: Vec<_> = entries.iter().map(|(_, entry)| Json(file_names(entry))).collect();
         let uptos: Vec<_> = entries.iter().map(|(_, entry)| entry.upto).collect();
         self.connection
             .query(
                 include_str!("write_sources.sql"),
-                &[&i64::from(lane.epoch), &lane.topic, &lane.partition, &ids, &claimed, &lines, &files, &uptos],
+                &[
+                    &i64::from(lane.epoch),
+                    &lane.topic,
+                    &lane.partition,
+                    &ids,
+                    &claimed,
+                    &lines(|entry| entry.last_line)?,
+                    &lines(|entry| entry.withdrawn_line)?,
+                    &files,
+                    &uptos,
+                ],
             )
             .await?;
         Ok(())
@@ -337,9 +318,9 @@ fn file_names(entry: &SourceEntry) -> BTreeMap<String, FileCount> {
     entry.files.iter().map(|(file, count)| (name(file), *count)).collect()
 }
 
-/// Columns: `source_id, epoch, claimed_ms, last_line, files, upto`.
+/// Columns: `source_id, epoch, claimed_ms, last_line, withdrawn_line, files, upto`.
 fn source_entry(row: &Row) -> anyhow::Result<(SourceId, SourceEntry)> {
-    let Json(files): Json<BTreeMap<String, FileCount>> = row.try_get(4)?;
+    let Json(files): Json<BTreeMap<String, FileCount>> = row.try_get(5)?;
     let parse = |(name, count): (String, FileCount)| {
         let file = if name.is_empty() { None } else { Some(name.parse()?) };
         anyhow::Ok((file, count))
@@ -347,8 +328,9 @@ fn source_entry(row: &Row) -> anyhow::Result<(SourceId, SourceEntry)> {
     let entry = SourceEntry {
         claim: claim(row)?,
         last_line: unsigned(row.try_get(3)?)?,
+        withdrawn_line: unsigned(row.try_get(4)?)?,
         files: files.into_iter().map(parse).collect::<Result<_, _>>()?,
-        upto: row.try_get(5)?,
+        upto: row.try_get(6)?,
     };
     Ok((source_id(row)?, entry))
 }
@@ -362,6 +344,19 @@ fn source_id(row: &Row) -> anyhow::Result<SourceId> {
 fn claim(row: &Row) -> anyhow::Result<Claim> {
     let epoch = u32::try_from(row.try_get::<_, i64>(1)?).context("a stored epoch is out of range")?;
     Ok(Claim { epoch, timestamp_ms: row.try_get(2)? })
+}
+
+/// Columns, from the one at `first` on: `epoch, topic, partition`.
+fn lane(row: &Row, first: usize) -> anyhow::Result<Lane> {
+    let epoch = u32::try_from(row.try_get::<_, i64>(first)?).context("a stored epoch is out of range")?;
+    Ok(Lane { epoch, topic: row.try_get(first + 1)?, partition: row.try_get(first + 2)? })
+}
+
+/// Columns, from the one at `first` on: `rules, zone`.
+fn record_rules(row: &Row, first: usize) -> anyhow::Result<RecordRules> {
+    let number =
+        u32::try_from(row.try_get::<_, i32>(first)?).context("the stored number of the rules is out of range")?;
+    Ok(RecordRules { number, zone: row.try_get(first + 1)? })
 }
 
 /// Columns: `next_offset, records, newest_timestamp_ms, …`.

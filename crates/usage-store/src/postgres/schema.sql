@@ -6,10 +6,16 @@ COMMENT ON SCHEMA usage IS 'Exact daily usage per subscriber, counted from the C
 
 CREATE TABLE IF NOT EXISTS usage.settings (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    buckets smallint NOT NULL CHECK (buckets > 0)
+    buckets smallint NOT NULL CHECK (buckets > 0),
+    rules integer NOT NULL,
+    zone text NOT NULL,
+    closed_before_ms bigint
 );
-COMMENT ON TABLE usage.settings IS 'What is fixed when the store is made.';
-COMMENT ON COLUMN usage.settings.buckets IS 'Over how many buckets the subscribers are spread: murmur2(MSISDN) modulo this.';
+COMMENT ON TABLE usage.settings IS 'What holds for the whole store.';
+COMMENT ON COLUMN usage.settings.buckets IS 'Over how many buckets the subscribers are spread: murmur2(MSISDN) modulo this. Fixed.';
+COMMENT ON COLUMN usage.settings.rules IS 'Number of the rules by which records are read (telecom::RULES). Functions with others refuse to count.';
+COMMENT ON COLUMN usage.settings.zone IS 'Zone in which days are billed. Functions with another one refuse to count.';
+COMMENT ON COLUMN usage.settings.closed_before_ms IS 'Sources claimed earlier, in ms since 1970-01-01 UTC, were judged by an earlier version and are not counted any more. NULL where this one made the store.';
 
 CREATE TABLE IF NOT EXISTS usage.kinds (
     kind smallint PRIMARY KEY,
@@ -28,12 +34,24 @@ CREATE TABLE IF NOT EXISTS usage.lanes (
     next_offset bigint NOT NULL DEFAULT 0,
     records bigint NOT NULL DEFAULT 0,
     newest_timestamp_ms bigint,
+    rules_from bigint NOT NULL DEFAULT 0,
     UNIQUE (epoch, topic, partition)
 );
 COMMENT ON TABLE usage.lanes IS 'The lanes that are counted, a partition of a topic within a stream epoch each, and how far.';
 COMMENT ON COLUMN usage.lanes.next_offset IS 'All records below this offset have been counted.';
-COMMENT ON COLUMN usage.lanes.records IS 'Records there were below next_offset; fewer than next_offset means offsets that were never delivered.';
+COMMENT ON COLUMN usage.lanes.records IS 'Records there were below next_offset; fewer than next_offset means offsets without a record: deleted before they were counted, passed over by hand, or a transaction''s marks.';
 COMMENT ON COLUMN usage.lanes.newest_timestamp_ms IS 'Latest Kafka timestamp of the records below next_offset, in ms since 1970-01-01 UTC. A newer record below next_offset belongs to a topic that was created again.';
+COMMENT ON COLUMN usage.lanes.rules_from IS 'Records below this offset were counted by other rules than usage.settings names.';
+
+CREATE TABLE IF NOT EXISTS usage.marks (
+    lane smallint NOT NULL REFERENCES usage.lanes,
+    at_ms bigint NOT NULL,
+    end_offset bigint NOT NULL,
+    PRIMARY KEY (lane, at_ms)
+);
+COMMENT ON TABLE usage.marks IS 'How long each lane''s log was, every night: by these it is known what may be deleted from usage.sources and usage.claims. Kept 45 days.';
+COMMENT ON COLUMN usage.marks.at_ms IS 'When that was asked for, in ms since 1970-01-01 UTC.';
+COMMENT ON COLUMN usage.marks.end_offset IS 'Offset that the next record was to get.';
 
 -- No foreign keys: they would double the time of an insert, and nothing but the protocol writes here.
 CREATE TABLE IF NOT EXISTS usage.daily (
@@ -63,12 +81,14 @@ CREATE TABLE IF NOT EXISTS usage.sources (
     last_line bigint NOT NULL,
     files jsonb NOT NULL,
     upto bigint NOT NULL,
+    withdrawn_line bigint NOT NULL, -- without a default: an earlier version, which does not know it, can't write here
     PRIMARY KEY (lane, source_id)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE usage.sources IS 'How far a lane has counted each file, by content: what makes a file that is published twice count once. Kept 35 days.';
+COMMENT ON TABLE usage.sources IS 'How far a lane has counted each file, by content: what makes a file that is published twice count once. Kept at least 35 days after the last of its records.';
 COMMENT ON COLUMN usage.sources.claimed_ms IS 'Timestamp of one of the source''s first records, in ms since 1970-01-01 UTC.';
-COMMENT ON COLUMN usage.sources.last_line IS 'Last line counted, under whatever file name.';
-COMMENT ON COLUMN usage.sources.files IS 'Per file name: last_line seen, lines counted, duplicates (counted under another name), repeats (published again).';
+COMMENT ON COLUMN usage.sources.last_line IS 'Last line that is settled, under whatever file name.';
+COMMENT ON COLUMN usage.sources.withdrawn_line IS 'Last line taken back, as its file was replaced; 0 before the first.';
+COMMENT ON COLUMN usage.sources.files IS 'Per file name: first_line and last_line seen, lines counted (also those taken back since), withdrawn (taken back), duplicates (counted under another name), repeats (published again).';
 COMMENT ON COLUMN usage.sources.upto IS 'The entry holds the lane''s records below this offset.';
 
 CREATE TABLE IF NOT EXISTS usage.claims (
@@ -76,7 +96,7 @@ CREATE TABLE IF NOT EXISTS usage.claims (
     epoch bigint NOT NULL,
     claimed_ms bigint NOT NULL
 );
-COMMENT ON TABLE usage.claims IS 'The stream epoch that saw a source first, and when. Kept for ever: without it, an old file published again would count twice.';
+COMMENT ON TABLE usage.claims IS 'The stream epoch that saw a source first, and when. Deleted with the last of the source''s entries.';
 
 CREATE TABLE IF NOT EXISTS usage.tower_activity (
     tower_id bigint NOT NULL,

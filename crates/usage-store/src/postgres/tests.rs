@@ -2,12 +2,12 @@ use expect_test::{Expect, expect};
 use test_support::postgres_database;
 
 use super::*;
-use crate::{Store, contract};
+use crate::{Setup, Store, contract};
 
 async fn made() -> (String, Postgres) {
     let url = postgres_database().await;
     let store = Postgres::new(&url).unwrap();
-    store.init(Buckets::default()).await.unwrap();
+    store.make(&Setup::default()).await.unwrap();
     store.add_lanes(2, "cdr-data", 2).await.unwrap();
     (url, store)
 }
@@ -19,12 +19,19 @@ async fn postgresql_is_a_store() {
 }
 
 #[tokio::test]
+async fn postgresql_is_kept_up() {
+    let (_, store) = made().await;
+    contract::check_upkeep(&store).await;
+}
+
+#[tokio::test]
 async fn making_it_again_changes_nothing() {
     let (url, store) = made().await;
     contract::check(&store).await;
     let before = (store.all_sources().await.unwrap(), store.lanes().await.unwrap());
     let other = Postgres::new(&url).unwrap();
-    let (one, two) = tokio::join!(store.init(Buckets::default()), other.init(Buckets::default()));
+    let setup = Setup::default();
+    let (one, two) = tokio::join!(store.make(&setup), other.make(&setup));
     one.unwrap();
     two.unwrap();
     store.add_lanes(2, "cdr-data", 2).await.unwrap();
@@ -36,7 +43,7 @@ async fn several_may_make_it_at_once() {
     let url = postgres_database().await;
     let make = async || {
         let store = Postgres::new(&url).unwrap();
-        store.init(Buckets::default()).await.unwrap();
+        store.make(&Setup::default()).await.unwrap();
         store.add_lanes(1, "cdr-voice", 3).await.unwrap();
         store.lanes().await.unwrap().len()
     };
@@ -52,7 +59,7 @@ async fn what_is_fixed_can_not_be_changed() {
     let (url, store) = made().await;
     let other = Postgres::new(&url).unwrap();
     check_error(
-        other.init(Buckets::new(48).unwrap()).await,
+        other.make(&Setup { buckets: Buckets::new(48).unwrap(), ..Setup::default() }).await,
         expect!["the usage store was made with 96 buckets, which can't be changed to 48: make a new store"],
     );
     check_error(
@@ -130,21 +137,4 @@ async fn a_figure_of_more_than_63_bits_is_an_error() {
             "a figure is larger than the 63 bits that the usage store holds: out of range integral type conversion attempted"
         ],
     );
-}
-
-#[tokio::test]
-async fn entries_expire_by_their_lanes_time() {
-    let (_, store) = made().await;
-    let lane = |partition| Lane { epoch: 2, topic: "cdr-data".to_owned(), partition };
-    let entry = SourceEntry { upto: 1, ..SourceEntry::new(Claim { epoch: 2, timestamp_ms: 1_000 }) };
-    for partition in [0, 1] {
-        store.write_sources(&lane(partition), &[(SourceId([1; 8]), &entry)]).await.unwrap();
-    }
-    let at = |newest| LaneProgress { next_offset: newest, records: 1, newest_timestamp_ms: Some(newest) };
-    store.write_lane(&lane(0), &at(1_000 + SOURCE_LIFETIME_MS)).await.unwrap();
-    assert_eq!(store.expire_sources().await.unwrap(), 0);
-    store.write_lane(&lane(0), &at(1_001 + SOURCE_LIFETIME_MS)).await.unwrap();
-    assert_eq!(store.expire_sources().await.unwrap(), 1);
-    assert_eq!(store.read_sources(&lane(0), &[SourceId([1; 8])]).await.unwrap(), []);
-    assert_eq!(store.read_sources(&lane(1), &[SourceId([1; 8])]).await.unwrap().len(), 1);
 }

@@ -1,12 +1,12 @@
-//! Whose a source is: a lightweight transaction, which only the first can win.
+//! Whose a source is: lightweight transactions, of which only the first can win.
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use scylla::value::Row;
 use telecom::SourceId;
 
-use super::CONCURRENT_REQUESTS;
 use super::connection::Connection;
+use super::{CONCURRENT_REQUESTS, MAX_KEYS_PER_READ};
 use crate::Claim;
 
 pub(super) async fn make(
@@ -15,6 +15,31 @@ pub(super) async fn make(
 ) -> anyhow::Result<Vec<(SourceId, Claim)>> {
     let make = async |(id, claim): (SourceId, Claim)| anyhow::Ok((id, make_one(connection, id, claim).await?));
     stream::iter(claims.to_vec()).map(make).buffer_unordered(CONCURRENT_REQUESTS).try_collect().await
+}
+
+/// Those that are there.
+pub(super) async fn read(connection: &Connection, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
+    let read = async |ids: Vec<String>| {
+        let cql = "SELECT source_id, epoch, claimed_ms FROM {keyspace}.claims WHERE source_id IN ?";
+        let found = connection.query(cql, &(ids,)).await?;
+        let claim = |(id, epoch, timestamp_ms): (String, i64, i64)| {
+            let epoch = u32::try_from(epoch).context("a stored epoch is out of range")?;
+            Ok((id.parse()?, Claim { epoch, timestamp_ms }))
+        };
+        found.rows()?.map(|row| claim(row?)).collect::<anyhow::Result<Vec<_>>>()
+    };
+    let reads: Vec<Vec<_>> =
+        ids.chunks(MAX_KEYS_PER_READ).map(|ids| ids.iter().map(SourceId::to_string).collect()).collect();
+    stream::iter(reads).map(read).buffer_unordered(CONCURRENT_REQUESTS).try_concat().await
+}
+
+/// Each by a transaction, as it was made by one: their timestamps and a client's don't mix.
+pub(super) async fn delete(connection: &Connection, ids: &[SourceId]) -> anyhow::Result<()> {
+    let delete = async |id: SourceId| {
+        let cql = "DELETE FROM {keyspace}.claims WHERE source_id = ? IF EXISTS";
+        connection.query(cql, &(id.to_string(),)).await.map(drop)
+    };
+    stream::iter(ids.to_vec()).map(Ok).try_for_each_concurrent(CONCURRENT_REQUESTS, delete).await
 }
 
 /// Sent again, should it not be answered: if it had been made, it is found to be the first.

@@ -105,7 +105,12 @@ impl Connection {
         retried(|| self.try_define(cql.clone())).await
     }
 
-    /// Whether the store's keyspace has been made.
+    /// The store's keyspace.
+    pub(super) fn keyspace(&self) -> &str {
+        &self.address.keyspace
+    }
+
+    /// Whether it has been made.
     pub(super) async fn has_keyspace(&self) -> anyhow::Result<bool> {
         let cql = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
         Ok(self.query(cql, &(&self.address.keyspace,)).await?.rows_num() > 0)

@@ -13,6 +13,7 @@ mod schema;
 mod sources;
 mod tls;
 mod tower;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,7 +27,7 @@ use tokio::sync::OnceCell;
 use self::connection::Connection;
 use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
-use crate::{Buckets, Claim, Lane, LaneProgress, RowKey, SourceEntry, StoredRow, UsageStore};
+use crate::{Buckets, Claim, Lane, LaneProgress, LaneState, RowKey, SourceEntry, StoredRow, UsageStore};
 
 /// Requests of one call that are on their way at a time: enough to keep a few nodes at work, and 1 MB in memory.
 const CONCURRENT_REQUESTS: usize = 16;
@@ -129,10 +130,6 @@ impl Scylla {
     pub(crate) async fn all_sources(&self) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
         sources::all(&self.connection).await
     }
-
-    pub(crate) async fn expire_sources(&self) -> anyhow::Result<u64> {
-        sources::expire(&self.connection, &self.lanes().await?).await
-    }
 }
 
 impl UsageStore for Scylla {
@@ -140,21 +137,30 @@ impl UsageStore for Scylla {
         self.buckets.get_or_try_init(|| schema::buckets(&self.connection)).await.copied()
     }
 
-    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneProgress>> {
-        let values = (lane.to_string(),);
+    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneState>> {
+        let name = lane.to_string();
+        let values = (&name,);
         let progress = self
             .connection
             .query("SELECT next_offset, records, newest_timestamp_ms FROM {keyspace}.lanes WHERE lane = ?", &values);
-        let (partitions, progress) = tokio::try_join!(self.partitions(lane.epoch, &lane.topic), progress)?;
+        let partitions = self.partitions(lane.epoch, &lane.topic);
+        let counting = schema::counting(&self.connection);
+        let (partitions, progress, counting) = tokio::try_join!(partitions, progress, counting)?;
         if !partitions.is_some_and(|partitions| (0..partitions).contains(&lane.partition)) {
             return Ok(None);
         }
-        let Some((next_offset, records, newest_timestamp_ms)) =
-            progress.maybe_first_row::<(i64, i64, Option<i64>)>()?
-        else {
-            return Ok(Some(LaneProgress::default()));
+        let progress = match progress.maybe_first_row::<(i64, i64, Option<i64>)>()? {
+            Some((next_offset, records, newest_timestamp_ms)) => {
+                LaneProgress { next_offset, records: unsigned(records)?, newest_timestamp_ms }
+            }
+            None => LaneProgress::default(),
         };
-        Ok(Some(LaneProgress { next_offset, records: unsigned(records)?, newest_timestamp_ms }))
+        Ok(Some(LaneState {
+            progress,
+            rules: counting.rules,
+            rules_from: counting.rules_from.get(&name).copied().unwrap_or_default(),
+            closed_before_ms: counting.closed_before_ms,
+        }))
     }
 
     async fn read_sources(&self, lane: &Lane, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
@@ -163,6 +169,10 @@ impl UsageStore for Scylla {
 
     async fn claim_sources(&self, claims: &[(SourceId, Claim)]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
         claims::make(&self.connection, claims).await
+    }
+
+    async fn read_claims(&self, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
+        claims::read(&self.connection, ids).await
     }
 
     async fn read_rows(&self, lane: &Lane, keys: &[RowKey]) -> anyhow::Result<Vec<(RowKey, StoredRow)>> {

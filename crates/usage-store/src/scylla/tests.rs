@@ -2,7 +2,7 @@ use expect_test::{Expect, expect};
 use telecom::{FileName, UsageKind};
 
 use super::*;
-use crate::{FileCount, MAX_NAMES_PER_SOURCE, SOURCE_LIFETIME_MS, contract};
+use crate::{FileCount, MAX_NAMES_PER_SOURCE, Setup, contract};
 
 /// The address of a keyspace that is not there yet.
 async fn fresh() -> String {
@@ -13,7 +13,7 @@ async fn fresh() -> String {
 async fn made() -> (String, Scylla) {
     let url = fresh().await;
     let store = Scylla::new(&url).unwrap();
-    store.init(Buckets::default()).await.unwrap();
+    store.make(&Setup::default()).await.unwrap();
     store.add_lanes(2, "cdr-data", 2).await.unwrap();
     (url, store)
 }
@@ -33,11 +33,17 @@ async fn cassandra_is_a_store() {
 }
 
 #[tokio::test]
+async fn cassandra_is_kept_up() {
+    let (_, store) = made().await;
+    contract::check_upkeep(&store).await;
+}
+
+#[tokio::test]
 async fn making_it_again_changes_nothing() {
     let (url, store) = made().await;
     contract::check(&store).await;
     let before = (store.all_sources().await.unwrap(), store.lanes().await.unwrap());
-    Scylla::new(&url).unwrap().init(Buckets::default()).await.unwrap();
+    Scylla::new(&url).unwrap().make(&Setup::default()).await.unwrap();
     store.add_lanes(2, "cdr-data", 2).await.unwrap();
     assert_eq!((store.all_sources().await.unwrap(), store.lanes().await.unwrap()), before);
 }
@@ -46,7 +52,7 @@ async fn making_it_again_changes_nothing() {
 async fn what_is_fixed_can_not_be_changed() {
     let (url, store) = made().await;
     check_error(
-        Scylla::new(&url).unwrap().init(Buckets::new(48).unwrap()).await,
+        Scylla::new(&url).unwrap().make(&Setup { buckets: Buckets::new(48).unwrap(), ..Setup::default() }).await,
         expect!["the usage store was made with 96 buckets, which can't be changed to 48: make a new store"],
     );
     check_error(
@@ -65,7 +71,7 @@ async fn a_store_of_another_version_is_refused() {
     store.connection.execute("UPDATE {keyspace}.settings SET value = 7 WHERE name = 'schema'", &()).await.unwrap();
     check_error(
         Scylla::new(&url).unwrap().buckets().await,
-        expect!["the usage store was made by another version of Trunkline (schema 7, this one has 1)"],
+        expect!["the usage store was made by another version of Trunkline (schema 7, this one has 2): use that one"],
     );
 }
 
@@ -92,7 +98,7 @@ async fn make_keyspace_only(store: &Scylla) {
 async fn a_keyspace_that_is_there_is_used() {
     let store = Scylla::new(&fresh().await).unwrap();
     make_keyspace_only(&store).await;
-    store.init(Buckets::new(6).unwrap()).await.unwrap();
+    store.make(&Setup { buckets: Buckets::new(6).unwrap(), ..Setup::default() }).await.unwrap();
     assert_eq!(store.buckets().await.unwrap().number(), 6);
 }
 
@@ -118,7 +124,8 @@ async fn too_few_replicas_are_said() {
     );
     let cql = "ALTER KEYSPACE {keyspace} WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}";
     store.connection.define(cql).await.unwrap();
-    assert_eq!(store.read_lane(&lane(0)).await.unwrap(), Some(LaneProgress::default()));
+    let state = store.read_lane(&lane(0)).await.unwrap().unwrap();
+    assert_eq!(state.progress, LaneProgress::default());
 }
 
 #[tokio::test]
@@ -156,36 +163,16 @@ async fn the_largest_batches_are_taken() {
         for name in 0..MAX_NAMES_PER_SOURCE {
             let name =
                 FileName::parse(&format!("cdr_data_20240101_00{:02}{:02}.csv.zst", name / 60, name % 60)).unwrap();
-            entry.files.insert(Some(name), FileCount { last_line: 1, counted: 1, duplicates: 1, repeats: 1 });
+            entry.files.insert(
+                Some(name),
+                FileCount { last_line: 1, counted: 1, duplicates: 1, repeats: 1, ..FileCount::default() },
+            );
         }
         let entries: Vec<_> = (0..100).map(|id: u64| (SourceId(id.to_be_bytes()), &entry)).collect();
         store.write_sources(lane, &entries).await.unwrap();
         let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
         assert_eq!(store.read_sources(lane, &ids).await.unwrap().len(), entries.len());
     }
-}
-
-#[tokio::test]
-async fn entries_expire_by_their_lanes_time_and_stay_away() {
-    let (_, store) = made().await;
-    let id = SourceId([1; 8]);
-    let entry = SourceEntry { upto: 5, ..SourceEntry::new(Claim { epoch: 2, timestamp_ms: 1_000 }) };
-    for partition in [0, 1] {
-        store.write_sources(&lane(partition), &[(id, &entry)]).await.unwrap();
-    }
-    let at = |newest| LaneProgress { next_offset: newest, records: 1, newest_timestamp_ms: Some(newest) };
-    store.write_lane(&lane(0), &at(1_000 + SOURCE_LIFETIME_MS)).await.unwrap();
-    assert_eq!(store.expire_sources().await.unwrap(), 0);
-    store.write_lane(&lane(0), &at(1_001 + SOURCE_LIFETIME_MS)).await.unwrap();
-    assert_eq!(store.expire_sources().await.unwrap(), 1);
-    assert_eq!(store.read_sources(&lane(1), &[id]).await.unwrap().len(), 1);
-
-    // A write that was late changes nothing; one that is newer than what was deleted does.
-    store.write_sources(&lane(0), &[(id, &entry)]).await.unwrap();
-    assert_eq!(store.read_sources(&lane(0), &[id]).await.unwrap(), []);
-    let newer = SourceEntry { upto: 6, ..entry };
-    store.write_sources(&lane(0), &[(id, &newer)]).await.unwrap();
-    assert_eq!(store.read_sources(&lane(0), &[id]).await.unwrap(), [(id, newer)]);
 }
 
 #[tokio::test]

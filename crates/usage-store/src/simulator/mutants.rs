@@ -1,10 +1,12 @@
 //! Each rule of the protocol, broken, is caught.
 
-use super::{SimulatedStore, run, run_on};
+use super::store::Fault;
+use super::world::{run, run_with};
+use crate::RecordRules;
 use crate::rules::{Design, Read, Rules, Write};
 
 /// Schedules within which a broken rule has to show. Some need a rare coincidence.
-const SCHEDULES: u64 = 20_000;
+const SCHEDULES: u64 = 100_000;
 
 fn check_caught(run: fn(u64) -> Result<(), String>) {
     let caught = (0..SCHEDULES).find_map(|seed| Some((seed, run(seed).err()?)));
@@ -27,7 +29,18 @@ macro_rules! mutants {
 
 mutants! {
     rows_may_not_be_read_before_entries: RowsFirst {
-        const READS: [Read; 2] = [Read::Rows, Read::Sources];
+        const READS: [Read; 4] = [Read::Lane, Read::Rows, Read::Sources, Read::Claims];
+    }
+    entries_may_not_be_read_before_progress: EntriesFirst {
+        const READS: [Read; 4] = [Read::Sources, Read::Lane, Read::Claims, Read::Rows];
+    }
+    a_missing_entry_may_not_be_taken_for_new: NeverLooksAgain {
+        const CHECKS_UNSEEN: bool = false;
+        const MAX_REMEMBERED_SOURCES: usize = 1;
+    }
+    memory_may_not_be_kept_when_the_lane_has_moved_on: IgnoresProgress {
+        const MAX_REMEMBERED_SOURCES: usize = 1;
+        fn is_lane_newer(_: i64, _: i64) -> bool { false }
     }
     entries_may_not_be_written_before_rows: EntriesEarly {
         const WRITES: [Write; 3] = [Write::Sources, Write::Rows, Write::Lane];
@@ -57,12 +70,56 @@ mutants! {
     a_file_that_comes_again_is_not_a_duplicate: RepeatsAreDuplicates {
         fn is_repeat(_: u64, _: u64) -> bool { false }
     }
-    a_source_may_not_come_again_after_its_entry_expired: NoAgeLimit {
-        fn is_too_old(_: i64, _: i64) -> bool { false }
+    a_line_may_not_be_taken_back_twice: TakesBackTwice {
+        fn is_withdrawn(_: u64, _: u64) -> bool { false }
+    }
+    a_line_that_was_not_counted_may_not_be_taken_back: TakesBackAnything {
+        fn was_never_counted(_: u64, _: u64) -> bool { false }
+    }
+    a_line_that_was_taken_back_first_may_not_be_counted: CountsWhatWasTakenBack {
+        fn close(_: &mut u64, _: u64) {}
+    }
+    records_may_not_be_counted_by_other_rules: AnyRules {
+        fn may_count(_: &RecordRules, _: &RecordRules) -> bool { true }
+    }
+    other_rules_may_not_be_taken_before_all_is_counted: Undrained {
+        fn is_drained(_: i64, _: i64) -> bool { true }
+    }
+    a_record_of_other_rules_is_no_lost_row: AlwaysLost {
+        fn was_read_otherwise(_: i64, _: i64) -> bool { false }
+    }
+    a_closed_source_may_not_be_counted: NeverClosed {
+        fn is_closed(_: i64, _: i64) -> bool { false }
+    }
+    a_slow_clock_may_not_close_a_source: ClaimedByItsClock {
+        fn claimed_at(timestamp_ms: i64, _: Option<i64>) -> i64 { timestamp_ms }
+    }
+    an_entry_that_is_used_may_not_expire: ExpiresInUse {
+        fn is_silent(_: i64, _: i64) -> bool { true }
+    }
+    an_entry_may_not_expire_soon: ExpiresSoon {
+        const LATER_DAYS: usize = 1;
+    }
+    a_mark_with_a_wrong_time_may_not_let_entries_expire: TrustsClocks {
+        fn is_after(_: i64, _: i64) -> bool { true }
+    }
+    an_entry_may_not_expire_while_records_wait: ExpiresUncounted {
+        fn is_reached(_: i64, _: i64) -> bool { true }
+    }
+    a_claim_may_not_expire_while_another_lane_waits: AsksOneLane {
+        const ASKS_ALL_LANES: bool = false;
+    }
+    an_entry_may_not_expire_while_the_file_is_on_its_way: ExpiresUnpublished {
+        fn was_published(_: i64, _: i64) -> bool { true }
     }
 }
 
 #[test]
 fn a_lower_upto_may_not_win() {
-    check_caught(|seed| run_on::<Design>(seed, SimulatedStore::where_the_last_arrival_wins));
+    check_caught(|seed| run_with::<Design>(seed, Fault::LastArrivalWins));
+}
+
+#[test]
+fn a_deletion_may_not_win_over_what_is_newer() {
+    check_caught(|seed| run_with::<Design>(seed, Fault::DeletesWhatIsNewer));
 }

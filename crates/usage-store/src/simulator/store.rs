@@ -1,7 +1,7 @@
 //! A store with faults: a linearizable last-writer-wins register per row, entry and lane; writes come late, twice or in
 //! part, answers get lost, and a call may be dropped wherever it waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
@@ -12,13 +12,25 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use telecom::{SourceId, Totals};
 
+use super::stream::record_rules;
 use crate::store::{FileAccount, account};
-use crate::{Buckets, Claim, Lane, LaneProgress, RowKey, SOURCE_LIFETIME_MS, SourceEntry, StoredRow, UsageStore};
+use crate::upkeep::{Kept, Mark, Upkeep};
+use crate::{Buckets, Claim, Lane, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore};
 
 /// The store, shared by all workers.
 pub(crate) struct SimulatedStore {
     state: Mutex<State>,
-    last_arrival_wins: bool,
+    fault: Fault,
+}
+
+/// What the store does wrong, beside what is allowed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// The last write to arrive wins, and not the one with the highest `upto`.
+    LastArrivalWins,
+    /// What is deleted is deleted, whatever has been written since.
+    DeletesWhatIsNewer,
 }
 
 struct State {
@@ -27,14 +39,22 @@ struct State {
     registers: Registers,
     /// Writes that are on their way, though nobody waits for them any more.
     late: Vec<Write>,
+    /// The last that was asked for was a lane's progress.
+    was_asked_for_a_lane: bool,
 }
 
-#[derive(Default)]
 struct Registers {
     rows: HashMap<(Lane, RowKey), StoredRow>,
     sources: BTreeMap<(Lane, SourceId), SourceEntry>,
     lanes: BTreeMap<Lane, LaneProgress>,
     claims: HashMap<SourceId, Claim>,
+    marks: BTreeSet<(Lane, Mark)>,
+    rules: RecordRules,
+    /// Where the store went on to these rules, if it has begun by others.
+    rules_from: HashMap<Lane, i64>,
+    closed_before_ms: Option<i64>,
+    /// Sources whose entries were deleted.
+    expired: BTreeSet<SourceId>,
     /// Two writes with the same `upto` differed: what was written is not a function of the log.
     differed: Option<String>,
 }
@@ -58,16 +78,32 @@ enum Fate {
 impl SimulatedStore {
     pub(crate) fn new(seed: u64, lanes: &[Lane]) -> Self {
         let registers = Registers {
+            rows: HashMap::new(),
+            sources: BTreeMap::new(),
             lanes: lanes.iter().map(|lane| (lane.clone(), LaneProgress::default())).collect(),
-            ..Registers::default()
+            claims: HashMap::new(),
+            marks: BTreeSet::new(),
+            rules: record_rules(1),
+            rules_from: HashMap::new(),
+            closed_before_ms: None,
+            expired: BTreeSet::new(),
+            differed: None,
         };
         let rng = SmallRng::seed_from_u64(seed);
-        Self { state: Mutex::new(State { rng, calm: false, registers, late: Vec::new() }), last_arrival_wins: false }
+        Self {
+            state: Mutex::new(State { rng, calm: false, registers, late: Vec::new(), was_asked_for_a_lane: false }),
+            fault: Fault::None,
+        }
     }
 
-    /// A store without the rule that the highest `upto` wins.
-    pub(crate) fn where_the_last_arrival_wins(seed: u64, lanes: &[Lane]) -> Self {
-        Self { last_arrival_wins: true, ..Self::new(seed, lanes) }
+    /// A store that breaks a promise.
+    pub(crate) fn with(self, fault: Fault) -> Self {
+        Self { fault, ..self }
+    }
+
+    /// Whether the last call was for a lane's progress; says so once.
+    pub(crate) fn was_asked_for_a_lane(&self) -> bool {
+        std::mem::take(&mut self.state().was_asked_for_a_lane)
     }
 
     /// From here on nothing goes wrong.
@@ -81,7 +117,7 @@ impl SimulatedStore {
         if !state.late.is_empty() && state.rng.random_bool(0.1) {
             let index = state.rng.random_range(..state.late.len());
             let write = state.late.swap_remove(index);
-            state.registers.apply(write, self.last_arrival_wins);
+            state.registers.apply(write, self.fault);
         }
     }
 
@@ -91,20 +127,40 @@ impl SimulatedStore {
         let mut late = std::mem::take(&mut state.late);
         late.shuffle(&mut state.rng);
         for write in late {
-            state.registers.apply(write, self.last_arrival_wins);
+            state.registers.apply(write, self.fault);
         }
     }
 
-    /// Deletes what [`Store::expire_sources`](crate::Store::expire_sources) deletes; says whether there was any.
-    pub(crate) fn expire_sources(&self) -> bool {
+    /// Sources whose entries were deleted.
+    pub(crate) fn expired(&self) -> BTreeSet<SourceId> {
+        self.state().registers.expired.clone()
+    }
+
+    /// How many entries, claims and marks there are.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        let registers = &self.state().registers;
+        (registers.sources.len(), registers.claims.len(), registers.marks.len())
+    }
+
+    /// Where each lane went on to the next rules, if the store has.
+    pub(crate) fn next_rules_from(&self) -> Option<HashMap<Lane, i64>> {
+        let registers = &self.state().registers;
+        (registers.rules != record_rules(1)).then(|| registers.rules_from.clone())
+    }
+
+    /// An earlier version of the program has closed its sources.
+    pub(crate) fn close_before(&self, closed_before_ms: Option<i64>) {
+        self.state().registers.closed_before_ms = closed_before_ms;
+    }
+
+    /// A lane of an earlier epoch has counted this source.
+    pub(crate) fn inherit(&self, lane: &Lane, id: SourceId, entry: SourceEntry) {
         let registers = &mut self.state().registers;
-        let before = registers.sources.len();
-        let lanes = &registers.lanes;
-        registers.sources.retain(|(lane, _), entry| {
-            let newest = lanes.get(lane).and_then(|progress| progress.newest_timestamp_ms).unwrap_or(i64::MIN);
-            newest.saturating_sub(entry.claim.timestamp_ms) <= SOURCE_LIFETIME_MS
-        });
-        registers.sources.len() < before
+        registers
+            .lanes
+            .insert(lane.clone(), LaneProgress { next_offset: entry.upto, records: 1, newest_timestamp_ms: Some(0) });
+        registers.claims.insert(id, entry.claim);
+        registers.sources.insert((lane.clone(), id), entry);
     }
 
     /// Makes a claim without faults.
@@ -115,6 +171,11 @@ impl SimulatedStore {
     /// The store breaks its promise: a row is as it never was.
     pub(crate) fn lose_rows(&self) {
         self.state().registers.rows.clear();
+    }
+
+    /// The same: rows hold less than they did.
+    pub(crate) fn lose_amounts(&self) {
+        self.state().registers.rows.values_mut().for_each(|row| row.totals = Totals::default());
     }
 
     /// Usage by row, summed over the lanes.
@@ -174,7 +235,7 @@ impl SimulatedStore {
             state.late.push(write.clone());
         }
         if is_made {
-            state.registers.apply(write.clone(), self.last_arrival_wins);
+            state.registers.apply(write.clone(), self.fault);
         }
         fate
     }
@@ -219,8 +280,8 @@ impl SimulatedStore {
 }
 
 impl Registers {
-    fn apply(&mut self, write: Write, last_arrival_wins: bool) {
-        let wins = |new: i64, stored: i64| last_arrival_wins || new > stored;
+    fn apply(&mut self, write: Write, fault: Fault) {
+        let wins = |new: i64, stored: i64| fault == Fault::LastArrivalWins || new > stored;
         match write {
             Write::Row(lane, key, row) => {
                 let stored = self.rows.entry((lane, key)).or_default();
@@ -233,9 +294,9 @@ impl Registers {
             }
             Write::Source(lane, id, entry) => match self.sources.get_mut(&(lane.clone(), id)) {
                 Some(stored) => {
-                    let newest = self.lanes.get(&lane).and_then(|progress| progress.newest_timestamp_ms);
-                    let is_alive = newest.is_none_or(|newest| newest - entry.claim.timestamp_ms <= SOURCE_LIFETIME_MS);
-                    if is_alive && entry.upto == stored.upto && entry != *stored {
+                    // A process may remember what another one has to begin anew.
+                    let is_whole = !self.expired.contains(&id);
+                    if is_whole && entry.upto == stored.upto && entry != *stored {
                         self.differed = Some(format!("entries {stored:?} and {entry:?}"));
                     }
                     if wins(entry.upto, stored.upto) {
@@ -264,9 +325,17 @@ impl UsageStore for SimulatedStore {
         Ok(Buckets::default())
     }
 
-    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneProgress>> {
-        let found = self.read_all(&[()], |registers, ()| registers.lanes.get(lane).copied()).await?;
-        Ok(found.first().map(|(_, progress)| *progress))
+    async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneState>> {
+        let state = |registers: &Registers, (): &()| {
+            Some(LaneState {
+                progress: *registers.lanes.get(lane)?,
+                rules: registers.rules.clone(),
+                rules_from: registers.rules_from.get(lane).copied().unwrap_or_default(),
+                closed_before_ms: registers.closed_before_ms,
+            })
+        };
+        self.state().was_asked_for_a_lane = true;
+        Ok(self.read_all(&[()], state).await?.into_iter().next().map(|(_, state)| state))
     }
 
     async fn read_sources(&self, lane: &Lane, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
@@ -283,6 +352,10 @@ impl UsageStore for SimulatedStore {
         let state = &mut *self.state();
         anyhow::ensure!(state.calm || !state.rng.random_bool(0.005), "the store did not answer");
         Ok(first)
+    }
+
+    async fn read_claims(&self, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
+        self.read_all(ids, |registers, id| registers.claims.get(id).copied()).await
     }
 
     async fn read_rows(&self, lane: &Lane, keys: &[RowKey]) -> anyhow::Result<Vec<(RowKey, StoredRow)>> {
@@ -302,6 +375,81 @@ impl UsageStore for SimulatedStore {
 
     async fn write_lane(&self, lane: &Lane, progress: &LaneProgress) -> anyhow::Result<()> {
         self.write_all(vec![Write::Lane(lane.clone(), *progress)]).await
+    }
+}
+
+impl Upkeep for SimulatedStore {
+    async fn read_rules(&self) -> anyhow::Result<RecordRules> {
+        wait().await;
+        Ok(self.state().registers.rules.clone())
+    }
+
+    async fn write_rules(&self, rules: &RecordRules, from: &[(Lane, i64)]) -> anyhow::Result<()> {
+        let registers = &mut self.state().registers;
+        registers.rules = rules.clone();
+        registers.rules_from = from.iter().cloned().collect();
+        Ok(())
+    }
+
+    async fn read_lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
+        wait().await;
+        Ok(self.state().registers.lanes.iter().map(|(lane, progress)| (lane.clone(), *progress)).collect())
+    }
+
+    async fn read_marks(&self) -> anyhow::Result<Vec<(Lane, Mark)>> {
+        wait().await;
+        Ok(self.state().registers.marks.iter().cloned().collect())
+    }
+
+    async fn write_marks(&self, marks: &[(Lane, Mark)]) -> anyhow::Result<()> {
+        for mark in marks {
+            wait().await;
+            self.state().registers.marks.insert(mark.clone());
+        }
+        Ok(())
+    }
+
+    async fn delete_marks(&self, marks: &[(Lane, Mark)]) -> anyhow::Result<()> {
+        for mark in marks {
+            wait().await;
+            self.state().registers.marks.remove(mark);
+        }
+        Ok(())
+    }
+
+    async fn read_kept(&self, _: &[Lane], digit: u8) -> anyhow::Result<Vec<Kept>> {
+        wait().await;
+        let state = self.state();
+        let kept = |((lane, source), entry): (&(Lane, SourceId), &SourceEntry)| Kept {
+            lane: lane.clone(),
+            source: *source,
+            upto: entry.upto,
+            files: entry.files.keys().copied().flatten().collect(),
+        };
+        let has_digit = |((_, id), _): &(&(Lane, SourceId), _)| id.0[0] >> 4 == digit;
+        Ok(state.registers.sources.iter().filter(has_digit).map(kept).collect())
+    }
+
+    async fn delete_claims(&self, sources: &[SourceId]) -> anyhow::Result<()> {
+        for source in sources {
+            wait().await;
+            self.state().registers.claims.remove(source);
+        }
+        Ok(())
+    }
+
+    async fn delete_sources(&self, entries: &[(Lane, SourceId, i64)]) -> anyhow::Result<()> {
+        for (lane, source, upto) in entries {
+            wait().await;
+            let registers = &mut self.state().registers;
+            registers.expired.insert(*source);
+            let key = (lane.clone(), *source);
+            let is_newer = registers.sources.get(&key).is_some_and(|entry| entry.upto > *upto);
+            if !is_newer || self.fault == Fault::DeletesWhatIsNewer {
+                registers.sources.remove(&key);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ async fn silent(cassandra: &Cassandra) {
     let url = keyspace_of(cassandra);
     let store = made(&url).await;
     let topic = topic();
-    let batch = |end| LaneBatch::new(lane(0), topic[0][..end].to_vec()).unwrap();
+    let batch = |end| batch(0, &topic[0][..end]);
     store.count(&mut LaneMemory::default(), &batch(50)).await.unwrap();
 
     cassandra.pause().await;

@@ -1,5 +1,6 @@
 //! The protocol on a real PostgreSQL and a real Cassandra: several processes count the same lanes at once, with
-//! redeliveries, cut short calls and republished files, and the totals are those of a plain fold.
+//! redeliveries, cut short calls, files that are published again and one that is taken back, and the totals are those of a plain
+//! fold.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it can't go on")]
 
@@ -8,11 +9,14 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use telecom::{Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
+use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
 use test_support::{Cassandra, postgres_database};
-use usage_store::{CountError, Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
+use usage_store::{
+    CountError, FileAccount, Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour,
+};
 
 mod failures;
+mod upgrade;
 
 const LANES: i32 = 2;
 const FILES: u8 = 4;
@@ -42,21 +46,33 @@ fn lane(partition: i32) -> Lane {
     Lane { epoch: 1, topic: "cdr-data".to_owned(), partition }
 }
 
-/// Every file: a prefix, then all of it, then all of it under another name.
+/// The file that is taken back in the end.
+const TAKEN_BACK: u8 = 2;
+
+/// Every file: a prefix, then all of it, then all of it under another name. One of them is taken back: a part, all of it, and all of
+/// it once more.
 fn topic() -> Vec<Vec<LaneRecord>> {
     let mut lanes = vec![Vec::new(); LANES as usize];
     for file in 0..FILES {
-        let passes = [(0, LINES / 3), (0, LINES), (1, LINES)];
-        for (copy, line) in passes.into_iter().flat_map(|(copy, lines)| (1..=lines).map(move |line| (copy, line))) {
+        let published = [(0, LINES / 3), (0, LINES), (1, LINES)].map(|(copy, lines)| (copy, lines, Action::Count));
+        let taken_back = [LINES / 2, LINES, LINES].map(|lines| (0, lines, Action::Withdraw));
+        let passes = published.into_iter().chain(taken_back.into_iter().filter(|_| file == TAKEN_BACK));
+        for (copy, line, action) in
+            passes.flat_map(|(copy, lines, action)| (1..=lines).map(move |line| (copy, line, action)))
+        {
             let event = event(file, line);
             let records = &mut lanes[(event.msisdn.as_u64() % LANES as u64) as usize];
             let source = Source { id: SourceId([file; 8]), line, file: Some(name(file, copy)) };
             let offset = records.len() as i64;
-            let usage = Some(SourcedUsage { event, source: Some(source) });
+            let usage = Some(SourcedUsage { event, source: Some(source), action });
             records.push(LaneRecord { offset, timestamp_ms: START_MS + offset, usage });
         }
     }
     lanes
+}
+
+fn batch(partition: i32, records: &[LaneRecord]) -> LaneBatch {
+    LaneBatch::new(lane(partition), RecordRules::default(), records.to_vec()).unwrap()
 }
 
 /// The address of a keyspace that is not there yet.
@@ -77,11 +93,16 @@ async fn made(url: &str) -> Store {
 
 /// Usage and accounts as they have to be once the topic has been counted.
 fn expected() -> (BTreeMap<(u64, UsageKind), Totals>, Vec<String>) {
-    let events = (0..FILES).flat_map(|file| (1..=LINES).map(move |line| event(file, line)));
+    let files = (0..FILES).filter(|file| *file != TAKEN_BACK);
+    let events = files.flat_map(|file| (1..=LINES).map(move |line| event(file, line)));
     let sums = telecom::fold(events).unwrap().into_iter();
     let usage = sums.map(|((msisdn, _, kind), totals)| ((msisdn.as_u64() - 27_821_000_000, kind), totals)).collect();
     let accounts = (0..FILES).flat_map(|file| {
-        [format!("{} {LINES} 0 {}", name(file, 0), LINES / 3), format!("{} 0 {LINES} 0", name(file, 1))]
+        let (counted, withdrawn) = if file == TAKEN_BACK { (0, LINES) } else { (LINES, 0) };
+        [
+            format!("{} from 1: {counted} 0 {withdrawn} {}", name(file, 0), LINES / 3),
+            format!("{} from 1: 0 {LINES} 0 0", name(file, 1)),
+        ]
     });
     (usage, accounts.collect())
 }
@@ -91,7 +112,6 @@ fn expected() -> (BTreeMap<(u64, UsageKind), Totals>, Vec<String>) {
 async fn process(store: &Store, topic: &[Vec<LaneRecord>], seed: u64) -> Result<(), CountError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for (partition, records) in topic.iter().enumerate() {
-        let lane = lane(partition as i32);
         let mut memory = LaneMemory::default();
         let mut committed = 0;
         while committed < records.len() {
@@ -99,7 +119,7 @@ async fn process(store: &Store, topic: &[Vec<LaneRecord>], seed: u64) -> Result<
                 committed = rng.random_range(0..=committed);
             }
             let end = records.len().min(committed + rng.random_range(1..400));
-            let batch = LaneBatch::new(lane.clone(), records[committed..end].to_vec()).unwrap();
+            let batch = batch(partition as i32, &records[committed..end]);
             let call = store.count(&mut memory, &batch);
             // Some calls get about as long as a few of their statements take.
             let patience = if rng.random_bool(0.2) { rng.random_range(0..8_000) } else { 60_000_000 };
@@ -124,7 +144,8 @@ async fn stored(store: &Store) -> (BTreeMap<(u64, UsageKind), Totals>, Vec<Strin
     let accounts = store.file_accounts().await.unwrap().into_iter();
     let shown = accounts.map(|account| {
         let file = account.file.unwrap();
-        format!("{file} {} {} {}", account.counted, account.duplicates, account.repeats)
+        let FileAccount { first_line, counted, duplicates, withdrawn, repeats, .. } = account;
+        format!("{file} from {first_line}: {counted} {duplicates} {withdrawn} {repeats}")
     });
     (usage, shown.collect())
 }
@@ -167,11 +188,11 @@ async fn usage_is_that_of_the_days_asked_for_by_day_and_kind() {
         for partition in 0..LANES {
             let record = |(offset, day): (i64, &Day)| {
                 let event = UsageEvent { msisdn, day: *day, ..event(offset as u8 % 2, 5) };
-                LaneRecord { offset, timestamp_ms: START_MS, usage: Some(SourcedUsage { event, source: None }) }
+                let usage = SourcedUsage { event, source: None, action: Action::Count };
+                LaneRecord { offset, timestamp_ms: START_MS, usage: Some(usage) }
             };
-            let records = (0..).zip(days.iter().cycle().take(8)).map(record).collect();
-            let batch = LaneBatch::new(lane(partition), records).unwrap();
-            store.count(&mut LaneMemory::default(), &batch).await.unwrap();
+            let records: Vec<_> = (0..).zip(days.iter().cycle().take(8)).map(record).collect();
+            store.count(&mut LaneMemory::default(), &batch(partition, &records)).await.unwrap();
         }
         let usage = store.usage_of(msisdn, days[1], days[2]).await.unwrap();
         let shown: Vec<_> =

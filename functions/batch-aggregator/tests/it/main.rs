@@ -13,9 +13,9 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use kafka_sink::{Rejected, admin};
 use lambda_boot::{Deadline, Invocation, Vars};
-use telecom::{Day, Msisdn};
+use telecom::{Day, Msisdn, Zone};
 use test_support::{broker, postgres_database, topic};
-use usage_store::Store;
+use usage_store::{FileAccount, Store};
 
 /// The function's surroundings, of one test's own.
 struct Scene {
@@ -70,8 +70,10 @@ impl Scene {
         let accounts = self.store.file_accounts().await.unwrap().into_iter();
         accounts
             .map(|account| {
-                let (counted, duplicates, repeats) = (account.counted, account.duplicates, account.repeats);
-                format!("{}: {counted} counted, {duplicates} duplicates, {repeats} repeats\n", account.file.unwrap())
+                let FileAccount { file, counted, duplicates, withdrawn, repeats, .. } = account;
+                let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
+                let file = file.unwrap();
+                format!("{file}: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats\n")
             })
             .collect()
     }
@@ -89,9 +91,11 @@ impl Scene {
 }
 
 fn check_outcome(outcome: Outcome, expect: Expect) {
-    let Outcome { records, counted, duplicates, repeats, settled, rejected, missing_offsets, tower_misses } = outcome;
+    let Outcome { records, counted, withdrawn, duplicates, repeats, settled, rejected, missing_offsets, tower_misses } =
+        outcome;
+    let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
     expect.assert_eq(&format!(
-        "{records} records: {counted} counted, {duplicates} duplicates, {repeats} repeats, {settled} settled, {rejected} \
+        "{records} records: {counted} counted, {taken_back}{duplicates} duplicates, {repeats} repeats, {settled} settled, {rejected} \
          rejected, {missing_offsets} missing, {tower_misses} missed by towers"
     ));
 }
@@ -152,6 +156,45 @@ async fn a_file_under_another_name_is_a_duplicate() {
         "#]]
         .assert_eq(&scene.accounts().await);
     }
+}
+
+#[tokio::test]
+async fn rows_that_are_taken_back_leave_nothing() {
+    let scene = scene().await;
+    let deps = scene.deps().await;
+    handle(&deps, kafka_batch::parse(&event("two-partitions")).unwrap(), Deadline::NONE).await.unwrap();
+    // The same records behind themselves, with two offsets in between that no record came with.
+    let mut withdrawals = kafka_batch::parse(&event("two-partitions")).unwrap();
+    for record in withdrawals.iter_mut().flat_map(|partition| &mut partition.records) {
+        record.offset += 5;
+        record.timestamp_ms += 5;
+        let row = String::from_utf8(record.value.take().unwrap()).unwrap();
+        record.value = Some(row.replacen('{', r#"{"_action":"withdraw","#, 1).into_bytes());
+    }
+    for expect in [
+        expect![
+            "6 records: 0 counted, 6 withdrawn, 0 duplicates, 0 repeats, 0 settled, 0 rejected, 4 missing, 0 missed by towers"
+        ],
+        expect!["6 records: 0 counted, 0 duplicates, 0 repeats, 6 settled, 0 rejected, 0 missing, 0 missed by towers"],
+    ] {
+        check_outcome(handle(&deps, withdrawals.clone(), Deadline::NONE).await.unwrap(), expect);
+        assert_eq!(scene.usage(&SUBSCRIBERS).await, "");
+        expect!["cdr_data_20240101_120000.csv: 0 counted, 6 withdrawn, 0 duplicates, 0 repeats\n"]
+            .assert_eq(&scene.accounts().await);
+    }
+}
+
+#[tokio::test]
+async fn a_function_of_another_zone_does_not_count() {
+    let scene = scene().await;
+    let mut config = Config::from_vars(&scene.vars).unwrap();
+    config.stream.zone = Zone::named("Europe/Budapest").unwrap();
+    let deps = Deps::connect(&config).await.unwrap();
+    let error = handle(&deps, kafka_batch::parse(&event("two-partitions")).unwrap(), Deadline::NONE).await.unwrap_err();
+    let error = format!("{error:#}");
+    let expected = "the usage store counts by rules 2 in Africa/Johannesburg, and this function reads by rules 2 in Europe/Budapest";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(scene.usage(&SUBSCRIBERS).await, "");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn deliver_in_parts(world: &World, announcement: &Announcement) -> usize {
 
 #[tokio::test]
 async fn a_file_in_parts_is_the_same_as_in_one() {
-    for (header, compressed) in [(HEADER, false), (HEADER, true), ("bad,header", false)] {
+    for (header, compressed) in [(HEADER, false), (HEADER, true), ("tower_id,header", false)] {
         let file = file(header, ROWS).into_bytes();
         let file = if compressed { zstd::encode_all(&file[..], 3).unwrap() } else { file };
         let (whole, parts) = (World::new().await, World::new().await);
@@ -115,6 +115,28 @@ async fn an_announcement_that_can_not_be_used_is_rejected() {
             with("source_id", "x".into()),
             expect![
                 "bad_announcement, 0 rows: not an announcement: a source id has 16 hexadecimal digits at line 1 column 244"
+            ],
+        ),
+        (
+            with("key", "landing/report.csv".into()),
+            expect!["bad_announcement, 0 rows: landing/report.csv is not where a delivered file lies"],
+        ),
+        (
+            with("key", "results/cdr_voice_20240101_120000.csv".into()),
+            expect![
+                "bad_announcement, 0 rows: results/cdr_voice_20240101_120000.csv is not where a delivered file lies"
+            ],
+        ),
+        (
+            with("action", "forget".into()),
+            expect![
+                "bad_announcement, 0 rows: not an announcement: unknown variant `forget`, expected one of `publish`, `withdraw`, `drop` at line 1 column 31"
+            ],
+        ),
+        (
+            with("action", "withdraw".into()),
+            expect![
+                "not_published, 0 rows: landing/cdr_voice_20240101_120000.csv has not been published as a whole, so its rows can't be taken back or published again yet"
             ],
         ),
         (

@@ -33,12 +33,19 @@ async fn a_file_announced_whole() {
         {
           "accepted": 3,
           "bytes": 398,
+          "continued": 0,
+          "filtered": 0,
+          "first_line": 0,
           "name": "cdr_data_20240101_120000.csv",
           "reasons": {
             "bad_msisdn": 1
           },
           "rejected": 1,
           "rows": 4,
+          "rules": {
+            "number": 2,
+            "zone": "Africa/Johannesburg"
+          },
           "sha256": "1077953a794cf342dc025204eed8224c194e79e4cd19110ae8aec2f59d31cd10",
           "source_id": "1077953a794cf342"
         }"#]]
@@ -55,12 +62,19 @@ async fn the_rest_of_a_file() {
         {
           "accepted": 3,
           "bytes": 398,
+          "continued": 0,
+          "filtered": 0,
+          "first_line": 0,
           "name": "cdr_data_20240101_120000.csv",
           "reasons": {
             "bad_msisdn": 1
           },
           "rejected": 1,
           "rows": 4,
+          "rules": {
+            "number": 2,
+            "zone": "Africa/Johannesburg"
+          },
           "sha256": "1077953a794cf342dc025204eed8224c194e79e4cd19110ae8aec2f59d31cd10",
           "source_id": "1077953a794cf342"
         }"#]]

@@ -4,4 +4,5 @@
 mod announcements;
 mod events;
 mod files;
+mod pieces;
 mod world;

@@ -61,8 +61,9 @@ impl World {
         handle(&self.deps, event, Deadline::NONE).await
     }
 
-    pub(crate) async fn results(&self, name: &str) -> Option<serde_json::Value> {
-        self.lake.get_json(&lake::names::results(name)).await.unwrap()
+    /// What became of a file or a later piece, by its key.
+    pub(crate) async fn results(&self, piece: &str) -> Option<serde_json::Value> {
+        self.lake.get_json(&lake::names::results(&piece.parse().unwrap())).await.unwrap()
     }
 
     pub(crate) async fn rejected(&self) -> Vec<Rejected<'static>> {

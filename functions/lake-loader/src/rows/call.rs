@@ -31,7 +31,8 @@ pub(super) fn voice_values(call: &FullRecord<'_>, next: &mut impl FnMut(Option<V
 
 fn subscriber(call: &FullRecord<'_>, next: &mut impl FnMut(Option<Value<'_>>)) {
     next(text(&call.record.event.msisdn.digits()));
-    next(number(call.record.tower_id.into()));
+    // The tables' towers are numbers: 0 where the record names none.
+    next(number(call.record.tower_id.unwrap_or_default().into()));
 }
 
 fn provenance(call: &FullRecord<'_>, next: &mut impl FnMut(Option<Value<'_>>)) {

@@ -4,14 +4,14 @@ mod dbt;
 mod records;
 mod tables;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures::{SinkExt, StreamExt};
 use lake_loader::Request;
 use lake_loader::table::Stream;
-use telecom::{Action, Category, Day, RecordType, Source, Tariff, Zone};
+use telecom::{Category, Day, RecordType, Tariff, Zone};
 use tokio_postgres::Client;
-use usage_store::{LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store};
+use usage_store::{LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
 use crate::world::World;
 use dbt::Dbt;
@@ -136,8 +136,7 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
     for (topic, _) in RECORD_TYPES {
         store.add_lanes(records::EPOCH, topic, records::PARTITIONS).await.unwrap();
     }
-    // What has been taken back is as if it had never come.
-    let is_kept = not_withdrawn(parts);
+    let mut withdrawn = 0;
     let mut memories: HashMap<_, LaneMemory> = HashMap::new();
     for (stream, lane, records) in parts.iter().flat_map(|records| records.lanes()) {
         let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.default_topic()) else {
@@ -147,16 +146,16 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
         let lane = usage_store::Lane { epoch: lane.epoch, topic: lane.topic, partition: lane.partition };
         let usage = |record: &lake::bronze::Record| {
             let record = telecom::json::parse(record.value.as_ref().unwrap(), *record_type, &Zone::default()).unwrap();
-            SourcedUsage { event: record.event, source: record.source }
+            SourcedUsage { event: record.event, source: record.source, action: record.action }
         };
         let record = |record: &lake::bronze::Record| {
             let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
             LaneRecord { offset, timestamp_ms, usage: Some(usage(record)) }
         };
-        let kept = records.iter().filter(|record| is_kept(&lane, usage(record).source));
-        let batch = LaneBatch::new(lane.clone(), kept.map(record).collect()).unwrap();
-        store.count(memory, &batch).await.unwrap();
+        let batch = LaneBatch::new(lane, RecordRules::default(), records.iter().map(record).collect()).unwrap();
+        withdrawn += store.count(memory, &batch).await.unwrap().withdrawn;
     }
+    assert!(withdrawn > 100, "{withdrawn} rows are too few");
 
     let tariff = Tariff::parse(TARIFF).unwrap();
     let (mut usage, mut costs) = (Vec::new(), Vec::new());
@@ -194,26 +193,6 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
         FROM prepared_layers.daily_cost
         WHERE (msisdn, day) IN (SELECT msisdn, day FROM prepared_layers.daily_usage WHERE events > 0) ORDER BY 1";
     assert_same("daily cost", &texts(warehouse, stored).await, &costs);
-}
-
-/// Whether a lane's row is there to stay.
-fn not_withdrawn(parts: &[&Records]) -> impl Fn(&usage_store::Lane, Option<Source>) -> bool {
-    let mut withdrawn = HashSet::new();
-    for (stream, lane, records) in parts.iter().flat_map(|records| records.lanes()) {
-        let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.default_topic()) else {
-            continue;
-        };
-        for record in records {
-            let record = telecom::json::parse(record.value.as_ref().unwrap(), *record_type, &Zone::default()).unwrap();
-            if let (Action::Withdraw, Some(source)) = (record.action, record.source) {
-                withdrawn.insert((lane.topic.clone(), lane.partition, source.id, source.line));
-            }
-        }
-    }
-    assert!(withdrawn.len() > 100, "{} rows are too few", withdrawn.len());
-    move |lane, source| {
-        source.is_none_or(|source| !withdrawn.contains(&(lane.topic.clone(), lane.partition, source.id, source.line)))
-    }
 }
 
 /// What is counted, by its topic.

@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use futures::future;
-use lake::{Digest, names};
+use lake::Digest;
+use lake::names;
 use lambda_boot::Deadline;
 use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, handle};
 use test_support::{Line, eventually};
 
-use crate::{Fixture, HOUR, PATIENCE};
+use crate::{Fixture, HOUR, PATIENCE, piece};
 
 async fn failing(config: &Config) -> String {
     let deps = Deps::connect(config).await.unwrap();
@@ -41,7 +42,7 @@ async fn a_service_that_refuses_is_named() {
     check(|config| config.sftp.port = 1, expect!["the SFTP server can't be reached at 127.0.0.1:1: Connection refused (os error 111); check SFTP_HOST and SFTP_PORT, or wait for it"]).await;
     check(|config| config.sftp.remote_path = "/elsewhere".to_owned(), expect!["the SFTP server has no /elsewhere"])
         .await;
-    check(|config| config.lake.secret_access_key = "wrong".to_owned(), expect!["listing announced/: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"]).await;
+    check(|config| config.lake.secret_access_key = "wrong".to_owned(), expect!["reading format.json: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"]).await;
     // Nothing of all this has done any harm.
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
 }
@@ -59,11 +60,11 @@ async fn the_connection_is_lost_in_the_middle_of_a_file() {
         let error = format!("{:#}", handle(&deps, Event::Poll, Deadline::NONE).await.unwrap_err());
         assert!(error.starts_with("polling failed after 0 files were announced (failures: 1): copying"), "{error}");
         assert!(error.contains("the connection to the SFTP server was lost"), "{error}");
-        assert!(fixture.lake.head(&names::landing(name)).await.unwrap().is_none());
+        assert!(fixture.lake.head(&names::landing(&piece(name))).await.unwrap().is_none());
         // The same process, over the same line, a minute later.
         let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
         assert_eq!(report, Report { landed: 1, announced: 1, ..Report::default() });
-        assert_eq!(fixture.objects().await[&names::landing(name)], Digest::of(&content).to_string());
+        assert_eq!(fixture.objects().await[&names::landing(&piece(name))], Digest::of(&content).to_string());
         assert_eq!(fixture.announced().await, [name]);
     }
 }
@@ -77,7 +78,7 @@ async fn the_server_falls_silent_in_the_middle_of_a_file() {
         let line = fixture.line(Line { bytes_per_second: Some(4 << 20), ..Line::default() }).await;
         let deps = Deps::connect(&fixture.over(&line)).await.unwrap();
         let falling_silent = async || {
-            let note = names::unannounced(name);
+            let note = names::unannounced(&piece(name));
             eventually(PATIENCE, async || fixture.lake.head(&note).await.unwrap().is_some()).await;
             line.stall();
             // From here on, this test's clock goes to the next moment that somebody waits for.
@@ -96,10 +97,10 @@ async fn the_server_falls_silent_in_the_middle_of_a_file() {
         let error = format!("{:#}", silent(Deadline::NONE).await.unwrap_err());
         assert!(error.contains("the connection to the SFTP server was lost while"), "{error}");
         // It is not waited for until the invocation is killed: the copy is given up for the next one.
-        fixture.lake.delete(&names::unannounced(name)).await.unwrap();
+        fixture.lake.delete(&names::unannounced(&piece(name))).await.unwrap();
         let report = silent(Deadline::after(Duration::from_secs(40))).await.unwrap();
         assert_eq!(report, Report { deferred: 1, ..Report::default() });
-        assert!(fixture.lake.head(&names::landing(name)).await.unwrap().is_none());
+        assert!(fixture.lake.head(&names::landing(&piece(name))).await.unwrap().is_none());
         // The server speaks again.
         let report = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap();
         assert_eq!(report, Report { landed: 1, announced: 1, ..Report::default() });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures::future;
-use lake::{Announcement, Digest};
+use lake::{Announcement, Digest, names};
 use lambda_boot::{Deadline, Invocation, Vars};
 use sftp::Credentials;
 use sftp_poll::{Event, Report, boot, handle};
@@ -30,21 +30,26 @@ async fn files_land_once_and_are_announced_in_chronological_order() {
         let expected = Report { landed: 3, announced: 3, settling: 1, unmatched: 1, ..Report::default() };
         assert_eq!(report, expected);
         let announcement = |name, content: &[u8]| {
-            Announcement::new(FileName::parse(name).unwrap(), Digest::of(content), content.len() as u64)
+            let name = FileName::parse(name).unwrap();
+            Announcement::new(name, Digest::of(content), content.len() as u64)
         };
         let expected = [
             announcement("cdr_data_20240101_000000.csv", b"first"),
             announcement("cdr_voice_20240101_000000.csv", b"voice"),
             announcement("cdr_data_20240102_000000.csv.gz", b"second"),
         ];
-        assert_eq!(fixture.announcements().await, expected);
+        // The id is that of the content, in which the last line has its line end.
+        let expected = expected.map(|announcement| (announcement.key, announcement.sha256, announcement.bytes));
+        let announced = fixture.announcements().await.into_iter().map(|found| (found.key, found.sha256, found.bytes));
+        assert!(announced.eq(expected));
         let objects = fixture.objects().await;
         let names: Vec<_> = objects.keys().map(String::as_str).collect();
         expect![[r#"
             [
-                "announced/cdr_data_20240101_000000.csv.json",
-                "announced/cdr_data_20240102_000000.csv.gz.json",
-                "announced/cdr_voice_20240101_000000.csv.json",
+                "files/cdr_data_20240101_000000.csv.json",
+                "files/cdr_data_20240102_000000.csv.gz.json",
+                "files/cdr_voice_20240101_000000.csv.json",
+                "format.json",
                 "landing/cdr_data_20240101_000000.csv",
                 "landing/cdr_data_20240102_000000.csv.gz",
                 "landing/cdr_voice_20240101_000000.csv",
@@ -66,13 +71,13 @@ async fn files_land_once_and_are_announced_in_chronological_order() {
 async fn a_fresh_file_is_taken_when_nobody_has_written_to_it_for_long_enough() {
     let mut fixture = Fixture::start().await;
     let name = "cdr_data_20240101_000000.csv";
-    fixture.deliver(name, b"x", Duration::from_secs(30));
+    fixture.deliver(name, b"x\n", Duration::from_secs(30));
     assert_eq!(fixture.poll().await, Report { settling: 1, ..Report::default() });
     fixture.touch(name, Duration::from_secs(61));
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
     // Without a wait.
     fixture.config.settings.settle_s = 0;
-    fixture.deliver("cdr_data_20240101_000100.csv", b"y", Duration::ZERO);
+    fixture.deliver("cdr_data_20240101_000100.csv", b"y\n", Duration::ZERO);
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
 }
 
@@ -101,7 +106,8 @@ async fn many_files_and_two_polls_at_once() {
     let (one, two) = polls.await;
     assert_eq!(one.unwrap().landed + two.unwrap().landed, 120);
     let objects = fixture.objects().await;
-    assert_eq!(objects.len(), 240);
+    // A register and the bytes of each, and nothing else but the lake's format.
+    assert_eq!(objects.len(), 2 * 120 + 1);
     for name in &names {
         assert_eq!(&objects[&format!("landing/{name}")], name);
     }
@@ -122,7 +128,7 @@ async fn copies_do_not_begin_when_the_time_is_nearly_up() {
     let deadline = Deadline::after(Duration::from_secs(8));
     let report = handle(&fixture.deps().await, Event::Poll, deadline).await.unwrap();
     assert_eq!(report, Report { deferred: 1, ..Report::default() });
-    assert!(fixture.objects().await.is_empty());
+    assert!(fixture.objects().await.keys().eq([names::FORMAT]));
     let deadline = Deadline::after(Duration::from_secs(60));
     let report = handle(&fixture.deps().await, Event::Poll, deadline).await.unwrap();
     assert_eq!(report, Report { landed: 1, announced: 1, ..Report::default() });
@@ -160,12 +166,12 @@ async fn the_function_as_the_service_calls_it() {
         };
         let schedule = include_str!("../../../../events/sftp-poll/schedule.json");
         let reprocess = include_str!("../../../../events/sftp-poll/reprocess.json");
-        expect![[r#"{"landed":1,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":1,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
             .assert_eq(&invoke(schedule).await);
-        expect![[r#"{"landed":0,"recovered":0,"announced":1,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":0,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
             .assert_eq(&invoke(reprocess).await);
         let again = invoke(schedule).await;
-        expect![[r#"{"landed":0,"recovered":0,"announced":0,"changed":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":0,"recovered":0,"announced":0,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
             .assert_eq(&again);
         assert_eq!(fixture.announced().await, ["cdr_data_20240101_120000.csv"; 2]);
     }

@@ -3,23 +3,31 @@
 
 mod changes;
 mod crashes;
+mod deliveries;
 mod failures;
 mod files;
+mod growth;
+mod people;
+mod published;
 mod reprocess;
 mod sshd;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use embedded::SftpServer;
 use futures::TryStreamExt;
+use lake::names::{PieceKey, VersionKey};
 use lake::{Announcement, Lake};
-use lambda_boot::Deadline;
+use lambda_boot::{Deadline, Vars};
 use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, Settings, handle};
+use telecom::{FileName, Zone};
 use test_support::{Line, Proxy, Sshd};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +37,30 @@ struct Fixture {
     server: Server,
     config: Config,
     lake: Lake,
+    /// Announcements that `publish` has handled.
+    handled: AtomicUsize,
+}
+
+/// The header of the voice files of these tests.
+const HEADER: &str = "msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time\n";
+
+/// So many calls of 100 seconds, each another one; beginning with this number.
+fn calls(numbers: std::ops::Range<u32>) -> String {
+    let call = |number: u32| {
+        let (hour, minute, second) = (number / 3600, number / 60 % 60, number % 60);
+        format!("27820000003,7,voice,27820090000,100,2024-03-01 {hour:02}:{minute:02}:{second:02}\n")
+    };
+    numbers.map(call).collect()
+}
+
+/// A file of these calls.
+fn file_of(numbers: std::ops::Range<u32>) -> String {
+    format!("{HEADER}{}", calls(numbers))
+}
+
+/// The first piece of a file.
+fn piece(name: &str) -> PieceKey {
+    VersionKey::first(FileName::parse(name).unwrap()).piece()
 }
 
 /// The in-process server, which starts in no time, or OpenSSH's.
@@ -58,11 +90,19 @@ impl Fixture {
             session_token: None,
         };
         let sftp = server.config();
-        let kafka = kafka_sink::Config::plaintext(test_support::broker().await);
-        let landed_files = test_support::topic("landed-files");
-        kafka_sink::admin::create_topics(&kafka, &[(&landed_files, 1)]).await.unwrap();
-        let settings = Settings { settle_s: 60, landed_files };
-        Self { server, lake: Lake::connect(&lake), config: Config { sftp, lake, kafka, settings } }
+        let [landed_files, rejected] = ["landed-files", "rejected"].map(test_support::topic);
+        let vars: Vars =
+            [("KAFKA_BROKERS", test_support::broker().await), ("REJECTED_TOPIC", &rejected)].into_iter().collect();
+        let kafka = vars.read().unwrap();
+        let topics = [(landed_files.as_str(), 1), (&rejected, 1)];
+        kafka_sink::admin::create_topics(&kafka, &topics).await.unwrap();
+        let settings = Settings { settle_s: 60, last_line_s: 900, landed_files, zone: Zone::default() };
+        Self {
+            server,
+            lake: Lake::connect(&lake),
+            config: Config { sftp, lake, kafka, settings },
+            handled: AtomicUsize::new(0),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -110,10 +150,10 @@ impl Fixture {
             let chunks: Vec<_> =
                 self.lake.get_stream(&object.key).await.unwrap().into_stream().try_collect().await.unwrap();
             let bytes = chunks.concat();
-            let shown = if bytes.len() < 1_000 {
-                String::from_utf8(bytes).unwrap()
-            } else {
-                lake::Digest::of(&bytes).to_string()
+            let shown = match String::from_utf8(bytes) {
+                Ok(text) if text.len() < 1_000 => text,
+                Ok(text) => lake::Digest::of(text.as_bytes()).to_string(),
+                Err(error) => lake::Digest::of(error.as_bytes()).to_string(),
             };
             objects.insert(object.key, shown);
         }

@@ -9,7 +9,7 @@ use lambda_boot::Deadline;
 use sftp_poll::{Event, Report, handle};
 use test_support::Sshd;
 
-use crate::{Fixture, HOUR, Server};
+use crate::{Fixture, HOUR, Server, piece};
 
 async fn start() -> (Fixture, Arc<Sshd>) {
     let sshd = Arc::new(test_support::sshd().await);
@@ -30,7 +30,7 @@ async fn an_upload_is_taken_when_it_has_its_name() {
     for expected in [Report { landed: 1, announced: 1, ..Report::default() }, Report::default()] {
         assert_eq!(fixture.poll().await, expected);
     }
-    assert_eq!(fixture.objects().await[&names::landing(name)], "rows");
+    assert_eq!(fixture.objects().await[&names::landing(&piece(name))], "rows");
 }
 
 /// As where the server's disk is full, or the sender's line breaks.
@@ -51,7 +51,7 @@ async fn an_upload_that_was_cut_short_lands_whole_when_it_has_gone_on() {
     assert_eq!(fixture.poll().await, Report { settling: 1, ..Report::default() });
     fixture.touch(name, HOUR);
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
-    assert_eq!(fixture.objects().await[&names::landing(name)], Digest::of(content.as_bytes()).to_string());
+    assert_eq!(fixture.objects().await[&names::landing(&piece(name))], Digest::of(content.as_bytes()).to_string());
 }
 
 #[tokio::test]

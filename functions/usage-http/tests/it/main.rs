@@ -12,9 +12,9 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use lambda_boot::{Deadline, Handler, Invocation, Vars};
 use serde_json::{Value, json};
-use telecom::{Day, Msisdn, Totals, UsageEvent, UsageKind};
+use telecom::{Action, Day, Msisdn, Totals, UsageEvent, UsageKind};
 use usage_http::Route;
-use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, SourcedUsage, Store, TowerHour};
+use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -61,10 +61,12 @@ async fn example() -> String {
         let msisdn = Msisdn::parse("27821234567").unwrap();
         let record = |(offset, (day, (kind, totals))): (i64, (&str, (UsageKind, Totals)))| {
             let event = UsageEvent { msisdn, day: Day::parse(day).unwrap(), kind, totals };
-            LaneRecord { offset, timestamp_ms: 1_704_067_200_000, usage: Some(SourcedUsage { event, source: None }) }
+            let usage = SourcedUsage { event, source: None, action: Action::Count };
+            LaneRecord { offset, timestamp_ms: 1_704_067_200_000, usage: Some(usage) }
         };
         let lane = Lane { epoch: 1, topic: topic.to_owned(), partition: 0 };
-        let batch = LaneBatch::new(lane, (0..).zip(records).map(record).collect()).unwrap();
+        let records = (0..).zip(records).map(record).collect();
+        let batch = LaneBatch::new(lane, RecordRules::default(), records).unwrap();
         store.count(&mut LaneMemory::default(), &batch).await.unwrap();
     }
     let hour = |day: &str, hour, [up_bytes, down_bytes, seconds, events]: [u64; 4]| {
