@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -126,17 +126,27 @@ struct Tally<'a> {
 }
 
 /// What is to be done, and for which file.
-type Job = (Delivered, Plan);
+pub(crate) type Job = (Delivered, Plan);
+
+/// Whether a piece that is on its way is brought to its end with what is to be done anyway.
+pub(crate) fn is_taken_with(note: &PieceKey, (file, plan): &Job) -> bool {
+    *plan == Plan::Land && note.is_first() && note.name() == file.name
+}
 
 impl Poll<'_> {
     async fn run(&mut self, files: &[Delivered]) -> anyhow::Result<()> {
         let (jobs, last) = self.plan(files);
-        let notes = self.notes(&jobs).await?;
+        let notes = self.notes().await?;
         if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
-        self.bring_left(notes).await;
-        self.take_all(jobs).await;
+        // What was begun comes first: it may be decided already, and others are compared with it.
+        let is_begun = |job: &Job| notes.iter().any(|note| is_taken_with(note, job));
+        let (begun, new): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_begun);
+        let left = notes.into_iter().filter(|note| !begun.iter().any(|job| is_taken_with(note, job)));
+        self.bring_left(left.collect()).await;
+        self.take_all(begun).await;
+        self.take_all(new).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
         Ok(())
@@ -157,15 +167,12 @@ impl Poll<'_> {
         (jobs, last)
     }
 
-    /// The pieces that are on their way, but for those that this poll looks after anyway.
-    async fn notes(&self, jobs: &[Job]) -> Result<Vec<PieceKey>, lake::Error> {
-        let landing: HashSet<FileName> =
-            jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
+    /// The pieces that are on their way.
+    async fn notes(&self) -> Result<Vec<PieceKey>, lake::Error> {
         let mut notes = Vec::new();
         let mut listed = self.deps.lake.list(names::UNANNOUNCED);
         while let Some(note) = listed.try_next().await? {
-            let piece = PieceKey::of_object(&note.key);
-            notes.extend(piece.filter(|piece| !(piece.is_first() && landing.contains(&piece.name()))));
+            notes.extend(PieceKey::of_object(&note.key));
         }
         notes.sort_unstable();
         Ok(notes)
