@@ -126,10 +126,10 @@ struct Tally<'a> {
 }
 
 /// What is to be done, and for which file.
-pub(crate) type Job = (Delivered, Plan);
+type Job = (Delivered, Plan);
 
 /// Whether a piece that is on its way is brought to its end with what is to be done anyway.
-pub(crate) fn is_taken_with(note: &PieceKey, (file, plan): &Job) -> bool {
+pub(crate) fn is_taken_with(note: &PieceKey, (file, plan): &(Delivered, Plan)) -> bool {
     *plan == Plan::Land && note.is_first() && note.name() == file.name
 }
 
@@ -140,13 +140,10 @@ impl Poll<'_> {
         if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
-        // What was begun comes first: it may be decided already, and others are compared with it.
-        let is_begun = |job: &Job| notes.iter().any(|note| is_taken_with(note, job));
-        let (begun, new): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_begun);
-        let left = notes.into_iter().filter(|note| !begun.iter().any(|job| is_taken_with(note, job)));
-        self.bring_left(left.collect()).await;
-        self.take_all(begun).await;
-        self.take_all(new).await;
+        self.catch_up(&notes).await;
+        let is_taken = |note: &PieceKey| jobs.iter().any(|job| is_taken_with(note, job));
+        self.bring_left(notes.into_iter().filter(|note| !is_taken(note)).collect()).await;
+        self.take_all(jobs).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
         Ok(())
@@ -176,6 +173,16 @@ impl Poll<'_> {
         }
         notes.sort_unstable();
         Ok(notes)
+    }
+
+    /// What is decided already comes first of all: others are compared with it.
+    async fn catch_up(&mut self, notes: &[PieceKey]) {
+        for piece in notes {
+            match self.work.catch_up(*piece).await {
+                Ok(()) | Err(Miss::Unsettled) => {}
+                Err(miss) => self.tally.miss(&self.server, piece.name(), miss),
+            }
+        }
     }
 
     /// Brings pieces to their end that earlier invocations have left on their way.

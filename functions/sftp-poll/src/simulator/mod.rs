@@ -31,7 +31,7 @@ use crate::index::Index;
 use crate::known::Known;
 use crate::miss::Miss;
 use crate::people::Verdict;
-use crate::poll::{Job, is_taken_with};
+use crate::poll::is_taken_with;
 use crate::ports::{Objects as _, Topic as _};
 use crate::reprocess::reprocess;
 use crate::rules::{Design, Rules};
@@ -241,6 +241,12 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
     let notes: Vec<String> = work.objects.list(names::UNANNOUNCED, None).try_collect().await?;
     let notes: Vec<PieceKey> = notes.iter().filter_map(|note| PieceKey::of_object(note)).collect();
     work.index.refresh(work.objects, work.now_s).await?;
+    for piece in &notes {
+        match work.catch_up(*piece).await {
+            Err(Miss::Service(error)) => return Err(Miss::Service(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
     for &piece in notes.iter().filter(|note| !jobs.iter().any(|job| is_taken_with(note, job))) {
         let brought = work.bring_noted(world, piece).await;
         match brought {
@@ -254,8 +260,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             Err(_) => {}
         }
     }
-    let is_begun = |job: &Job| notes.iter().any(|note| is_taken_with(note, job));
-    jobs.sort_by_key(|job| (job.1 == Plan::LandAgain, !is_begun(job)));
+    jobs.sort_by_key(|(_, plan)| *plan == Plan::LandAgain);
     for (file, plan) in jobs {
         if !matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain) {
             continue;
