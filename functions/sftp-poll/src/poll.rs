@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Instant, SystemTime};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -128,21 +128,14 @@ struct Tally<'a> {
 /// What is to be done, and for which file.
 type Job = (Delivered, Plan);
 
-/// Whether a piece that is on its way is brought to its end with what is to be done anyway.
-pub(crate) fn is_taken_with(note: &PieceKey, (file, plan): &(Delivered, Plan)) -> bool {
-    *plan == Plan::Land && note.is_first() && note.name() == file.name
-}
-
 impl Poll<'_> {
     async fn run(&mut self, files: &[Delivered]) -> anyhow::Result<()> {
         let (jobs, last) = self.plan(files);
-        let notes = self.notes().await?;
+        let notes = self.notes(&jobs).await?;
         if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
-        self.catch_up(&notes).await;
-        let is_taken = |note: &PieceKey| jobs.iter().any(|job| is_taken_with(note, job));
-        self.bring_left(notes.into_iter().filter(|note| !is_taken(note)).collect()).await;
+        self.bring_left(notes).await;
         self.take_all(jobs).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
@@ -164,25 +157,18 @@ impl Poll<'_> {
         (jobs, last)
     }
 
-    /// The pieces that are on their way.
-    async fn notes(&self) -> Result<Vec<PieceKey>, lake::Error> {
+    /// The pieces that are on their way, but for those that this poll looks after anyway.
+    async fn notes(&self, jobs: &[Job]) -> Result<Vec<PieceKey>, lake::Error> {
+        let landing: HashSet<FileName> =
+            jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
         let mut notes = Vec::new();
         let mut listed = self.deps.lake.list(names::UNANNOUNCED);
         while let Some(note) = listed.try_next().await? {
-            notes.extend(PieceKey::of_object(&note.key));
+            let piece = PieceKey::of_object(&note.key);
+            notes.extend(piece.filter(|piece| !(piece.is_first() && landing.contains(&piece.name()))));
         }
         notes.sort_unstable();
         Ok(notes)
-    }
-
-    /// What is decided already comes first of all: others are compared with it.
-    async fn catch_up(&mut self, notes: &[PieceKey]) {
-        for piece in notes {
-            match self.work.catch_up(*piece).await {
-                Ok(()) | Err(Miss::Unsettled) => {}
-                Err(miss) => self.tally.miss(&self.server, piece.name(), miss),
-            }
-        }
     }
 
     /// Brings pieces to their end that earlier invocations have left on their way.

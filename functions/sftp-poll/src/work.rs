@@ -102,30 +102,6 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
     }
 
-    /// Writes down what was decided of a piece by an invocation that ended then, if one did: other files are compared with
-    /// those that are written down.
-    pub(crate) async fn catch_up(&self, piece: PieceKey) -> Result<(), Miss> {
-        if self.objects.age(&names::landing(&piece)).await?.is_none() {
-            return Ok(());
-        }
-        let register = read_file(self.objects, piece.name()).await?.value;
-        let (head, landing) = match (standing(&register, &piece), register.version(&piece.version())) {
-            (Standing::Last(version), _) if version.decision != Decision::Landed => return Ok(()),
-            (Standing::Past, _) => return Ok(()),
-            (Standing::Last(version), _) | (Standing::New, Some(version)) => (version.head, None),
-            (Standing::New, None) => {
-                let landing = recover(self.objects, piece, None).await?;
-                (landing.surveyed.head, Some(landing))
-            }
-        };
-        let Some(head) = head else { return Ok(()) };
-        let heads = read_head(self.objects, &head).await?.value;
-        if heads.entry(&piece.version()).is_some_and(|entry| entry.last_piece == piece) {
-            self.bring(piece, landing).await?;
-        }
-        Ok(())
-    }
-
     async fn landed(
         &self,
         register: &FileRegister,
