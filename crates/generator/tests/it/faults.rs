@@ -3,7 +3,7 @@ use std::io::Read;
 
 use expect_test::expect;
 use generator::{BadLine, Manifest, Options};
-use telecom::csv::{Header, Scratch};
+use telecom::csv::{BadHeader, Header, HeaderFault, Scratch};
 use telecom::{Compression, FileName, Zone};
 
 use crate::memory::{Memory, attempt, complete};
@@ -28,7 +28,10 @@ fn read(name: &str, content: &[u8]) -> Found {
     let mut lines = text.split(|&byte| byte == b'\n');
     let header = Header::parse(lines.next().unwrap(), name.record_type());
     let (zone, mut scratch) = (Zone::default(), Scratch::default());
-    let mut found = Found { rows: 0, bad: Vec::new(), bad_header: header.is_err() };
+    // What is no header at all is a row.
+    let is_row = |bad: &BadHeader| bad.fault != HeaderFault::Missing && !bad.is_header();
+    let rows = header.as_ref().err().is_some_and(is_row).into();
+    let mut found = Found { rows, bad: Vec::new(), bad_header: header.is_err() };
     for line in lines.filter(|line| !telecom::csv::is_blank(line)) {
         found.rows += 1;
         if let Ok(header) = &header

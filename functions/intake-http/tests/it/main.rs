@@ -114,14 +114,14 @@ async fn every_event_has_its_answer() {
         (
             "some-unusable",
             expect![[r#"
-            202 content-type: application/json
-            {"accepted":1,"duplicates":1,"rejected":3,"items":[{"index":0,"message_id":"msg-0001-0004","status":"accepted"},{"index":1,"message_id":"msg-0001-0005","status":"rejected","reason":"bad_time","detail":"message_date: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"},{"index":2,"message_id":"msg-0001-0006","status":"rejected","reason":"missing_field","detail":"room_id is missing"},{"index":3,"status":"rejected","reason":"bad_json","detail":"the message is not a JSON object with each field once"},{"index":4,"message_id":"msg-0001-0004","status":"duplicate","detail":"item 0 has this message_id, and is kept"}]}"#]],
+                202 content-type: application/json
+                {"accepted":1,"duplicates":1,"rejected":3,"items":[{"index":0,"message_id":"msg-0001-0004","status":"accepted"},{"index":1,"message_id":"msg-0001-0005","status":"rejected","reason":"bad_time","detail":"message_date: it does not begin with a date as YYYY-MM-DD; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"},{"index":2,"message_id":"msg-0001-0006","status":"rejected","reason":"missing_field","detail":"room_id is missing"},{"index":3,"status":"rejected","reason":"bad_json","detail":"the message is not a JSON object with each field once"},{"index":4,"message_id":"msg-0001-0004","status":"duplicate","detail":"item 0 has this message_id, and is kept"}]}"#]],
         ),
         (
             "none-usable",
             expect![[r#"
-            400 content-type: application/problem+json
-            {"type":"urn:trunkline:problem:no-usable-message","title":"No message can be used","status":400,"detail":"none of the 2 items can be used: items says why","accepted":0,"duplicates":0,"rejected":2,"items":[{"index":0,"message_id":"msg-0001-0005","status":"rejected","reason":"bad_time","detail":"message_date: a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"},{"index":1,"message_id":"msg-0001-0006","status":"rejected","reason":"missing_field","detail":"room_id is missing"}]}"#]],
+                400 content-type: application/problem+json
+                {"type":"urn:trunkline:problem:no-usable-message","title":"No message can be used","status":400,"detail":"none of the 2 items can be used: items says why","accepted":0,"duplicates":0,"rejected":2,"items":[{"index":0,"message_id":"msg-0001-0005","status":"rejected","reason":"bad_time","detail":"message_date: it does not begin with a date as YYYY-MM-DD; a time is written YYYY-MM-DD HH:MM:SS, perhaps with a fraction and an offset"},{"index":1,"message_id":"msg-0001-0006","status":"rejected","reason":"missing_field","detail":"room_id is missing"}]}"#]],
         ),
         (
             "malformed",
