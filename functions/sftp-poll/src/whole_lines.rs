@@ -75,8 +75,11 @@ impl WholeLines {
             return [self.held.split().freeze(), Bytes::new()];
         };
         self.has_lf = true;
-        self.is_spilled = false;
         let held = self.held.split().freeze();
+        self.is_spilled = chunk.len() - end > HELD_BYTES;
+        if self.is_spilled {
+            return [held, chunk.clone()];
+        }
         self.held.extend_from_slice(&chunk[end..]);
         [held, chunk.slice(..end)]
     }

@@ -37,6 +37,7 @@ impl World {
             test_support::object_store(),
             test_support::postgres_database(),
         );
+        let hash = http_api::auth::hash_password(&test_support::topic("password")).expect("a hash");
         let parameters = [
             ("KafkaBrokers", kafka.bootstrap_servers.clone()),
             ("SftpHost", sshd.host.clone()),
@@ -50,7 +51,7 @@ impl World {
             ("LakeWindowSeconds", "1".to_owned()),
             ("UsageStore", database.clone()),
             ("DatabaseUrl", database.clone()),
-            ("ApiUsers", "[]".to_owned()),
+            ("ApiUsers", format!(r#"[{{"user":"nobody","password_hash":"{hash}","msisdns":"*"}}]"#)),
             ("AWS_REGION", bucket.region),
             ("AWS_ACCESS_KEY_ID", bucket.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", bucket.secret_access_key.expose().to_owned()),

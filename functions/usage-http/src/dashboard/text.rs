@@ -241,15 +241,15 @@ mod tests {
         let bytes = [0, 999, 1_000, 1_759_999, 12_345_678, 999_999_999_999, 1_234_567_890_123_456_789];
         check(
             bytes.map(|value| Unit::Bytes.short(value)),
-            expect!["0 B | 999 B | 1.00 kB | 1.75 MB | 12.3 MB | 999 GB | 1,234 PB"],
+            expect!["0 B | 999 B | 1.00 kB | 1.76 MB | 12.3 MB | 1.00 TB | 1,235 PB"],
         );
         check(
             [0, 59, 60, 185, 3_600, 3_725, 359_999, 360_000, 9_999_999].map(|value| Unit::Seconds.short(value)),
-            expect!["0 s | 59 s | 1 min | 3 min 5 s | 1 h | 1 h 2 min | 99 h 59 min | 100 h | 2,777 h"],
+            expect!["0 s | 59 s | 1 min | 3 min 5 s | 1 h | 1 h 2 min | 100 h | 100 h | 2,778 h"],
         );
         check(
             [0, 5, 317, 999_999, 1_000_000, 123_456_789, 98_765_432_100].map(|value| Unit::Cents.short(value)),
-            expect!["R 0.00 | R 0.05 | R 3.17 | R 9,999.99 | R 10.0 k | R 1.23 m | R 987 m"],
+            expect!["R 0.00 | R 0.05 | R 3.17 | R 9,999.99 | R 10.0 k | R 1.23 m | R 988 m"],
         );
         check(
             [0, 999, 1_000, 1_234_567].map(|value| Unit::Things.exact(value)),
