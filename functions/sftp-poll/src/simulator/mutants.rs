@@ -6,12 +6,10 @@ use std::time::Duration;
 use content::Digest;
 use telecom::SourceId;
 
-use super::run;
+use super::{SCHEDULES, run};
 use crate::rules::Rules;
 
-/// Schedules within which a broken rule has to show. Some need a rare coincidence.
-const SCHEDULES: u64 = 20_000;
-
+/// A broken rule has to show within the schedules in which the design deviates nowhere.
 fn check_caught(run: fn(u64) -> Result<(), String>) {
     let caught = (0..SCHEDULES).find_map(|seed| run(seed).err());
     assert!(caught.is_some(), "no schedule of {SCHEDULES} deviates");
