@@ -29,6 +29,11 @@ need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.
 need libnss-wrapper has_nss_wrapper
 need python3-venv python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+# What files are compressed with.
+need gzip command -v gzip
+need pigz command -v pigz
+need zstd sh -c 'command -v zstd && command -v pzstd'
+need tabix command -v bgzip
 # For building OpenSSL, which the functions' Kafka client is linked with.
 need perl perl -MFindBin -MIPC::Cmd -e 1
 need make command -v make
