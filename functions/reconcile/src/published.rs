@@ -1,71 +1,17 @@
 //! What the lake says of files: whether all that was to be published of them has been, and since when.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::UNIX_EPOCH;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use lake::{Lake, names};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use lake::Lake;
+use lake::names::{self, PieceKey};
+use lake::registers::{Decision, EntryState, FileRegister, HeadRegister};
 use telecom::FileName;
 use usage_store::QuietSource;
 
 /// Objects that are asked for at a time.
 const REQUESTS_IN_FLIGHT: usize = 16;
-
-/// Where the registers of the files lie, one a name.
-const FILES: &str = "files/";
-/// Where the registers of the files that begin alike lie.
-const HEADS: &str = "heads/";
-/// Where it is noted that the rows of a piece have been taken back.
-const WITHDRAWALS: &str = "withdrawals/";
-
-/// `files/NAME.json`, as far as it is needed here. A file that has none was published by somebody else.
-#[derive(Default, Deserialize)]
-struct Register {
-    #[serde(default)]
-    versions: Vec<Version>,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    last_piece: String,
-    #[serde(default)]
-    head: Option<String>,
-    #[serde(default)]
-    decision: Decision,
-}
-
-/// `heads/HEAD.json`: all files that begin alike. Any of them may bring rows under the id of another one.
-#[derive(Default, Deserialize)]
-struct Heads {
-    #[serde(default)]
-    entries: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    last_piece: String,
-    #[serde(default)]
-    state: String,
-    /// Rows of a withdrawn file that are taken back; of one that had none left, nothing is.
-    #[serde(default)]
-    taken_back: Vec<IgnoredAny>,
-    #[serde(default)]
-    last: LastPiece,
-}
-
-#[derive(Default, Deserialize)]
-struct LastPiece {
-    #[serde(default)]
-    decision: Decision,
-}
-
-#[derive(Default, Deserialize)]
-struct Decision {
-    #[serde(default)]
-    state: String,
-}
 
 /// What is asked of the lake: a note that something is published.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -76,12 +22,12 @@ struct Note {
 }
 
 impl Note {
-    fn of_piece(piece: &str, decision: &Decision) -> Self {
-        Self { key: format!("{}{piece}.json", names::RESULTS), may_lack: decision.state == "superseded" }
+    fn of_piece(piece: &PieceKey, decision: &Decision) -> Self {
+        Self { key: names::results(piece), may_lack: matches!(decision, Decision::Superseded { .. }) }
     }
 
-    fn of_withdrawal(piece: &str) -> Self {
-        Self { key: format!("{WITHDRAWALS}{piece}.json"), may_lack: false }
+    fn of_withdrawal(piece: &PieceKey) -> Self {
+        Self { key: names::withdrawal(piece), may_lack: false }
     }
 }
 
@@ -122,16 +68,19 @@ async fn since_ms(lake: &Lake, file: FileName) -> anyhow::Result<Option<i64>> {
     Ok(Some(since_ms))
 }
 
+/// A file that has no register was published by somebody else. Any of those that begin alike may bring rows under the id of
+/// another one.
 async fn notes(lake: &Lake, file: FileName) -> anyhow::Result<BTreeSet<Note>> {
-    let register: Option<Register> = lake.get_json(&format!("{FILES}{file}.json")).await?;
-    let versions = register.unwrap_or_default().versions;
+    let register: Option<FileRegister> = lake.get_json(&names::file(&file)).await?;
+    let versions = register.map_or_else(Vec::new, |register| register.versions);
     let mut notes: BTreeSet<_> =
         versions.iter().map(|version| Note::of_piece(&version.last_piece, &version.decision)).collect();
-    for head in versions.iter().filter_map(|version| version.head.as_ref()).collect::<BTreeSet<_>>() {
-        let heads: Option<Heads> = lake.get_json(&format!("{HEADS}{head}.json")).await?;
+    for head in versions.iter().filter_map(|version| version.head).collect::<HashSet<_>>() {
+        let heads: Option<HeadRegister> = lake.get_json(&names::head(&head)).await?;
         for entry in heads.unwrap_or_default().entries {
             notes.insert(Note::of_piece(&entry.last_piece, &entry.last.decision));
-            if entry.state == "withdrawn" && !entry.taken_back.is_empty() {
+            // Of a withdrawn file that had no rows left, none are taken back.
+            if matches!(&entry.state, EntryState::Withdrawn { taken_back, .. } if !taken_back.is_empty()) {
                 notes.insert(Note::of_withdrawal(&entry.last_piece));
             }
         }

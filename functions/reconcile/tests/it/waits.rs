@@ -1,8 +1,40 @@
 //! What keeps a file's entries: records that wait, and rows that may still come.
 
 use lake::names;
+use serde_json::{Value, json};
 
 use crate::world::{File, World};
+
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const NO_ID: &str = "0000000000000000";
+const HEAD: &str = "00000000000000ff";
+
+/// `files/NAME.json`: versions, each by what follows the name in its key, and what was decided of it.
+async fn register(world: &World, file: &File, head: Option<&str>, versions: &[(&str, Value)]) {
+    let name = file.name.as_str();
+    let version = |(later, decision): &(&str, Value)| {
+        let key = format!("{name}{later}");
+        json!({
+            "key": key, "stat": {"size": 0, "mtime": 0}, "bytes": 0, "last_piece": key,
+            "piece": {"sha256": NO_DIGEST, "bytes": 0}, "decision": decision, "rows": 0, "head": head,
+            "source_id": NO_ID, "landed_at": 0,
+        })
+    };
+    let versions: Vec<_> = versions.iter().map(version).collect();
+    world.put(&format!("files/{name}.json"), &json!({"name": name, "versions": versions}).to_string()).await;
+}
+
+/// An entry of `heads/HEAD.json`.
+fn entry(file: &File, state: &Value) -> Value {
+    let extent = json!({"rows": 0, "digest": NO_DIGEST});
+    let mut entry = json!({
+        "version": file.name, "rows": 0, "digest": NO_DIGEST, "source_id": NO_ID, "first": extent, "shared": 0,
+        "held": [], "last_piece": file.name,
+        "last": {"decision": {"state": "counted"}, "first_line": 0, "continued": 0},
+    });
+    entry.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+    entry
+}
 
 /// After so many nights everything that may go has gone.
 const NIGHTS: usize = 40;
@@ -41,8 +73,7 @@ async fn a_lane_that_is_not_counted_keeps_everything() {
 async fn a_file_that_is_not_published_to_its_end_stays() {
     let mut world = world().await;
     let file = File::new(1);
-    let register = format!(r#"{{"versions":[{{"last_piece":"{0}"}}]}}"#, file.name);
-    world.put(&format!("files/{}.json", file.name), &register).await;
+    register(&world, &file, None, &[("", json!({"state": "counted"}))]).await;
     world.bring(0, &file, 1..=5).await;
     let report = world.nights(NIGHTS).await;
     assert_eq!((report.expired, report.waiting), (0, 1));
@@ -57,23 +88,20 @@ async fn a_file_that_is_not_published_to_its_end_stays() {
 async fn a_file_waits_for_those_that_begin_as_it_does() {
     let mut world = world().await;
     let [file, longer] = [File::new(1), File::new(2)];
-    let register = format!(r#"{{"versions":[{{"last_piece":"{0}","head":"00ff"}}]}}"#, file.name);
-    world.put(&format!("files/{}.json", file.name), &register).await;
-    let heads = |state: &str, taken_back: &str, decision: &str| {
-        format!(
-            r#"{{"entries":[{{"last_piece":"{0}","state":"counted"}},{{"last_piece":"{1}","state":"{state}",
-                "taken_back":[{taken_back}],"last":{{"decision":{{"state":"{decision}"}}}}}}]}}"#,
-            file.name, longer.name
-        )
-    };
+    register(&world, &file, Some(HEAD), &[("", json!({"state": "counted"}))]).await;
+    let counted = json!({"state": "counted"});
+    let heads = |state: &Value| json!({"entries": [entry(&file, &counted), entry(&longer, state)]}).to_string();
+    let key = format!("heads/{HEAD}.json");
     world.put(&format!("{}{}.json", names::RESULTS, file.name), "{}").await;
-    world.put("heads/00ff.json", &heads("counted", "", "counted")).await;
+    world.put(&key, &heads(&counted)).await;
     world.bring(0, &file, 1..=5).await;
     assert_eq!(world.nights(NIGHTS).await.waiting, 1);
 
     // It is published, and being taken back.
     world.put(&format!("{}{}.json", names::RESULTS, longer.name), "{}").await;
-    world.put("heads/00ff.json", &heads("withdrawn", r#"{"to_line":5}"#, "counted")).await;
+    let held = json!({"source_id": NO_ID, "version": longer.name, "to_line": 5, "counts": true});
+    let by = format!("{}@1-2", longer.name);
+    world.put(&key, &heads(&json!({"state": "withdrawn", "by": by, "taken_back": [held]}))).await;
     assert_eq!(world.night().await.waiting, 1);
     world.put(&format!("withdrawals/{}.json", longer.name), "{}").await;
     assert_eq!(world.night().await.expired, 1);
@@ -84,12 +112,8 @@ async fn a_file_waits_for_those_that_begin_as_it_does() {
 async fn a_version_that_was_passed_over_has_no_results() {
     let mut world = world().await;
     let file = File::new(1);
-    let register = format!(
-        r#"{{"versions":[{{"last_piece":"{0}","decision":{{"state":"counted"}}}},
-            {{"last_piece":"{0}@1-2","decision":{{"state":"superseded","by":"{0}@3-4"}}}}]}}"#,
-        file.name
-    );
-    world.put(&format!("files/{}.json", file.name), &register).await;
+    let superseded = json!({"state": "superseded", "by": format!("{}@3-4", file.name)});
+    register(&world, &file, None, &[("", json!({"state": "counted"})), ("@1-2", superseded)]).await;
     world.put(&format!("{}{}.json", names::RESULTS, file.name), "{}").await;
     world.bring(0, &file, 1..=5).await;
     assert_eq!(world.nights(NIGHTS).await.expired, 1);
