@@ -85,9 +85,8 @@ impl<'a> Follow<'a> {
 
     /// The books of every file.
     pub(crate) async fn figures(&self) -> anyhow::Result<Vec<FileFigures>> {
-        let files = Books::read(self.lake, self.store, None).await?.into_figures();
-        let is_expected = |file: &FileFigures| self.expected.iter().any(|name| name.as_str() == file.name);
-        Ok(files.into_iter().filter(is_expected).collect())
+        let books = Books::read(self.lake, self.store, "", |name| self.expected.contains(&name)).await?;
+        Ok(books.into_figures())
     }
 
     async fn read_new_results(&mut self) -> anyhow::Result<()> {

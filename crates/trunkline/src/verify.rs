@@ -221,8 +221,8 @@ async fn recount(delivered: Delivered, basis: &Basis, said: &[FileFigures]) -> a
 async fn figures_of(vars: &Vars, delivered: &Delivered) -> anyhow::Result<Vec<FileFigures>> {
     let lake = Lake::connect(&vars.read()?);
     let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
-    let files = Books::read(&lake, &store, None).await?.into_figures();
-    Ok(files.into_iter().filter(|file| delivered.names().any(|name| *name == file.name)).collect())
+    let books = Books::read(&lake, &store, "", |name| delivered.has(name.as_str())).await?;
+    Ok(books.into_figures())
 }
 
 /// The API user's password: `TRUNKLINE_API_PASSWORD`, else a line of standard input.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
-use lake::names::{self, PieceKey, VersionKey};
+use lake::names::{self, PieceKey};
 use lake::registers::{Decision, FileRegister, Version};
 use lake::{FileResult, Lake};
 use serde::de::DeserializeOwned;
@@ -59,21 +59,25 @@ impl Account {
 }
 
 impl Books {
-    /// Reads those of one file, or of all.
+    /// Reads those of the wanted files; all their names begin with `prefix`.
     ///
     /// # Errors
     /// When the lake or the usage store can't be read.
-    pub(crate) async fn read(lake: &Lake, store: &Store, name: Option<FileName>) -> anyhow::Result<Self> {
+    pub(crate) async fn read(
+        lake: &Lake,
+        store: &Store,
+        prefix: &str,
+        is_wanted: impl Fn(FileName) -> bool,
+    ) -> anyhow::Result<Self> {
         // The accounts first: rows are published before a piece has results, and counted afterwards.
         let accounts = Account::all(store).await?;
-        let is_wanted = |found: FileName| name.is_none_or(|name| name == found);
-        let results = read_all(lake, names::RESULTS, name, |key| {
+        let (under_results, under_files) = (format!("{}{prefix}", names::RESULTS), format!("{}{prefix}", names::FILES));
+        let results = read_all(lake, &under_results, |key| {
             let piece: PieceKey = key.strip_prefix(names::RESULTS)?.strip_suffix(".json")?.parse().ok()?;
             is_wanted(piece.name()).then_some(piece)
         });
         let results = results.await.context("can't read the files' results in the lake")?;
-        let files =
-            read_all(lake, names::FILES, name, |key| names::file_of_register(key).filter(|found| is_wanted(*found)));
+        let files = read_all(lake, &under_files, |key| names::file_of_register(key).filter(|found| is_wanted(*found)));
         let files = files.await.context("can't read the files' registers in the lake")?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         Ok(Self { files, results, accounts, now_s })
@@ -94,10 +98,8 @@ impl Books {
             (account.counted, account.duplicates, account.withdrawn);
         let Some(newest) = register.newest() else { return figures };
         figures.age_s = self.now_s.saturating_sub(newest.landed_at);
-        if newest.is_appendable && newest.stat.size > newest.bytes {
-            // A last line that has no line end yet: it has not landed.
-            (figures.rows, figures.waiting) = (figures.rows + 1, figures.waiting + 1);
-        }
+        let open_lines = u64::from(has_open_line(newest));
+        (figures.rows, figures.waiting) = (figures.rows + open_lines, figures.waiting + open_lines);
         figures.conflict = register.waiting().and_then(conflict_of);
         figures.is_account_closed = account.accounted() < figures.accepted && figures.age_s > ACCOUNT_LIFETIME_S;
         figures.state = state(register, newest, &figures);
@@ -154,21 +156,25 @@ fn version_state(version: &Version) -> FileState {
     }
 }
 
+/// Whether its last line has no line end yet: it has not landed.
+fn has_open_line(version: &Version) -> bool {
+    version.is_appendable && version.stat.size > version.bytes
+}
+
 /// A file's state is what a person would want to know first.
 fn state(register: &FileRegister, newest: &Version, figures: &FileFigures) -> FileState {
     if let Some(waiting) = register.waiting() {
         return version_state(waiting);
     }
-    let unread: u64 = figures.waiting;
-    let is_waiting_for_line = newest.is_appendable && newest.stat.size > newest.bytes;
+    let has_open_line = has_open_line(newest);
     match version_state(newest) {
-        FileState::Counted if newest.decision == Decision::Landed || unread > u64::from(is_waiting_for_line) => {
+        FileState::Counted if newest.decision == Decision::Landed || figures.waiting > u64::from(has_open_line) => {
             FileState::Reading
         }
         FileState::Counted if figures.accounted() < figures.accepted && !figures.is_account_closed => {
             FileState::Counting
         }
-        FileState::Counted if is_waiting_for_line => FileState::Waiting,
+        FileState::Counted if has_open_line => FileState::Waiting,
         FileState::Counted if figures.accepted + figures.continued == 0 && figures.rejected > 0 => FileState::Rejected,
         state => state,
     }
@@ -176,32 +182,25 @@ fn state(register: &FileRegister, newest: &Version, figures: &FileFigures) -> Fi
 
 fn conflict_of(version: &Version) -> Option<ConflictFigures> {
     let conflict = version.decision.conflict()?;
-    let with: &VersionKey = &conflict.with;
     Some(ConflictFigures {
         version: version.key.to_string(),
-        with: with.to_string(),
+        with: conflict.with.to_string(),
         reason: conflict.reason,
         shared_rows: conflict.shared_rows,
     })
 }
 
-/// The JSON objects under a prefix, of one file or of all, by what their names say.
+/// The JSON objects under a prefix that are wanted, by what their names say.
 async fn read_all<K: Ord, T: DeserializeOwned>(
     lake: &Lake,
     prefix: &str,
-    name: Option<FileName>,
-    parse: impl Fn(&str) -> Option<K>,
+    wanted: impl Fn(&str) -> Option<K>,
 ) -> anyhow::Result<BTreeMap<K, T>> {
-    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{prefix}{name}"));
-    let keys: Vec<String> = lake.list(&prefix).map_ok(|object| object.key).try_collect().await?;
-    let mut read = stream::iter(keys)
-        .map(|key| async move { anyhow::Ok((lake.get_json::<T>(&key).await?, key)) })
+    let listed =
+        lake.list(prefix).try_filter_map(async |object| Ok(wanted(&object.key).map(|name| (name, object.key))));
+    let named: Vec<(K, String)> = listed.try_collect().await?;
+    let read = stream::iter(named)
+        .map(|(name, key)| async move { anyhow::Ok((name, lake.get_json::<T>(&key).await?)) })
         .buffer_unordered(READS_IN_FLIGHT);
-    let mut found = BTreeMap::new();
-    while let Some((value, key)) = read.try_next().await? {
-        if let (Some(parsed), Some(value)) = (parse(&key), value) {
-            found.insert(parsed, value);
-        }
-    }
-    Ok(found)
+    read.try_filter_map(async |(name, value)| Ok(value.map(|value| (name, value)))).try_collect().await
 }

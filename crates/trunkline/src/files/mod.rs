@@ -35,7 +35,9 @@ async fn list(args: &FilesArgs) -> anyhow::Result<()> {
     let lake = Lake::connect(&vars.read()?);
     let store = Store::connect(vars.get("USAGE_STORE").context("the template sets no USAGE_STORE")?)?;
     let name = args.name.as_deref().map(file_name).transpose()?;
-    let files = Books::read(&lake, &store, name).await?.into_figures();
+    let prefix = name.as_ref().map_or("", FileName::as_str);
+    let books = Books::read(&lake, &store, prefix, |found| name.is_none_or(|name| name == found)).await?;
+    let files = books.into_figures();
     if let (Some(name), true) = (&name, files.is_empty()) {
         bail!("{name} has not landed: `trunkline files` lists those that have");
     }

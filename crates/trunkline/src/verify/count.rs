@@ -101,15 +101,15 @@ impl Delivered {
         Ok(Self(files))
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Counts every content once, and only the rows of it that no other one begins with. Those of `left_out` bring
     /// nothing.
     pub(super) fn count(&self, zone: &TimeZone, left_out: &BTreeSet<String>) -> anyhow::Result<Counted> {
         let mut families: BTreeMap<(&str, Vec<u8>), Vec<&String>> = BTreeMap::new();
-        for name in self.names() {
+        for name in self.0.keys() {
             let (record_type, sheet) = self.read(name)?;
             let head = sheet.head().map_or_else(|| name.clone().into_bytes(), <[u8]>::to_vec);
             families.entry((record_type, head)).or_default().push(name);
