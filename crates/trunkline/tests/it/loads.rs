@@ -1,18 +1,15 @@
 //! `trunkline load --now` on a real Kafka cluster: everything that can be read is loaded, whatever clocks and transactions do;
 //! what is not is named.
 
-use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use test_support::Kafka;
 
-use crate::program::Program;
+use crate::world::World;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const HOUR_MS: i64 = 3_600_000;
 /// 2099-01-01.
 const FAR_AHEAD_MS: i64 = 4_070_908_800_000;
@@ -22,53 +19,8 @@ const SESSION: &str = r#"{"msisdn":"27820000001","tower_id":7,"up_bytes":1,"down
 const CALL: &str = r#"{"msisdn":"27820000001","tower_id":7,"call_type":"voice","call_duration_sec":60,"start_time":"2024-03-01 10:00:00"}"#;
 const MESSAGE: &str = r#"{"message_id":"m-1","room_id":"r-1","room_created_at":"2024-03-01T08:00:00Z","channel":"whatsapp","customer_id":"c-1","sender_type":"customer","message_text":"hello","message_date":"2024-03-01T08:00:00Z"}"#;
 
-struct World {
-    scratch: tempfile::TempDir,
-    kafka: Kafka,
-    database: String,
-    _sshd: test_support::Sshd,
-}
-
+/// What producers do, and what comes of it.
 impl World {
-    async fn start() -> Self {
-        let (kafka, sshd, bucket, database) = tokio::join!(
-            test_support::kafka_of_its_own(),
-            test_support::sshd(),
-            test_support::object_store(),
-            test_support::postgres_database(),
-        );
-        let hash = http_api::auth::hash_password(&test_support::topic("password")).expect("a hash");
-        let parameters = [
-            ("KafkaBrokers", kafka.bootstrap_servers.clone()),
-            ("SftpHost", sshd.host.clone()),
-            ("SftpPort", sshd.port.to_string()),
-            ("SftpUser", sshd.user.clone()),
-            ("SftpPassword", sshd.password.expose().to_owned()),
-            ("SftpHostKey", sshd.host_keys[0].clone()),
-            ("SftpRemotePath", sshd.remote_path.clone()),
-            ("LakeBucket", bucket.bucket),
-            ("LakeEndpoint", bucket.endpoint),
-            ("LakeWindowSeconds", "1".to_owned()),
-            ("UsageStore", database.clone()),
-            ("DatabaseUrl", database.clone()),
-            ("ApiUsers", format!(r#"[{{"user":"nobody","password_hash":"{hash}","msisdns":"*"}}]"#)),
-            ("AWS_REGION", bucket.region),
-            ("AWS_ACCESS_KEY_ID", bucket.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", bucket.secret_access_key.expose().to_owned()),
-        ];
-        let scratch = tempfile::tempdir().expect("a folder");
-        let text = parameters.map(|(name, value)| format!("{name}={value}\n")).concat();
-        std::fs::write(scratch.path().join("parameters"), text).expect("the parameters");
-        Self { scratch, kafka, database, _sshd: sshd }
-    }
-
-    fn trunkline(&self, args: &[&str]) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
-        command.args(args).arg("--template").arg(format!("{ROOT}/template.yaml"));
-        command.arg("--parameters").arg(self.scratch.path().join("parameters"));
-        Program::run(self.scratch.path(), &mut command)
-    }
-
     fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.kafka.bootstrap_servers);
@@ -121,20 +73,11 @@ impl World {
     }
 }
 
-fn succeeds(mut program: Program) -> String {
-    let status = program.ends();
-    let printed = program.printed();
-    assert!(status.success(), "{printed}");
-    printed
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_can_be_read_is_loaded_or_named() {
-    let world = World::start().await;
-    succeeds(world.trunkline(&["init"]));
+    let world = World::start(&[]).await;
     world.take_any_time(&["cdr-data", "cdr-voice", "chat-messages"]).await;
-    let mut up = world.trunkline(&["up", "--listen", "127.0.0.1:0"]);
-    up.until_printed("it serves", |printed| printed.contains("The API is at ").then_some(()));
+    let (up, _) = world.up();
     let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis()).expect("a time");
 
     // Records from 2099 and two years ago, then others of now; a lane that is 48 hours behind.
@@ -150,13 +93,13 @@ async fn everything_that_can_be_read_is_loaded_or_named() {
     world.transaction("cdr-voice", CALL, true);
     world.transaction("cdr-voice", CALL, false);
     world.transaction("cdr-data", SESSION, false);
-    let printed = succeeds(world.trunkline(&["load", "--now"]));
+    let printed = world.trunkline(&["load", "--now"]).succeeds();
     assert!(!printed.contains("NOT LOADED"), "{printed}");
     assert_eq!(world.rows().await, "61 6 1 67 0");
 
     // A mark has a record behind it, and is an offset without one; loaded in another run, nothing is missing either.
     world.transaction("cdr-voice", CALL, true);
-    succeeds(world.trunkline(&["load", "--now"]));
+    world.trunkline(&["load", "--now"]).succeeds();
     assert_eq!(world.rows().await, "61 9 1 70 9");
 
     // Nobody takes it into the lake any more.

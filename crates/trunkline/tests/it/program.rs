@@ -51,6 +51,22 @@ impl Program {
         ended.unwrap_or_else(|| panic!("still running after {PATIENCE:?}; it printed:\n{}", self.printed()))
     }
 
+    /// Waits until it ends well, and returns what it has printed.
+    pub(crate) fn succeeds(&mut self) -> String {
+        let status = self.ends();
+        let printed = self.printed();
+        assert!(status.success(), "{printed}");
+        printed
+    }
+
+    /// Waits until `trunkline up` serves; returns where.
+    pub(crate) fn serves(&mut self) -> String {
+        self.until_printed("it serves", |printed| {
+            let (_, address) = printed.split_once("The API is at ")?;
+            Some(address.split_once(". ")?.0.to_owned())
+        })
+    }
+
     /// Waits until it ends or this time has passed.
     pub(crate) fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         wait_for(patience, || self.child.try_wait().expect("a child"))
@@ -88,6 +104,11 @@ impl Drop for Program {
             self.child.wait().expect("gone");
         }
     }
+}
+
+/// What of a program's output is for people: all but its log.
+pub(crate) fn without_log(printed: &str) -> String {
+    printed.lines().filter(|line| !line.starts_with('{')).map(|line| format!("{line}\n")).collect()
 }
 
 /// Waits until no process's command line names `folder`, which all that works on it does.

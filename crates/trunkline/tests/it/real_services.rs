@@ -9,7 +9,7 @@ use generator::Manifest;
 use serde_json::Value;
 use test_support::{Bucket, Cassandra, Kafka, Line, Proxy, Sshd, eventually};
 
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, without_log};
 
 /// Simulated seconds, with a row of each type in each: 40,000 rows.
 const SECONDS: &str = "20000";
@@ -106,10 +106,7 @@ impl World {
     /// `trunkline up`, serving, and where. Dropping it is kill -9.
     fn up(&self) -> (Program, String) {
         let mut up = self.trunkline(&["up", "--listen", "127.0.0.1:0"]);
-        let url = up.until_printed("it serves", |printed| {
-            let (_, address) = printed.split_once("The API is at ")?;
-            Some(address.split_once(". ")?.0.to_owned())
-        });
+        let url = up.serves();
         (up, url)
     }
 
@@ -225,10 +222,7 @@ impl World {
 
 /// What a program that succeeds prints for people, without its log.
 fn succeeds(program: &mut Program) -> String {
-    let status = program.ends();
-    let printed = program.printed();
-    assert!(status.success(), "{printed}");
-    printed.lines().filter(|line| !line.starts_with('{')).map(|line| format!("{line}\n")).collect()
+    without_log(&program.succeeds())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use telecom::{Day, Msisdn};
 use test_support::eventually;
 use usage_store::Store;
 
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, without_log};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const TOPIC: &str = "cdr-voice";
@@ -74,10 +74,7 @@ impl World {
     /// `trunkline up`, and its address.
     fn up(&self) -> (Program, String) {
         let mut up = self.trunkline(&["up", "--listen", "127.0.0.1:0"]);
-        let address = up.until_printed("it serves", |printed| {
-            let (_, address) = printed.split_once("The API is at http://")?;
-            Some(address.split_once(". ")?.0.to_owned())
-        });
+        let address = up.serves().strip_prefix("http://").expect("an HTTP address").to_owned();
         (up, address)
     }
 
@@ -95,7 +92,7 @@ impl World {
         let offset = offset.to_string();
         let mut skip = self.trunkline(&["skip", "--topic", TOPIC, "--partition", "0", "--offset", &offset]);
         let is_success = skip.ends().success();
-        (is_success, skip.printed().lines().filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n"))
+        (is_success, without_log(&skip.printed()).trim_end().to_owned())
     }
 
     /// How many calls are counted.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use test_support::{Kafka, Sshd, eventually};
 use usage_store::Store;
 
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, without_log};
 
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const USER: &str = "verifier";
@@ -34,9 +34,11 @@ pub(crate) struct Books {
 pub(crate) struct World {
     scratch: tempfile::TempDir,
     pub(crate) sshd: Sshd,
+    pub(crate) kafka: Kafka,
     pub(crate) store: Store,
+    /// The database of the store and of the warehouse.
+    pub(crate) database: String,
     password: String,
-    _kafka: Kafka,
 }
 
 impl World {
@@ -74,7 +76,7 @@ impl World {
         let text: String = lines.collect();
         std::fs::write(scratch.path().join("parameters"), text).expect("the parameters");
         let store = Store::connect(&database).expect("an address");
-        let world = Self { scratch, sshd, store, password, _kafka: kafka };
+        let world = Self { scratch, sshd, kafka, store, database, password };
         world.succeeds(&["init"]);
         world
     }
@@ -88,11 +90,7 @@ impl World {
 
     /// What it prints, without its log.
     pub(crate) fn succeeds(&self, args: &[&str]) -> String {
-        let mut program = self.trunkline(args);
-        let status = program.ends();
-        let printed = program.printed();
-        assert!(status.success(), "trunkline {}: {printed}", args.join(" "));
-        printed.lines().filter(|line| !line.starts_with(r#"{"timestamp"#)).map(|line| format!("{line}\n")).collect()
+        without_log(&self.trunkline(args).succeeds())
     }
 
     /// Renames files into place, last changed at this time.
@@ -128,10 +126,7 @@ impl World {
     /// `trunkline up`, serving, and where. Dropping it is kill -9.
     pub(crate) fn up(&self) -> (Program, String) {
         let mut up = self.trunkline(&["up", "--listen", "127.0.0.1:0"]);
-        let url = up.until_printed("it serves", |printed| {
-            let (_, address) = printed.split_once("The API is at ")?;
-            Some(address.split_once(". ")?.0.to_owned())
-        });
+        let url = up.serves();
         (up, url)
     }
 
@@ -149,8 +144,7 @@ impl World {
 
     /// Polls until these files have landed as they are now, and nothing is on its way.
     pub(crate) async fn settled(&self, delivered: &[PathBuf]) {
-        let mut poll = self.poll();
-        assert!(poll.ends().success(), "{}", poll.printed());
+        self.poll().succeeds();
         eventually(PATIENCE, async || {
             let files = self.files();
             let is_still = |file: &Books| !["reading", "counting", "replacing"].contains(&file.state.as_str());
