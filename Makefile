@@ -20,7 +20,7 @@ test:
 	$(SERVICES)/prerequisites.sh
 	$(SERVICES)/provision.sh kafka
 	$(SERVICES)/provision.sh cassandra
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1
 

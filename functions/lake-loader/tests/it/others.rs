@@ -105,7 +105,7 @@ async fn made(world: &World) -> BTreeMap<String, Vec<String>> {
         "SELECT table_schema || '.' || table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
         FROM information_schema.columns
         WHERE table_schema IN ('raw', 'cdr_data', 'staging', 'prepared_layers', 'analytics')
-            AND column_name NOT IN ('upload_date', 'created_at', 'batch_id')
+            AND column_name NOT IN ('upload_date', 'created_at', 'batch_id', 'row_batch_id')
         GROUP BY 1";
     let usual = "SET datestyle = ISO; SET timezone = 'UTC'; SET intervalstyle = postgres; SET bytea_output = hex;
         SET search_path = public; SET extra_float_digits = 1; SET transform_null_equals = off";
