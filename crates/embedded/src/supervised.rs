@@ -30,6 +30,7 @@ pub struct Supervised {
 
 /// `$1` is the signal for the pipe's end; the rest is the program and its arguments. The program gets neither the pipes
 /// nor our standard input; the shell ends with its status. A signal is confirmed by a line, which nobody may be left to read.
+/// The last one is repeated: a program that has only just started does not listen yet.
 const SUPERVISE: &str = r#"
 last=$1; shift
 exec 3<&0 </dev/null
@@ -38,7 +39,7 @@ program=$!
 {
     trap '' PIPE
     while read -r signal; do kill -s "$signal" "$program"; echo; done
-    kill -s "$last" "$program"
+    while kill -s "$last" "$program"; do sleep 1; done
 } <&3 2>/dev/null &
 relay=$!
 exec 3<&- >&2
@@ -125,5 +126,34 @@ impl Supervised {
             }
         }
         anyhow::bail!("the program did not end after {}", signals.iter().map(|s| s.0).collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It begins to listen only at its second signal.
+    const HARD_OF_HEARING: &str = r#"
+heard=0
+trap 'heard=$((heard + 1)); echo "$heard"; [ "$heard" -lt 2 ] || exit 0' TERM
+echo ready
+while :; do sleep 0.1; done
+"#;
+
+    #[tokio::test]
+    async fn the_last_signal_is_repeated_until_it_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let arguments = ["-c", HARD_OF_HEARING];
+        let supervised = Supervised::spawn(Path::new("/bin/sh"), arguments, None, &log, "TERM").unwrap();
+        let said = async |text: &str| {
+            while std::fs::read_to_string(&log).unwrap() != text {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        said("ready\n").await;
+        drop(supervised);
+        said("ready\n1\n2\n").await;
     }
 }
