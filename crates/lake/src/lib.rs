@@ -12,6 +12,6 @@ mod upload;
 pub use config::Config;
 pub use content::{Digest, Hasher, InvalidDigest};
 pub use error::Error;
-pub use records::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Rules, Twin};
+pub use records::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Twin};
 pub use store::{Head, Lake, Listed, Metadata, Object, Put, Swap, Tag};
 pub use upload::{PutError, Stored};

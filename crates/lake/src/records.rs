@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use content::Digest;
 use serde::{Deserialize, Serialize};
-use telecom::{FileName, RULES, SourceId, Zone};
+use telecom::{FileName, RecordRules, SourceId};
 
 use crate::names::{self, PieceKey, VersionKey};
 use crate::registers::{Held, Piece};
@@ -161,7 +161,7 @@ impl Announcement {
 
     /// What became of the piece, once all its rows have been counted.
     #[must_use]
-    pub fn into_result(self, rules: Rules) -> FileResult {
+    pub fn into_result(self, rules: RecordRules) -> FileResult {
         let Self { name, source_id, sha256, bytes, first_line, from_line, accepted, rejected, reasons, .. } = self;
         let continued = from_line - accepted - rejected;
         FileResult {
@@ -212,24 +212,7 @@ pub struct FileResult {
     pub reasons: BTreeMap<String, u64>,
     /// How the rows were read; `None` of what version 0.1 read.
     #[serde(default)]
-    pub rules: Option<Rules>,
-}
-
-/// How rows are read: what changes either of these may read a row otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    /// [`telecom::RULES`].
-    pub number: u32,
-    /// The operator's zone.
-    pub zone: Zone,
-}
-
-impl Rules {
-    /// Today's.
-    #[must_use]
-    pub fn of(zone: &Zone) -> Self {
-        Self { number: RULES, zone: zone.clone() }
-    }
+    pub rules: Option<RecordRules>,
 }
 
 #[cfg(test)]
@@ -279,7 +262,7 @@ mod tests {
             rest.count_rejected(code);
         }
         let rest: Announcement = serde_json::from_str(&serde_json::to_string(&rest).unwrap()).unwrap();
-        let result = rest.into_result(Rules::of(&Zone::default()));
+        let result = rest.into_result(RecordRules::default());
         expect![[r#"
             {
               "name": "cdr_data_20240101_120000.csv",

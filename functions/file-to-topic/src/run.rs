@@ -6,8 +6,9 @@ use futures::TryStreamExt as _;
 use kafka_sink::{Session, SinkError};
 use lake::names::{self, PieceKey};
 use lake::registers::Piece;
-use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Rules};
+use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN};
 use lambda_boot::Deadline;
+use telecom::RecordRules;
 
 use crate::piece::{Sent, send};
 use crate::unusable::Unusable;
@@ -74,7 +75,7 @@ pub(crate) async fn run(
         announced.continued = u64::MAX;
     }
     Ok(match send(deps, session, announced, deadline).await? {
-        Sent::Whole(announced) => Outcome::Published(piece, announced.into_result(Rules::of(&deps.topics.zone))),
+        Sent::Whole(announced) => Outcome::Published(piece, announced.into_result(RecordRules::of(&deps.topics.zone))),
         Sent::Part(rest) => Outcome::Rest(rest),
     })
 }
@@ -126,7 +127,7 @@ async fn begin(deps: &Deps, announced: &mut Announcement, piece: &PieceKey) -> R
         if deps.lake.head(&names::withdrawal(piece)).await?.is_some() {
             return Ok(Some(result.rows));
         }
-        if result.rules != Some(Rules::of(&deps.topics.zone)) {
+        if result.rules != Some(RecordRules::of(&deps.topics.zone)) {
             return refuse(Unusable::OtherRules { key: announced.key.clone() });
         }
         // What another file holds is taken back under its id.
@@ -149,7 +150,7 @@ async fn conclude(
         return Ok(());
     }
     session.flush(None).await?;
-    let result = announced.clone().into_result(Rules::of(&deps.topics.zone));
+    let result = announced.clone().into_result(RecordRules::of(&deps.topics.zone));
     deps.lake.put_json_if_absent(&names::withdrawal(piece), &result).await?;
     tracing::info!(
         file.name = announced.name.as_str(),

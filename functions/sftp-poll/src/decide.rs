@@ -55,7 +55,7 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         let known = self.known(&relations);
         let conflict = self.withdrawn(&relations);
         if known.rows == self.version.rows && conflict.is_none() {
-            return Ok(self.count(&relations, known, Sketch::default(), Vec::new()));
+            return self.count(&relations, known, Sketch::default(), Vec::new()).await;
         }
         let mut supersedes = self.retire_waiting().await?;
         if let Some(conflict) = conflict {
@@ -67,14 +67,12 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         }
         let sketch = self.own_sketch(&known).await?;
         let shares = self.work.index.shares(self.work.objects, self.version, &sketch, known.rows).await?;
-        Ok(match shares {
+        match shares {
             // What that file comes to decides about this one.
-            Some(conflict) if self.work.index.is_being_decided(&conflict.with, self.version) => {
-                return Err(Miss::Unsettled);
-            }
-            Some(conflict) => self.wait(conflict, supersedes),
-            None => self.count(&relations, known, sketch, supersedes),
-        })
+            Some(conflict) if self.work.index.is_being_decided(&conflict.with, self.version) => Err(Miss::Unsettled),
+            Some(conflict) => Ok(self.wait(conflict, supersedes)),
+            None => self.count(&relations, known, sketch, supersedes).await,
+        }
     }
 
     /// Earlier versions that wait don't any more. Where somebody has decided about one just now, that comes first.
@@ -116,20 +114,22 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
 
     /// Decides that it counts beside what it waited for.
     pub(crate) async fn accept(&self, conflict: &Conflict) -> Result<Decided, Miss> {
-        let relations = match conflict.reason {
+        let (relations, known) = match conflict.reason {
             // All of it counts anew.
-            ConflictReason::Withdrawn => Vec::new(),
-            ConflictReason::Changed | ConflictReason::Shares => self.relations().await?,
+            ConflictReason::Withdrawn => (Vec::new(), self.before()),
+            ConflictReason::Changed | ConflictReason::Shares => {
+                let relations = self.relations().await?;
+                let known = self.known(&relations);
+                (relations, known)
+            }
         };
-        let known = self.known(&relations);
         let sketch = self.own_sketch(&known).await?;
-        Ok(self.count(&relations, known, sketch, Vec::new()))
+        self.count(&relations, known, sketch, Vec::new()).await
     }
 
     /// Decides that it counts instead of what it waited for, which has been taken back. The inner error says why it can't.
     pub(crate) async fn replace(&self) -> Result<Result<Decided, String>, Miss> {
-        let mut known =
-            Known { rows: self.first_line(), held: self.own().map_or_else(Vec::new, |own| own.held.clone()) };
+        let mut known = self.before();
         for (entry, relation) in self.relations().await? {
             let shared = relation.shared(self.version.rows, entry.rows);
             if entry.state != EntryState::Counted || shared <= known.rows {
@@ -150,11 +150,18 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             }
         }
         let sketch = self.own_sketch(&known).await?;
-        Ok(Ok(self.count(&[], known, sketch, Vec::new())))
+        self.count(&[], known, sketch, Vec::new()).await.map(Ok)
     }
 
     fn first_line(&self) -> u64 {
         self.version.piece.first_line
+    }
+
+    /// The rows of its earlier pieces, also where they were taken back.
+    fn before(&self) -> Known {
+        let rows = self.first_line();
+        let entry = self.heads.entry(&self.version.key).filter(|_| rows > 0);
+        Known { rows, held: entry.map_or_else(Vec::new, |entry| clip(&entry.held, 0, rows)) }
     }
 
     /// The version's own entry, from its earlier pieces.
@@ -297,13 +304,13 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         Decided { entry, takes_place_of: None, sketch: Sketch::default() }
     }
 
-    fn count(
+    async fn count(
         &self,
         relations: &[(&Entry, Relation)],
         known: Known,
         sketch: Sketch,
         supersedes: Vec<VersionKey>,
-    ) -> Decided {
+    ) -> Result<Decided, Miss> {
         // An earlier version under this name that it goes on from is itself.
         let goes_on = |(entry, relation): &&(&Entry, Relation)| {
             entry.version.name() == self.register.name
@@ -312,11 +319,14 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
                 && entry.rows == known.rows
         };
         let earlier = relations.iter().find(goes_on).map(|(entry, _)| *entry).filter(|_| self.own().is_none());
+        if let Some(earlier) = earlier {
+            self.check_published(earlier).await?;
+        }
         let own_rows = known.rows < self.version.rows;
         let (mut continued, mut twin) = (known.rows - self.first_line(), None);
         if let Some((found, rows)) = self.twin(relations).filter(|_| !own_rows) {
             // Its rows are the twin's, and published so.
-            (continued, twin) = (rows, Some(found));
+            (continued, twin) = (rows.saturating_sub(self.first_line()), Some(found));
         }
         let decision = Decision::Counted;
         let last = PieceDecision { decision, first_line: self.first_line(), continued, twin, supersedes };
@@ -344,7 +354,16 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         (entry.rows, entry.digest, entry.last_piece) = (end.rows, end.digest, self.version.last_piece);
         entry.ends.push(PieceEnd { extent: end, next_byte: Some(self.version.bytes) });
         entry.ends.drain(..entry.ends.len().saturating_sub(ENDS));
-        Decided { entry, takes_place_of: earlier.map(|earlier| earlier.version), sketch }
+        Ok(Decided { entry, takes_place_of: earlier.map(|earlier| earlier.version), sketch })
+    }
+
+    /// What goes on under the id of an earlier version comes when that one is published: a lane never sees a line before those in
+    /// front of it.
+    async fn check_published(&self, earlier: &Entry) -> Result<(), Miss> {
+        if !R::WAITS_FOR_RESULTS || self.work.objects.age(&names::results(&earlier.last_piece)).await?.is_some() {
+            return Ok(());
+        }
+        Err(Miss::Unsettled)
     }
 
     fn entry(&self, last: PieceDecision, held: Vec<Held>, shared: u64) -> Entry {

@@ -42,18 +42,20 @@ impl Delivered {
     /// What is to be done about it, by what is known of it.
     pub(crate) fn plan(&self, known: Option<Brief>) -> Plan {
         let Some(brief) = known else { return if self.is_settled { Plan::Land } else { Plan::Settle } };
-        let may_grow = brief.may_grow && self.stat.size > brief.bytes;
+        let has_more = self.stat.size > brief.bytes;
+        let may_grow = brief.may_grow && has_more;
         if self.stat == brief.stat {
-            return match (may_grow, self.is_still) {
-                (false, _) => Plan::Nothing,
-                (true, true) => Plan::Grow,
-                (true, false) => Plan::WaitForLine,
+            return match self.is_still {
+                true if may_grow => Plan::Grow,
+                true if brief.is_withdrawn && has_more => Plan::LandAgain,
+                false if may_grow || brief.is_withdrawn && has_more => Plan::WaitForLine,
+                _ => Plan::Nothing,
             };
         }
         if may_grow {
             return Plan::Grow;
         }
-        if brief.may_grow_then && self.stat.size > brief.bytes {
+        if brief.is_undecided || brief.may_grow_then && has_more {
             return Plan::Nothing;
         }
         if self.is_settled { Plan::LandAgain } else { Plan::Settle }
@@ -133,7 +135,15 @@ mod tests {
         let stat = |size, mtime| Stat { size, mtime };
         let name = FileName::parse("cdr_data_20240101_000000.csv").unwrap();
         let file = |size, mtime, is_settled| Delivered { name, stat: stat(size, mtime), is_settled, is_still: false };
-        let brief = Brief { stat: stat(100, 5), bytes: 90, may_grow: true, waits: false, may_grow_then: false };
+        let brief = Brief {
+            stat: stat(100, 5),
+            bytes: 90,
+            may_grow: true,
+            waits: false,
+            may_grow_then: false,
+            is_undecided: false,
+            is_withdrawn: false,
+        };
         assert_eq!(file(100, 5, true).plan(None), Plan::Land);
         assert_eq!(file(100, 5, false).plan(None), Plan::Settle);
         assert_eq!(file(100, 5, true).plan(Some(brief)), Plan::WaitForLine);
@@ -144,6 +154,16 @@ mod tests {
         assert_eq!(file(80, 6, false).plan(Some(brief)), Plan::Settle);
         assert_eq!(file(80, 6, true).plan(Some(brief)), Plan::LandAgain);
         assert_eq!(file(110, 6, true).plan(Some(Brief { may_grow: false, ..brief })), Plan::LandAgain);
+        // What is on its way comes first.
+        assert_eq!(
+            file(110, 6, true).plan(Some(Brief { may_grow: false, is_undecided: true, ..brief })),
+            Plan::Nothing
+        );
+        // What was taken back with a line left behind it is taken as another version.
+        let withdrawn = Brief { may_grow: false, is_withdrawn: true, ..brief };
+        assert_eq!(file(100, 5, true).plan(Some(withdrawn)), Plan::WaitForLine);
+        assert_eq!(Delivered { is_still: true, ..file(100, 5, true) }.plan(Some(withdrawn)), Plan::LandAgain);
+        assert_eq!(file(90, 5, true).plan(Some(Brief { stat: stat(90, 5), ..withdrawn })), Plan::Nothing);
         let waiting = Brief { may_grow: false, waits: true, may_grow_then: true, ..brief };
         assert_eq!(file(110, 6, true).plan(Some(waiting)), Plan::Nothing);
         assert_eq!(file(80, 6, true).plan(Some(waiting)), Plan::LandAgain);

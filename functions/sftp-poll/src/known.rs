@@ -25,6 +25,10 @@ pub(crate) struct Brief {
     pub(crate) waits: bool,
     /// It may go on by further lines, once a person has decided.
     pub(crate) may_grow_then: bool,
+    /// Nothing is decided about its last piece yet, which has a note.
+    pub(crate) is_undecided: bool,
+    /// Its rows have been taken back: with a further line it is another version.
+    pub(crate) is_withdrawn: bool,
 }
 
 impl Brief {
@@ -37,6 +41,8 @@ impl Brief {
             may_grow: version.is_appendable && is_decided,
             waits,
             may_grow_then: version.is_appendable && waits,
+            is_undecided: version.decision == Decision::Landed,
+            is_withdrawn: matches!(version.decision, Decision::Withdrawn { .. }),
         }
     }
 }

@@ -148,13 +148,15 @@ async fn whole<'a, R: Rules>(server: &'a impl Server, wanted: &'a Wanted) -> Res
         Ok(Some((stream::iter(passed.map(Ok)), (chunks, lines, goes_on))))
     });
     let unchanged = stream::once(async move {
-        match &wanted.grown {
-            None => match server.stat(name).await? {
-                Some(now) if now == wanted.stat => Ok(Bytes::new()),
-                _ => Err(Miss::Unsettled),
-            },
-            Some(version) => check_grown::<R>(server, version, wanted.stat.size).await.map(|()| Bytes::new()),
+        // A last line is whole where nobody has written to the file since.
+        let must_be_still = wanted.grown.is_none() || wanted.takes_last_line;
+        if must_be_still && server.stat(name).await? != Some(wanted.stat) {
+            return Err(Miss::Unsettled);
         }
+        if let Some(version) = &wanted.grown {
+            check_grown::<R>(server, version, wanted.stat.size).await?;
+        }
+        Ok(Bytes::new())
     });
     let lines = lines.try_flatten().chain(unchanged);
     Ok(lines.try_filter(|chunk| futures::future::ready(!chunk.is_empty())).boxed())

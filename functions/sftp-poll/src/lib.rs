@@ -31,7 +31,7 @@ use kafka_sink::Sink;
 use lake::Lake;
 use lambda_boot::{Deadline, Handler, InvalidEvent, VarError, Vars};
 use serde::{Deserialize, Serialize};
-use telecom::{FileName, Zone};
+use telecom::{FileName, RecordRules, Zone};
 use tokio::sync::OnceCell;
 
 pub use event::Event;
@@ -111,7 +111,7 @@ pub struct Deps {
     pub(crate) known: Known,
     pub(crate) index: Index,
     /// How rows are read today.
-    pub(crate) reading: lake::Rules,
+    pub(crate) reading: RecordRules,
     /// Whether the lake is one that this version can go on with.
     pub(crate) is_checked: OnceCell<()>,
 }
@@ -129,7 +129,7 @@ impl Deps {
             settings: config.settings.clone(),
             known: Known::default(),
             index: Index::default(),
-            reading: lake::Rules::of(&config.settings.zone),
+            reading: RecordRules::of(&config.settings.zone),
             is_checked: OnceCell::new(),
         })
     }

@@ -10,9 +10,10 @@ use telecom::FileName;
 
 use crate::decide::{Deciding, end_of, hold};
 use crate::known::Brief;
+use crate::land::recover;
 use crate::miss::Miss;
 use crate::ports::{Objects, Topic};
-use crate::registers::{read_file, read_head, read_json, version_of};
+use crate::registers::{Standing, read_file, read_head, read_json, standing, version_of};
 use crate::rules::Rules;
 use crate::work::{Brought, Then, Work};
 
@@ -95,20 +96,48 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
     }
 
+    /// Writes down in the files' registers what earlier invocations have decided and not written there: what is decided from now
+    /// on has to know of it.
+    pub(crate) async fn catch_up(&self, notes: &[names::PieceKey]) -> Result<(), Miss> {
+        for piece in notes.iter().filter(|_| R::CATCHES_UP) {
+            // What else is wrong with it shows when it is brought to its end in its turn.
+            if let Err(Miss::Service(error)) = self.register_decided(piece).await {
+                return Err(Miss::Service(error));
+            }
+        }
+        Ok(())
+    }
+
+    async fn register_decided(&self, piece: &names::PieceKey) -> Result<(), Miss> {
+        let register = read_file(self.objects, piece.name()).await?.value;
+        let (head, landing) = match standing(&register, piece) {
+            Standing::Last(version) if version.decision == Decision::Landed => (version.head, None),
+            Standing::Past | Standing::Last(_) => return Ok(()),
+            Standing::New => {
+                let landing = recover(self.objects, *piece, register.version(&piece.version())).await?;
+                (landing.surveyed.head, Some(landing))
+            }
+        };
+        let Some(head) = head else { return Ok(()) };
+        let heads = read_head(self.objects, &head).await?.value;
+        if heads.entry(&piece.version()).is_some_and(|entry| entry.last_piece == *piece) {
+            self.bring(*piece, landing).await?;
+        }
+        Ok(())
+    }
+
     /// Brings a piece to its end that an earlier invocation has left on its way: its announcement, and what is to be remembered of
-    /// the file.
+    /// the file. A note whose bytes are not there stays: somebody may be about to land them.
     pub(crate) async fn bring_noted(
         &self,
         topic: &mut impl Topic,
         piece: names::PieceKey,
     ) -> Result<(Option<Announcement>, Option<Brief>), Miss> {
         if self.objects.age(&names::landing(&piece)).await?.is_none() {
-            // Somebody may be about to land it.
-            let age = self.objects.age(&names::unannounced(&piece)).await?.unwrap_or_default();
-            if R::may_remove_note(false, age) {
+            if !R::KEEPS_NOTES {
                 self.announced(&piece).await?;
             }
-            return Ok((None, None));
+            return Err(Miss::Unsettled);
         }
         let Brought { then, newest } = self.bring(piece, None).await?;
         match then {
@@ -261,7 +290,9 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
             let entry = read.value.entry(other).ok_or(Miss::Unsettled)?;
             match &entry.state {
                 EntryState::Withdrawn { by, taken_back } if *by == version.key => {
-                    break (entry.last_piece, entry.rows, taken_back.clone());
+                    // Rows behind these may have come since.
+                    let to_line = taken_back.last().map_or(0, |held| held.to_line);
+                    break (entry.last_piece, to_line, taken_back.clone());
                 }
                 EntryState::Counted => {}
                 _ => return Err(self.give_up(version).await?),

@@ -1,8 +1,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Instant, SystemTime};
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use lake::names::{self, PieceKey};
+use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
+use lake::names::{self, PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::Deadline;
 use sftp::Client;
@@ -55,7 +55,7 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
             first: None,
         },
     };
-    poll.run(&files).await?;
+    poll.run(&files, &present).await?;
     let Tally { mut report, waiting, failures, first, .. } = poll.tally;
     report.conflicts = waiting.len() as u64;
     tracing::info!(
@@ -129,44 +129,52 @@ struct Tally<'a> {
 type Job = (Delivered, Plan);
 
 impl Poll<'_> {
-    async fn run(&mut self, files: &[Delivered]) -> anyhow::Result<()> {
-        let (jobs, last) = self.plan(files);
-        let notes = self.notes(&jobs).await?;
-        if !(jobs.is_empty() && last.is_empty() && notes.is_empty()) {
+    async fn run(&mut self, files: &[Delivered], present: &[FileName]) -> anyhow::Result<()> {
+        let mut notes = self.notes().await?;
+        let plans = self.plans(files);
+        if !notes.is_empty() || plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain)) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
-        self.bring_left(notes).await;
+        self.work.catch_up(&notes).await.map_err(error_of)?;
+        // These come in their turn.
+        let landing = files.iter().zip(&plans).filter(|(_, plan)| **plan == Plan::Land);
+        let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
+        notes.retain(|piece| !landing.contains(piece));
+        if !notes.is_empty() {
+            self.bring_left(notes).await;
+            self.deps.known.update(&self.deps.lake, present).await.map_err(error_of)?;
+        }
+        let (jobs, last) = self.jobs(files);
         self.take_all(jobs).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
         Ok(())
     }
 
+    fn plans(&self, files: &[Delivered]) -> Vec<Plan> {
+        files.iter().map(|file| file.plan(self.deps.known.brief(&file.name))).collect()
+    }
+
     /// What is to be done, in order; and what is to be done behind all that.
-    fn plan(&mut self, files: &[Delivered]) -> (Vec<Job>, Vec<Job>) {
+    fn jobs(&mut self, files: &[Delivered]) -> (Vec<Job>, Vec<Job>) {
         let (mut jobs, mut last) = (Vec::new(), Vec::new());
-        for file in files {
-            match file.plan(self.deps.known.brief(&file.name)) {
+        for (file, plan) in files.iter().zip(self.plans(files)) {
+            match plan {
                 Plan::Nothing => {}
                 Plan::Settle => self.tally.report.settling += 1,
                 Plan::WaitForLine => self.tally.report.waiting_lines += 1,
-                plan @ (Plan::Land | Plan::Grow) => jobs.push((*file, plan)),
-                plan @ Plan::LandAgain => last.push((*file, plan)),
+                Plan::Land | Plan::Grow => jobs.push((*file, plan)),
+                Plan::LandAgain => last.push((*file, plan)),
             }
         }
         (jobs, last)
     }
 
-    /// The pieces that are on their way, but for those that this poll looks after anyway.
-    async fn notes(&self, jobs: &[Job]) -> Result<Vec<PieceKey>, lake::Error> {
-        let landing: HashSet<FileName> =
-            jobs.iter().filter(|(_, plan)| *plan == Plan::Land).map(|(file, _)| file.name).collect();
-        let mut notes = Vec::new();
-        let mut listed = self.deps.lake.list(names::UNANNOUNCED);
-        while let Some(note) = listed.try_next().await? {
-            let piece = PieceKey::of_object(&note.key);
-            notes.extend(piece.filter(|piece| !(piece.is_first() && landing.contains(&piece.name()))));
-        }
+    /// The pieces that earlier invocations have left on their way.
+    async fn notes(&self) -> Result<Vec<PieceKey>, lake::Error> {
+        let listed = self.deps.lake.list(names::UNANNOUNCED);
+        let mut notes: Vec<PieceKey> =
+            listed.try_filter_map(|note| future::ready(Ok(PieceKey::of_object(&note.key)))).try_collect().await?;
         notes.sort_unstable();
         Ok(notes)
     }

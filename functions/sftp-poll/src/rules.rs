@@ -1,8 +1,6 @@
 //! The rules by which files are landed and decided, each by name, so that the simulator can break one at a time and show
 //! that it is needed. The argument for them is in the crate's README.
 
-use std::time::Duration;
-
 use content::Digest;
 use telecom::SourceId;
 
@@ -26,6 +24,9 @@ pub(crate) trait Rules: Send + Sync {
     /// A later version is registered before it is decided: two of them don't decide without knowing of one another.
     const REGISTERS_FIRST: bool = true;
 
+    /// What was decided and not written into a file's register is written there before anything else is decided.
+    const CATCHES_UP: bool = true;
+
     /// A file's id is that of its content with its first row: headers alone are all the same.
     const IDS_NEED_A_ROW: bool = true;
 
@@ -47,10 +48,8 @@ pub(crate) trait Rules: Send + Sync {
     /// That a version is to be replaced is written down before anything of it is done.
     const INTENDS_FIRST: bool = true;
 
-    /// A note is removed when the register has its piece, or when nothing has come of it for long.
-    fn may_remove_note(is_landed: bool, age: Duration) -> bool {
-        !is_landed && age > Duration::from_hours(24)
-    }
+    /// A note without bytes stays, however old it is: somebody may be about to land them.
+    const KEEPS_NOTES: bool = true;
 
     /// The id of a file's own rows: one that no other file has.
     fn source_id(digest: &Digest, is_taken: impl Fn(SourceId) -> bool) -> SourceId {

@@ -11,7 +11,7 @@ use lake::registers::{
     Conflict, ConflictNote, ConflictReason, Decision, Entry, FileRegister, HeadRegister, Piece, Version,
 };
 use lake::{Action, Announcement, Swap};
-use telecom::FileName;
+use telecom::{FileName, RecordRules};
 
 use crate::compare::{Content, sketch_behind};
 use crate::decide::{Decided, Deciding, end_of};
@@ -35,7 +35,7 @@ pub(crate) struct Work<'a, O, R: Rules> {
     /// Seconds since 1970.
     pub(crate) now_s: u64,
     /// How rows are read today.
-    pub(crate) reading: &'a lake::Rules,
+    pub(crate) reading: &'a RecordRules,
     pub(crate) rules: PhantomData<R>,
 }
 
@@ -93,11 +93,12 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
             let before = version_of(&read.value, &piece.version())?.sketch_key.clone();
             apply(&mut read.value, &piece, entry.as_ref(), sketch, self.now_s)?;
             if read.swap(self.objects).await? == Swap::Swapped {
-                let after = &version_of(&read.value, &piece.version())?.sketch_key;
+                let after = version_of(&read.value, &piece.version())?.sketch_key.clone();
+                let brought = self.finish(read.value, &piece).await?;
                 if let Some(before) = before.filter(|before| after.as_ref() != Some(before)) {
                     self.objects.delete(&before).await?;
                 }
-                return self.finish(read.value, &piece).await;
+                return Ok(brought);
             }
         }
     }
@@ -120,10 +121,14 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         let Some(head) = version.head else { return Ok((None, Sketch::default())) };
         loop {
             let mut read = read_head(self.objects, &head).await?;
-            if let Some(entry) = read.value.entry(&version.key).filter(|entry| entry.last_piece == *piece) {
-                let entry = entry.clone();
-                let sketch = self.sketch(version, &entry).await?;
-                return Ok((Some(entry), sketch));
+            match read.value.entry(&version.key) {
+                Some(entry) if entry.last_piece == *piece => {
+                    let sketch = self.sketch(version, entry).await?;
+                    return Ok((Some(entry.clone()), sketch));
+                }
+                // Somebody else has decided it, and is further on.
+                Some(entry) if entry.last_piece > *piece => return Err(Miss::Unsettled),
+                _ => {}
             }
             let deciding = Deciding { work: self, register, version, heads: &read.value };
             let decided = deciding.decide().await?;
@@ -192,8 +197,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         let then = match &version.decision {
             Decision::Counted => {
                 if let Some(key) = &version.sketch_key {
-                    self.objects.put(key, Bytes::new()).await?;
-                    self.index.add(version.key, &version.sketch);
+                    self.put_sketch(version, key).await?;
                 }
                 self.forget_conflict(&register).await?;
                 Then::Announce(Box::new(announcement()))
@@ -204,7 +208,9 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
             }
             Decision::Waiting(conflict) => {
                 // Its note stays, so that whatever is decided is carried out.
-                self.note_conflict(version, conflict).await?;
+                if register.waiting().is_some_and(|waiting| waiting.key == version.key) {
+                    self.note_conflict(version, conflict).await?;
+                }
                 Then::Wait
             }
             Decision::Replacing(_) => Then::Replace(Box::new(register)),
@@ -214,6 +220,17 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
             }
         };
         Ok(Brought { then, newest })
+    }
+
+    async fn put_sketch(&self, version: &Version, key: &str) -> Result<(), Miss> {
+        self.objects.put(key, Bytes::new()).await?;
+        // Whoever has listed that day before does not look at it again.
+        let today = NamedSketch::of(version.key.name(), &version.sketch).key(&day(self.now_s));
+        if today != key {
+            self.objects.put(&today, Bytes::new()).await?;
+        }
+        self.index.add(version.key, &version.sketch);
+        Ok(())
     }
 
     /// Nothing is left to do for a piece.
@@ -361,11 +378,14 @@ fn forget_old(register: &mut FileRegister) {
     }
 }
 
-/// Puts an entry where the version's is, or that of the version whose place it takes.
+/// Puts an entry where the version's is, or that of the version whose place it takes: no two have the same id.
 fn enter(heads: &mut HeadRegister, entry: Entry, takes_place_of: Option<names::VersionKey>) {
-    let place = |key: names::VersionKey| heads.entries.iter().position(|other| other.version == key);
-    match place(entry.version).or_else(|| takes_place_of.and_then(place)) {
-        Some(at) => heads.entries[at] = entry,
+    if takes_place_of.is_some() {
+        heads.entries.retain(|other| other.version != entry.version);
+    }
+    let place = takes_place_of.unwrap_or(entry.version);
+    match heads.entry_mut(&place) {
+        Some(found) => *found = entry,
         None => heads.entries.push(entry),
     }
 }

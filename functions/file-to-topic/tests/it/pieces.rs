@@ -8,10 +8,10 @@ use expect_test::expect;
 use file_to_topic::{HAND_OVER_MARGIN, handle};
 use lake::names::{self, PieceKey, VersionKey};
 use lake::registers::{Held, Piece};
-use lake::{Action, Announcement, Digest, FileResult, Rules, Twin};
+use lake::{Action, Announcement, Digest, FileResult, Twin};
 use lambda_boot::Deadline;
 use serde_json::Value;
-use telecom::{FileName, SourceId, Zone};
+use telecom::{FileName, RecordRules, SourceId, Zone};
 
 use crate::world::{PARTITIONS, World};
 
@@ -247,7 +247,7 @@ async fn what_was_read_otherwise_is_not_taken_back() {
     let file = format!("{HEADER}{}", rows(1..=5));
     let announcement = land(&world, version().piece(), file.as_bytes(), 0, 0).await;
     let other = Zone::named("Europe/Budapest").unwrap();
-    let result = announcement.clone().into_result(Rules::of(&other));
+    let result = announcement.clone().into_result(RecordRules::of(&other));
     world.lake.put_json_if_absent(&names::results(&version().piece()), &result).await.unwrap();
     let withdrawal = Announcement { action: Action::Withdraw, to_line: Some(5), ..announcement };
     world.deliver(&withdrawal).await.unwrap();

@@ -1,7 +1,4 @@
-//! Rules, broken, are caught. Not shown here, as few schedules meet the coincidence that they are for: that a piece waits for the
-//! results of the one before, that a later version is registered before it is decided, and that what is replaced is published before.
-
-use std::time::Duration;
+//! Rules, broken one at a time, are caught.
 
 use content::Digest;
 use telecom::SourceId;
@@ -41,6 +38,18 @@ mutants! {
     a_decision_may_not_overwrite_another: Overwrites {
         const SWAPS_HEADS: bool = false;
     }
+    a_line_may_not_come_before_those_in_front_of_it: WaitsForNothing {
+        const WAITS_FOR_RESULTS: bool = false;
+    }
+    versions_may_not_be_decided_unseen: DecidesFirst {
+        const REGISTERS_FIRST: bool = false;
+    }
+    what_is_not_published_may_not_be_taken_back: WithdrawsAtOnce {
+        const WITHDRAWS_WHAT_IS_PUBLISHED: bool = false;
+    }
+    a_decision_may_not_be_overlooked: LooksAhead {
+        const CATCHES_UP: bool = false;
+    }
     a_header_is_no_identity: IdsOfHeaders {
         const IDS_NEED_A_ROW: bool = false;
     }
@@ -60,7 +69,7 @@ mutants! {
         const INTENDS_FIRST: bool = false;
     }
     a_note_of_somebody_at_work_may_not_be_removed: RemovesNotes {
-        fn may_remove_note(is_landed: bool, _: Duration) -> bool { !is_landed }
+        const KEEPS_NOTES: bool = false;
     }
     files_with_the_same_content_need_ids_of_their_own: SharesIds {
         fn source_id(digest: &Digest, _: impl Fn(SourceId) -> bool) -> SourceId { digest.source_id() }

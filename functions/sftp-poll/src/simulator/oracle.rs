@@ -28,9 +28,6 @@ struct Node {
     by_person: bool,
 }
 
-/// The longest that such a poll takes.
-const POLL_S: u64 = 3_600;
-
 /// Files are compared for somewhat longer, by days.
 const COMPARED_WITHIN_S: u64 = 33 * 86_400;
 
@@ -76,7 +73,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn follow(&mut self, old: &HeadRegister, new: &HeadRegister) -> Result<(), String> {
-        for (at, entry) in new.entries.iter().enumerate() {
+        for entry in &new.entries {
             let before = old.entry(&entry.version);
             if let (EntryState::Withdrawn { taken_back, .. }, true) =
                 (&entry.state, before.is_some_and(|before| before.state == EntryState::Counted))
@@ -88,8 +85,8 @@ impl<'a> Oracle<'a> {
                 before.last_piece != entry.last_piece || before.last.decision != entry.last.decision
             });
             if is_decided {
-                let place = old.entries.get(at).map(|replaced| replaced.version);
-                let place = place.filter(|place| new.entry(place).is_none());
+                let mut gone = old.entries.iter().map(|before| before.version);
+                let place = gone.find(|version| new.entry(version).is_none());
                 self.decided(before, entry, place, new)?;
             }
         }
@@ -131,8 +128,11 @@ impl<'a> Oracle<'a> {
         let replaces = |other: &Entry| matches!(&other.state, EntryState::Withdrawn { by, .. } if *by == entry.version);
         let life = match &entry.last.decision {
             Decision::Counted => {
-                // Of several that are as good, the one that the decision names.
-                let is_named = |version: &VersionKey| entry.held.iter().any(|held| held.version == *version);
+                // Of several that are as good, the one that the decision names, perhaps by an earlier version.
+                let is_named = |version: &VersionKey| {
+                    let mut named = entry.held.iter().map(|held| held.version);
+                    (named.clone().any(|named| named.name() == version.name()), named.any(|named| named == *version))
+                };
                 let mut others: Vec<(&VersionKey, &Life)> =
                     self.lives.iter().filter(|(_, life)| !life.is_over).collect();
                 others.sort_by_key(|(version, _)| is_named(version));
@@ -285,7 +285,7 @@ impl<'a> Oracle<'a> {
     /// A file that shares most of its own rows with others does not just count.
     fn check_conflict_missed(&self, entry: &Entry, own_rows: &[String]) -> Result<(), String> {
         let is_young = |node: &&Node| {
-            let was_seen = !node.by_person || node.born + POLL_S < self.now;
+            let was_seen = !node.by_person || node.born + super::INVOCATION_S < self.now;
             node.counts && was_seen && node.born + COMPARED_WITHIN_S > self.now
         };
         let counting: BTreeSet<&String> = self.nodes.iter().filter(is_young).map(|node| &node.text).collect();
@@ -341,14 +341,15 @@ pub(super) fn check_all_done(state: &State) -> Result<(), String> {
             }
         }
     }
+    let versions = || registers.iter().flat_map(|register| &register.versions);
     let waits = |piece: PieceKey| {
-        let waiting = registers.iter().filter_map(FileRegister::waiting);
-        waiting.into_iter().any(|version| version.last_piece == piece)
+        versions().any(|version| version.last_piece == piece && version.decision.conflict().is_some())
     };
     let notes = state.objects.keys().filter(|key| key.starts_with(names::UNANNOUNCED));
     for note in notes {
-        // Of a piece that waits it stays, for whatever is decided.
-        if !PieceKey::of_object(note).is_some_and(waits) {
+        // Of a piece that waits it stays, for whatever is decided; and where nothing has landed.
+        let piece = PieceKey::of_object(note).ok_or_else(|| format!("{note} is no piece's"))?;
+        if state.objects.contains_key(&names::landing(&piece)) && !waits(piece) {
             return Err(format!("{note} is left"));
         }
     }

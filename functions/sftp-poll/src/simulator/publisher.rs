@@ -4,22 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use lake::names::{self, PieceKey, VersionKey};
-use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Rules};
+use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN};
 use rand::RngExt as _;
-use telecom::{SourceId, Zone};
+use telecom::{RecordRules, SourceId};
 
 use super::sender::rows_of;
 use super::world::{State, World};
 
 /// Partitions of `landed-files`, and lanes of records.
 const PARTITIONS: usize = 2;
-
-/// How the model publishes; its own rules can be broken, too.
-#[derive(Clone, Copy)]
-pub(super) struct Publishing {
-    /// What has its results is not published again.
-    pub(super) looks_at_results: bool,
-}
 
 #[derive(Default)]
 pub(super) struct Publisher {
@@ -119,7 +112,7 @@ impl Publisher {
     }
 
     /// One announcement is worked on, or a zombie goes on.
-    pub(super) fn step(&mut self, world: &World, publishing: Publishing) -> Result<(), String> {
+    pub(super) fn step(&mut self, world: &World) -> Result<(), String> {
         let state = &mut *world.state();
         while let Some(announcement) = state.topic.pop_front() {
             let number = announcement.name.as_str().bytes().map(usize::from).sum::<usize>() % PARTITIONS;
@@ -135,7 +128,7 @@ impl Publisher {
         let number = state.rng.random_range(..PARTITIONS);
         let number = if self.partitions[number].is_empty() { PARTITIONS - 1 - number } else { number };
         let Some(announcement) = self.partitions[number].front().cloned() else { return Ok(()) };
-        match self.run(state, announcement, publishing)? {
+        match self.run(state, announcement)? {
             End::Crashed => {}
             End::Done(rest) => {
                 self.partitions[number].pop_front();
@@ -145,12 +138,12 @@ impl Publisher {
         Ok(())
     }
 
-    fn run(&mut self, state: &mut State, announced: Announcement, publishing: Publishing) -> Result<End, String> {
+    fn run(&mut self, state: &mut State, announced: Announcement) -> Result<End, String> {
         let piece = announced.piece().ok_or("not a piece")?;
         if announced.action == Action::Withdraw || announced.to_line.is_some() {
             return self.run_all(state, announced, piece);
         }
-        if publishing.looks_at_results && !announced.again && results(state, &piece).is_some() {
+        if !announced.again && results(state, &piece).is_some() {
             return Ok(End::Done(None));
         }
         self.publish(state, announced, &piece)
@@ -210,13 +203,13 @@ impl Publisher {
     fn send(&mut self, state: &mut State, announced: &mut Announcement, piece: &PieceKey) -> Result<End, String> {
         let (is_good, rows) = rows(state, piece).ok_or(format!("{piece} is not there"))?;
         for (index, text) in rows.iter().enumerate().skip(announced.from_line as usize) {
-            if !state.calm && state.rng.random_bool(0.01) {
+            if !state.calm && state.rng.random_bool(state.habits.ends_early) {
                 if is_good && state.rng.random_bool(0.3) {
                     self.linger(announced, &rows[index..]);
                 }
                 return Ok(End::Crashed);
             }
-            if !state.calm && state.rng.random_bool(0.01) {
+            if !state.calm && state.rng.random_bool(state.habits.ends_early) {
                 return Ok(End::Done(Some(Box::new(announced.clone()))));
             }
             let line = announced.first_line + announced.from_line + 1;
@@ -276,7 +269,7 @@ fn next_piece(state: &State, piece: &PieceKey) -> Option<PieceKey> {
 
 fn put_once(state: &mut State, key: String, announced: &Announcement) {
     if !state.objects.contains_key(&key) {
-        let result = announced.clone().into_result(Rules::of(&Zone::default()));
+        let result = announced.clone().into_result(RecordRules::default());
         state.put(key, serde_json::to_vec(&result).expect("JSON").into(), 0);
     }
 }

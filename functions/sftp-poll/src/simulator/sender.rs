@@ -65,7 +65,8 @@ impl Sender {
         let state = &mut *world.state();
         let (now, rng) = (state.now_s, &mut state.rng);
         let existing: Option<FileName> = state.files.keys().copied().choose(rng);
-        let existing = existing.filter(|_| rng.random_bool(0.75));
+        let new_files = if state.files.len() > 1 { state.habits.new_files } else { 0.25 };
+        let existing = existing.filter(|_| !rng.random_bool(new_files));
         let Some(name) = existing else {
             let header = if rng.random_bool(0.1) { "tower_id,x" } else { HEADER };
             let mut lines = vec![header.to_owned()];
@@ -82,13 +83,14 @@ impl Sender {
         let mut text = Text::of(&file.bytes);
         let mut end = "\n";
         // Under its own name, or under another one.
-        let (mut to, mut removes) = (name, false);
-        match rng.random_range(0..100) {
+        let mut to = name;
+        let grows = rng.random_bool(state.habits.grows);
+        match if grows { 0 } else { rng.random_range(0..100) } {
             // It grows, perhaps by half a line.
             0..40 if text.lines.len() < MOST_ROWS => {
                 if !text.rest.is_empty() {
                     let rest = std::mem::take(&mut text.rest);
-                    text.lines.push(if rng.random_bool(0.7) { rest } else { format!("{rest}7") });
+                    text.lines.push(if rng.random_bool(0.7) { rest } else { format!("{rest}z") });
                 }
                 text.lines.extend(self.new_rows(rng, 3));
                 if rng.random_bool(0.3) {
@@ -152,10 +154,7 @@ impl Sender {
                 text = Text { lines: vec![HEADER.to_owned()], rest: String::new() };
                 text.lines.extend(self.new_rows(rng, 4));
             }
-            _ => removes = true,
-        }
-        if removes && to == name {
-            return;
+            _ => return,
         }
         state.files.insert(to, File { bytes: text.to_bytes(end), mtime: now });
     }

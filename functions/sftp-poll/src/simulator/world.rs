@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lake::registers::{HeadRegister, Stat};
 use lake::{Announcement, Put, Swap, Tag, names};
 use rand::rngs::SmallRng;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 use telecom::FileName;
 
@@ -26,6 +26,7 @@ pub(super) struct World(Arc<Mutex<State>>);
 
 pub(super) struct State {
     pub(super) rng: SmallRng,
+    pub(super) habits: Habits,
     /// Nothing goes wrong any more.
     pub(super) calm: bool,
     /// Seconds since 1970.
@@ -38,6 +39,31 @@ pub(super) struct State {
     pub(super) topic: VecDeque<Announcement>,
     /// Each state that a register of files that begin alike has had, and since when.
     pub(super) decisions: Vec<(String, HeadRegister, u64)>,
+}
+
+/// What happens often: some rules are for coincidences that are rare where everything happens equally often.
+#[derive(Clone, Copy)]
+pub(super) struct Habits {
+    /// How many of a hundred steps are a person's.
+    pub(super) person: u32,
+    /// How likely it is that a sender makes a new file, where there are some.
+    pub(super) new_files: f64,
+    /// How likely it is that an existing one just grows.
+    pub(super) grows: f64,
+    /// How likely it is, at each row, that a function ends in the middle of a file.
+    pub(super) ends_early: f64,
+}
+
+impl Habits {
+    const ALL: [Self; 4] = [
+        Self { person: 4, new_files: 0.25, grows: 0.0, ends_early: 0.01 },
+        // Few files, that grow while they are published bit by bit.
+        Self { person: 4, new_files: 0.02, grows: 0.8, ends_early: 0.15 },
+        // Few files, about which people decide all the time.
+        Self { person: 20, new_files: 0.05, grows: 0.3, ends_early: 0.05 },
+        // Few names, under which always other files come.
+        Self { person: 10, new_files: 0.02, grows: 0.0, ends_early: 0.01 },
+    ];
 }
 
 #[derive(Clone)]
@@ -135,8 +161,11 @@ fn no_answer() -> lake::Error {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let habits = *Habits::ALL.choose(&mut rng).expect("there are some");
         Self(Arc::new(Mutex::new(State {
-            rng: SmallRng::seed_from_u64(seed),
+            rng,
+            habits,
             calm: false,
             now_s: 1_700_000_000,
             objects: BTreeMap::new(),

@@ -1,13 +1,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use telecom::Zone;
+
+use crate::{RULES, Zone};
 
 /// By what records are read: a record may be another subscriber's, another day's or none under other ones. A store counts
 /// by one, and by another only from where everything before has been counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRules {
-    /// [`telecom::RULES`] of the program that reads them.
+    /// [`RULES`] of the program that reads them.
     pub number: u32,
     /// The zone in which days are billed.
     pub zone: String,
@@ -17,7 +18,7 @@ impl RecordRules {
     /// Those of this program, in a zone.
     #[must_use]
     pub fn of(zone: &Zone) -> Self {
-        Self { number: telecom::RULES, zone: zone.to_string() }
+        Self { number: RULES, zone: zone.to_string() }
     }
 }
 
