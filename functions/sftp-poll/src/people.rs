@@ -112,6 +112,9 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         let register = read_file(self.objects, piece.name()).await?.value;
         let (head, landing) = match standing(&register, piece) {
             Standing::Last(version) if version.decision == Decision::Landed => (version.head, None),
+            Standing::Last(version @ Version { decision: Decision::Counted, sketch_key: Some(key), .. }) => {
+                return self.put_sketch(version, key).await;
+            }
             Standing::Past | Standing::Last(_) => return Ok(()),
             Standing::New => {
                 let landing = recover(self.objects, *piece, register.version(&piece.version())).await?;

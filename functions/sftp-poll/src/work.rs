@@ -222,7 +222,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         Ok(Brought { then, newest })
     }
 
-    async fn put_sketch(&self, version: &Version, key: &str) -> Result<(), Miss> {
+    pub(crate) async fn put_sketch(&self, version: &Version, key: &str) -> Result<(), Miss> {
         self.objects.put(key, Bytes::new()).await?;
         // Whoever has listed that day before does not look at it again.
         let today = NamedSketch::of(version.key.name(), &version.sketch).key(&day(self.now_s));
@@ -365,8 +365,11 @@ fn keep_end(blocks: &mut Vec<content::Block>) {
 
 /// Forgets what only a version that goes on needs, and versions that stand for nothing where there are very many.
 fn forget_old(register: &mut FileRegister) {
-    let is_over = |version: &Version| {
-        matches!(version.decision, Decision::Superseded { .. } | Decision::Dropped | Decision::Withdrawn { .. })
+    let is_over = |version: &Version| match version.decision {
+        Decision::Superseded { .. } | Decision::Withdrawn { .. } => true,
+        // Where a later piece was dropped, the file may go on.
+        Decision::Dropped => version.last_piece.is_first(),
+        _ => false,
     };
     for version in register.versions.iter_mut().filter(|version| is_over(version)) {
         (version.mark, version.first_block, version.waiting_sketch) = (None, None, None);

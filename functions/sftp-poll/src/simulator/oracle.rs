@@ -18,14 +18,16 @@ pub(super) struct Oracle<'a> {
     nodes: Vec<Node>,
     lives: BTreeMap<VersionKey, Life>,
     now: u64,
+    /// Whether what is decided now arrived late.
+    is_late: bool,
 }
 
 struct Node {
     text: String,
     counts: bool,
     born: u64,
-    /// A person has decided that it counts, perhaps while a poll was deciding about another file.
-    by_person: bool,
+    /// A person has decided that it counts, or the request arrived late: perhaps while a poll was deciding about another file.
+    is_aside: bool,
 }
 
 /// Files are compared for somewhat longer, by days.
@@ -54,17 +56,17 @@ impl Life {
 
 impl<'a> Oracle<'a> {
     pub(super) fn new(state: &'a State, is_strict: bool) -> Self {
-        Self { state, is_strict, nodes: Vec::new(), lives: BTreeMap::new(), now: 0 }
+        Self { state, is_strict, nodes: Vec::new(), lives: BTreeMap::new(), now: 0, is_late: false }
     }
 
     /// The rows that should count, each as often as it should.
     pub(super) fn expected(mut self) -> Result<Vec<String>, String> {
         let mut before = BTreeMap::<&str, &HeadRegister>::new();
         let none = HeadRegister::default();
-        for (key, register, now) in &self.state.decisions {
-            self.now = *now;
-            let old = before.insert(key, register).unwrap_or(&none);
-            self.follow(old, register)?;
+        for decided in &self.state.decisions {
+            (self.now, self.is_late) = (decided.at, decided.is_late);
+            let old = before.insert(&decided.key, &decided.register).unwrap_or(&none);
+            self.follow(old, &decided.register)?;
         }
         let counting = self.nodes.into_iter().filter(|node| node.counts && !node.text.starts_with('x'));
         let mut expected: Vec<String> = counting.map(|node| node.text).collect();
@@ -183,7 +185,7 @@ impl<'a> Oracle<'a> {
     fn is_replacing(&self, entry: &Entry) -> bool {
         let withdrawn_by =
             |other: &Entry| matches!(&other.state, EntryState::Withdrawn { by, .. } if *by == entry.version);
-        self.state.decisions.iter().any(|(_, register, _)| register.entries.iter().any(withdrawn_by))
+        self.state.decisions.iter().any(|decided| decided.register.entries.iter().any(withdrawn_by))
     }
 
     fn live(
@@ -197,7 +199,8 @@ impl<'a> Oracle<'a> {
     ) -> Life {
         for text in &rows[known..] {
             nodes.push(self.nodes.len());
-            self.nodes.push(Node { text: text.clone(), counts, born: self.now, by_person });
+            let is_aside = by_person || self.is_late;
+            self.nodes.push(Node { text: text.clone(), counts, born: self.now, is_aside });
         }
         let mut ends = own.ends;
         ends.push(rows.len());
@@ -285,7 +288,7 @@ impl<'a> Oracle<'a> {
     /// A file that shares most of its own rows with others does not just count.
     fn check_conflict_missed(&self, entry: &Entry, own_rows: &[String]) -> Result<(), String> {
         let is_young = |node: &&Node| {
-            let was_seen = !node.by_person || node.born + super::INVOCATION_S < self.now;
+            let was_seen = !node.is_aside || node.born + super::INVOCATION_S < self.now;
             node.counts && was_seen && node.born + COMPARED_WITHIN_S > self.now
         };
         let counting: BTreeSet<&String> = self.nodes.iter().filter(is_young).map(|node| &node.text).collect();

@@ -81,7 +81,8 @@ impl Sender {
             return self.act_on_compressed(world_parts(state), name, &file);
         }
         let mut text = Text::of(&file.bytes);
-        let mut end = "\n";
+        // What grows keeps its line ends.
+        let mut end = if file.bytes.windows(2).any(|pair| pair == b"\r\n") { "\r\n" } else { "\n" };
         // Under its own name, or under another one.
         let mut to = name;
         let grows = rng.random_bool(state.habits.grows);

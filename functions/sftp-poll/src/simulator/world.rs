@@ -37,8 +37,10 @@ pub(super) struct State {
     late: Vec<Request>,
     pub(super) files: BTreeMap<FileName, File>,
     pub(super) topic: VecDeque<Announcement>,
-    /// Each state that a register of files that begin alike has had, and since when.
-    pub(super) decisions: Vec<(String, HeadRegister, u64)>,
+    /// Each state that a register of files that begin alike has had.
+    pub(super) decisions: Vec<Decided>,
+    /// A request arrives that nobody waits for any more.
+    is_late: bool,
 }
 
 /// What happens often: some rules are for coincidences that are rare where everything happens equally often.
@@ -64,6 +66,15 @@ impl Habits {
         // Few names, under which always other files come.
         Self { person: 10, new_files: 0.02, grows: 0.0, ends_early: 0.01 },
     ];
+}
+
+/// What a register of files that begin alike has become.
+pub(super) struct Decided {
+    pub(super) key: String,
+    pub(super) register: HeadRegister,
+    pub(super) at: u64,
+    /// By a request that arrived when nobody waited for it any more.
+    pub(super) is_late: bool,
 }
 
 #[derive(Clone)]
@@ -135,10 +146,17 @@ impl State {
         }
     }
 
+    fn apply_late(&mut self, request: Request) {
+        self.is_late = true;
+        self.apply(request);
+        self.is_late = false;
+    }
+
     pub(super) fn put(&mut self, key: String, bytes: Bytes, mtime: u64) {
         if key.starts_with(names::HEADS) {
             let register = serde_json::from_slice(&bytes).expect("a register");
-            self.decisions.push((key.clone(), register, self.now_s));
+            let (at, is_late) = (self.now_s, self.is_late);
+            self.decisions.push(Decided { key: key.clone(), register, at, is_late });
         }
         self.tags += 1;
         let tag = Tag::new(self.tags.to_string());
@@ -174,6 +192,7 @@ impl World {
             files: BTreeMap::new(),
             topic: VecDeque::new(),
             decisions: Vec::new(),
+            is_late: false,
         })))
     }
 
@@ -187,7 +206,7 @@ impl World {
         if !state.late.is_empty() && state.rng.random_bool(0.1) {
             let at = state.rng.random_range(..state.late.len());
             let request = state.late.swap_remove(at);
-            state.apply(request);
+            state.apply_late(request);
         }
     }
 
@@ -197,7 +216,7 @@ impl World {
         let mut late = std::mem::take(&mut state.late);
         late.shuffle(&mut state.rng);
         for request in late {
-            state.apply(request);
+            state.apply_late(request);
         }
     }
 
