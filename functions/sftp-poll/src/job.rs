@@ -2,7 +2,6 @@
 
 use lake::Swap;
 use lake::names::{PieceKey, VersionKey};
-use lake::registers::Stat;
 
 use crate::folder::{Delivered, Plan};
 use crate::known::Brief;
@@ -70,8 +69,10 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
                 return Ok(None);
             }
         }
-        let Stat { size, mtime } = file.stat;
-        self.land_version(server, file, VersionKey::later(file.name, mtime, size)).await.map(Some)
+        // What came back as it once was is another version again.
+        let mut keys = (file.stat.mtime..).map(|mtime| VersionKey::later(file.name, mtime, file.stat.size));
+        let key = keys.find(|key| register.version(key).is_none()).ok_or(Miss::Unsettled)?;
+        self.land_version(server, file, key).await.map(Some)
     }
 
     /// What a file has grown by.
