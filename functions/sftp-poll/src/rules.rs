@@ -21,9 +21,6 @@ pub(crate) trait Rules: Send + Sync {
     /// The register of all files that begin alike is written only where it still is what the decision was made by.
     const SWAPS_HEADS: bool = true;
 
-    /// A later version is registered before it is decided: two of them don't decide without knowing of one another.
-    const REGISTERS_FIRST: bool = true;
-
     /// What was decided and not written into a file's register is written there before anything else is decided.
     const CATCHES_UP: bool = true;
 

@@ -82,8 +82,8 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
                     let landed = self.landed(&read.value, &piece, landing.take()).await?;
                     landing = Some(landed.clone());
                     register(&mut read.value, &piece, landed, self.now_s)?;
-                    // The first one of a name needs nobody to know of it before.
-                    if read.exists() && R::REGISTERS_FIRST {
+                    // Two versions of a name don't decide without knowing of one another. The first one has none to know of.
+                    if read.exists() {
                         read.swap(self.objects).await?;
                         continue;
                     }

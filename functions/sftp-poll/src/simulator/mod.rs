@@ -70,7 +70,8 @@ fn run<R: Rules + 'static>(seed: u64) -> Result<(), String> {
     let world = World::new(seed);
     let pollers = world.state().rng.random_range(1..=2);
     let mut pollers: Vec<_> = (0..pollers).map(|_| Process::default()).collect();
-    let person_until = 20 + world.state().habits.person;
+    let habits = world.state().habits;
+    let person_until = 20 + habits.person;
     let (mut sender, mut publisher, mut person) = (Sender::default(), Publisher::default(), Task::default());
     for _ in 0..STORMY_STEPS {
         world.maybe_deliver_late();
@@ -86,7 +87,7 @@ fn run<R: Rules + 'static>(seed: u64) -> Result<(), String> {
             20.. if dice < person_until => person.step(&world, 0.01, || Some(decide::<R>(world.clone()))),
             _ => {
                 let at = world.state().rng.random_range(..pollers.len());
-                pollers[at].step::<R>(&world, 0.002);
+                pollers[at].step::<R>(&world, habits.dies);
             }
         }
     }

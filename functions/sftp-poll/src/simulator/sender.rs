@@ -85,8 +85,13 @@ impl Sender {
         let mut end = if file.bytes.windows(2).any(|pair| pair == b"\r\n") { "\r\n" } else { "\n" };
         // Under its own name, or under another one.
         let mut to = name;
-        let grows = rng.random_bool(state.habits.grows);
-        match if grows { 0 } else { rng.random_range(0..100) } {
+        let (grows, copies) = (rng.random_bool(state.habits.grows), rng.random_bool(state.habits.copies));
+        let dice = match (grows, copies) {
+            (true, _) => 0,
+            (false, true) => rng.random_range(40..64),
+            (false, false) => rng.random_range(0..100),
+        };
+        match dice {
             // It grows, perhaps by half a line.
             0..40 if text.lines.len() < MOST_ROWS => {
                 if !text.rest.is_empty() {

@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lake::registers::{HeadRegister, Stat};
 use lake::{Announcement, Put, Swap, Tag, names};
 use rand::rngs::SmallRng;
-use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use telecom::FileName;
 
@@ -44,7 +44,7 @@ pub(super) struct State {
 }
 
 /// What happens often: some rules are for coincidences that are rare where everything happens equally often.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Habits {
     /// How many of a hundred steps are a person's.
     pub(super) person: u32,
@@ -54,18 +54,34 @@ pub(super) struct Habits {
     pub(super) grows: f64,
     /// How likely it is, at each row, that a function ends in the middle of a file.
     pub(super) ends_early: f64,
+    /// How likely it is that a file is corrected or copied.
+    pub(super) copies: f64,
+    /// How likely it is, at each step, that a poll dies.
+    pub(super) dies: f64,
 }
 
 impl Habits {
-    const ALL: [Self; 4] = [
-        Self { person: 4, new_files: 0.25, grows: 0.0, ends_early: 0.01 },
+    const ALL: [Self; 5] = [
+        Self { person: 4, new_files: 0.25, grows: 0.0, ends_early: 0.01, copies: 0.0, dies: 0.002 },
         // Few files, that grow while they are published bit by bit.
-        Self { person: 4, new_files: 0.02, grows: 0.8, ends_early: 0.15 },
-        // Few files, about which people decide all the time.
-        Self { person: 20, new_files: 0.05, grows: 0.3, ends_early: 0.05 },
+        Self { person: 4, new_files: 0.02, grows: 0.8, ends_early: 0.15, copies: 0.0, dies: 0.002 },
         // Few names, under which always other files come.
-        Self { person: 10, new_files: 0.02, grows: 0.0, ends_early: 0.01 },
+        Self { person: 10, new_files: 0.02, grows: 0.0, ends_early: 0.01, copies: 0.0, dies: 0.002 },
+        Self::PEOPLE_DECIDE,
+        Self::POLLS_DIE,
     ];
+
+    /// Few files, about which people decide all the time, while they are published bit by bit.
+    pub(super) const PEOPLE_DECIDE: Self =
+        Self { person: 20, new_files: 0.05, grows: 0.3, ends_early: 0.15, copies: 0.0, dies: 0.002 };
+    /// Copies and corrections, and polls that die.
+    pub(super) const POLLS_DIE: Self =
+        Self { person: 10, new_files: 0.1, grows: 0.0, ends_early: 0.01, copies: 0.5, dies: 0.05 };
+
+    /// What happens often in a schedule.
+    pub(super) fn of(seed: u64) -> Self {
+        Self::ALL[usize::try_from(seed % Self::ALL.len() as u64).expect("there are few")]
+    }
 }
 
 /// What a register of files that begin alike has become.
@@ -179,11 +195,10 @@ fn no_answer() -> lake::Error {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let mut rng = SmallRng::seed_from_u64(seed);
-        let habits = *Habits::ALL.choose(&mut rng).expect("there are some");
+        let rng = SmallRng::seed_from_u64(seed);
         Self(Arc::new(Mutex::new(State {
             rng,
-            habits,
+            habits: Habits::of(seed),
             calm: false,
             now_s: 1_700_000_000,
             objects: BTreeMap::new(),
