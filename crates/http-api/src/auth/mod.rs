@@ -3,9 +3,10 @@
 //! - A right password is hashed once per process and user; after that its keyed digest is remembered for
 //!   `VERIFIED_FOR`. A wrong one is never remembered, and costs a hash every time.
 //! - A user who doesn't exist costs a hash too, so that time doesn't tell who does.
-//! - Hashes run off the async threads, and together use at most `HASHING_MEMORY_KIB`.
+//! - Hashes run off the async threads, and together use at most `HASHING_MEMORY_KIB`, which is kept for the next ones.
 
 mod environment;
+mod memory;
 mod password;
 mod secret;
 mod users;
@@ -18,8 +19,9 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
+use self::memory::Memory;
 pub use password::hash_password;
 pub use secret::SecretSource;
 pub use users::{InvalidUsers, Scope, User, Users};
@@ -57,7 +59,7 @@ pub enum UsersSource {
 pub struct Authenticator {
     source: UsersSource,
     fresh: Mutex<Option<(Instant, Arc<Users>)>>,
-    hashing: Arc<Semaphore>,
+    hashing: Arc<Memory>,
     /// Makes the remembered digests worthless outside this process.
     key: [u8; 32],
 }
@@ -66,7 +68,7 @@ impl Authenticator {
     /// An authenticator for the users of `source`, which is read when the first request comes.
     #[must_use]
     pub fn new(source: UsersSource) -> Self {
-        let hashing = Arc::new(Semaphore::new(HASHING_MEMORY_KIB as usize));
+        let hashing = Arc::new(Memory::new(HASHING_MEMORY_KIB));
         Self { source, fresh: Mutex::default(), hashing, key: rand::random() }
     }
 
@@ -84,18 +86,14 @@ impl Authenticator {
             return Ok(Some(user));
         }
         let hash = user.unwrap_or(users.decoy()).hash().clone();
-        let memory = Arc::clone(&self.hashing).acquire_many_owned(hash.memory_kib()).await?;
+        let mut memory = self.hashing.lend(hash.memory_kib()).await?;
         // Another request with the same password may have been first.
         if let Some(user) = verified() {
             return Ok(Some(user));
         }
-        // The permit goes along: a hash whose request is given up still runs to its end.
-        let right = tokio::task::spawn_blocking(move || {
-            let right = hash.verify(&credentials.password);
-            drop(memory);
-            right
-        })
-        .await?;
+        // The memory goes along: a hash whose request is given up still runs to its end.
+        let computing = tokio::task::spawn_blocking(move || hash.verify(&credentials.password, memory.blocks()));
+        let right = computing.await?;
         Ok(user.filter(|_| right).map(|user| {
             user.remember(digest, Instant::now() + VERIFIED_FOR);
             Arc::clone(user)
@@ -255,7 +253,7 @@ mod tests {
         for request in requests.collect::<Vec<_>>() {
             assert_eq!(request.await.unwrap().as_deref(), Some("ops"));
         }
-        assert_eq!(users.hashing.available_permits(), HASHING_MEMORY_KIB as usize);
+        assert_eq!(users.hashing.held_kib(), HASHING_MEMORY_KIB as usize);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{ARGON2ID_IDENT, Argon2, Params, PasswordHasher, PasswordVerifier};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHasher, Version};
+use subtle::ConstantTimeEq;
 
 use super::HASHING_MEMORY_KIB;
 
@@ -23,9 +24,9 @@ pub fn hash_password(password: &str) -> anyhow::Result<String> {
 /// A whole argon2id hash that this function has the memory for.
 #[derive(Clone)]
 pub(super) struct PasswordHash {
-    phc: Phc,
-    memory_kib: u32,
-    passes: u32,
+    argon2: Argon2<'static>,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
 }
 
 impl PasswordHash {
@@ -35,30 +36,36 @@ impl PasswordHash {
         if phc.algorithm != ARGON2ID_IDENT {
             return Err(format!("is made with {}: make it with argon2id", phc.algorithm));
         }
-        if phc.salt.is_none() || phc.hash.is_none() {
+        let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else {
             return Err("is cut short: it needs a salt and a hash".into());
-        }
+        };
+        let version = phc.version.map_or(Ok(Version::default()), Version::try_from);
+        let version = version.map_err(|_| "has a version that argon2id doesn't know")?;
         let params = Params::try_from(&phc).map_err(|_| "has parameters that argon2id doesn't know")?;
         if params.m_cost() > HASHING_MEMORY_KIB || params.t_cost() > MAX_PASSES {
             return Err(format!(
                 "is too costly: make it with m at most {HASHING_MEMORY_KIB} and t at most {MAX_PASSES}"
             ));
         }
-        Ok(Self { phc, memory_kib: params.m_cost(), passes: params.t_cost() })
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+        Ok(Self { argon2, salt: salt.as_ref().to_vec(), hash: hash.as_bytes().to_vec() })
     }
 
-    /// Whether this is the password's hash. It computes: not on an async thread.
-    pub(super) fn verify(&self, password: &str) -> bool {
-        Argon2::default().verify_password(password.as_bytes(), &self.phc).is_ok()
+    /// Whether this is the password's hash. It computes, in memory of [`Self::memory_kib`]: not on an async thread.
+    pub(super) fn verify(&self, password: &str, memory: &mut [Block]) -> bool {
+        let mut computed = vec![0; self.hash.len()];
+        let made = self.argon2.hash_password_into_with_memory(password.as_bytes(), &self.salt, &mut computed, memory);
+        made.is_ok() && bool::from(computed.ct_eq(&self.hash))
     }
 
+    /// What a verification needs.
     pub(super) fn memory_kib(&self) -> u32 {
-        self.memory_kib
+        self.argon2.params().m_cost()
     }
 
     /// What a verification costs, for comparison only.
     pub(super) fn cost(&self) -> u64 {
-        u64::from(self.memory_kib) * u64::from(self.passes)
+        u64::from(self.memory_kib()) * u64::from(self.argon2.params().t_cost())
     }
 }
 
@@ -74,8 +81,10 @@ mod tests {
         assert!(made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_ne!(made, hash_password("Tr0ub4dor&3").unwrap(), "salts are random");
         let hash = PasswordHash::parse(&made).unwrap();
-        assert!(hash.verify("Tr0ub4dor&3"));
-        assert!(!hash.verify("Tr0ub4dor&4"));
+        let mut memory = vec![Block::new(); hash.memory_kib() as usize];
+        for (password, is_right) in [("Tr0ub4dor&3", true), ("Tr0ub4dor&4", false), ("Tr0ub4dor&3", true)] {
+            assert_eq!(hash.verify(password, &mut memory), is_right, "{password}, in used memory");
+        }
     }
 
     fn check(text: &str, expect: Expect) {
