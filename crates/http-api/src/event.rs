@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// What is read of an HTTP API event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `HEAD`, ….
     pub method: String,
@@ -24,6 +24,8 @@ pub struct Request {
     pub body: Bytes,
     /// The API's own name for this request.
     pub id: String,
+    /// The address from which the client asks, as the API sees it; empty where it doesn't say.
+    pub client_address: String,
 }
 
 /// An answer before it becomes the API's JSON.
@@ -87,6 +89,7 @@ pub fn read(payload: &[u8]) -> anyhow::Result<Request> {
         content_type: header("content-type"),
         body,
         id: event.request_context.request_id.unwrap_or_default().into_owned(),
+        client_address: event.request_context.http.source_ip.unwrap_or_default().into_owned(),
     })
 }
 
@@ -145,9 +148,12 @@ struct RequestContext<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Http<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
+    #[serde(borrow)]
+    source_ip: Option<Cow<'a, str>>,
 }
 
 #[cfg(test)]
@@ -168,20 +174,20 @@ mod tests {
         check(
             r#"{"version":"2.0","rawPath":"/health","requestContext":{"http":{"method":"GET"}}}"#,
             expect![[
-                r#"Request { method: "GET", path: "/health", query: "", authorization: None, content_type: None, body: b"", id: "" }"#
+                r#"Request { method: "GET", path: "/health", query: "", authorization: None, content_type: None, body: b"", id: "", client_address: "" }"#
             ]],
         );
         check(
             r#"{"version":"2.0","rawPath":"/prod/health","rawQueryString":"a=%2B<\u00e9","headers":{"Authorization":"Basic eA=="},
                 "requestContext":{"stage":"prod","requestId":"Id=","http":{"method":"HEAD","path":"/prod/health"}}}"#,
             expect![[
-                r#"Request { method: "HEAD", path: "/health", query: "a=%2B<é", authorization: Some("Basic eA=="), content_type: None, body: b"", id: "Id=" }"#
+                r#"Request { method: "HEAD", path: "/health", query: "a=%2B<é", authorization: Some("Basic eA=="), content_type: None, body: b"", id: "Id=", client_address: "" }"#
             ]],
         );
         check(
             r#"{"version":"2.0","rawPath":"/production/x","requestContext":{"stage":"prod","http":{"method":"GET"}}}"#,
             expect![[
-                r#"Request { method: "GET", path: "/production/x", query: "", authorization: None, content_type: None, body: b"", id: "" }"#
+                r#"Request { method: "GET", path: "/production/x", query: "", authorization: None, content_type: None, body: b"", id: "", client_address: "" }"#
             ]],
         );
     }
@@ -192,14 +198,14 @@ mod tests {
             r#"{"version":"2.0","rawPath":"/x","headers":{"content-type":"application/json"},"body":"{\"é\":1}\n",
                 "isBase64Encoded":false,"requestContext":{"http":{"method":"POST"}}}"#,
             expect![[
-                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/json"), body: b"{\"\xc3\xa9\":1}\n", id: "" }"#
+                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/json"), body: b"{\"\xc3\xa9\":1}\n", id: "", client_address: "" }"#
             ]],
         );
         check(
             r#"{"version":"2.0","rawPath":"/x","headers":{"Content-Type":"application/x-ndjson"},"body":"e30KAP8=",
                 "isBase64Encoded":true,"requestContext":{"http":{"method":"POST"}}}"#,
             expect![[
-                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/x-ndjson"), body: b"{}\n\0\xff", id: "" }"#
+                r#"Request { method: "POST", path: "/x", query: "", authorization: None, content_type: Some("application/x-ndjson"), body: b"{}\n\0\xff", id: "", client_address: "" }"#
             ]],
         );
         check(

@@ -25,6 +25,8 @@ impl ProblemKind {
     pub const NOT_FOUND: Self = Self::new(404, "not-found", "No such path");
     /// 405: a known path, with another method.
     pub const METHOD_NOT_ALLOWED: Self = Self::new(405, "method-not-allowed", "This method is not allowed here");
+    /// 429: too many wrong credentials of a name, or from an address.
+    pub const TOO_MANY_ATTEMPTS: Self = Self::new(429, "too-many-attempts", "Too many wrong credentials");
 
     /// A kind of a function's own.
     #[must_use]

@@ -90,9 +90,8 @@ async fn respond(
     if request.method != "POST" {
         return Err(Problem::MethodNotAllowed);
     }
-    let asking = deps.users.authenticate(request.authorization.as_deref());
-    *user = in_time(deadline, "the users", asking).await?;
-    if !user.as_ref().ok_or(Problem::Unauthorized)?.may_post() {
+    let sender = in_time(deadline, "the users", deps.users.authenticate(request)).await??;
+    if !user.insert(sender).may_post() {
         return Err(Problem::MayNotPost);
     }
     let items = body::items(request.content_type.as_deref(), &request.body)?;

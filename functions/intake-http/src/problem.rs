@@ -1,3 +1,4 @@
+use http_api::auth::Denied;
 use http_api::{ProblemKind, Response};
 
 use crate::{MAX_BODY_BYTES, MAX_ITEMS, Outcome};
@@ -46,6 +47,12 @@ pub enum Problem {
     /// 415: the body is said to be something else.
     #[error("send JSON as application/json, or an object a line as application/x-ndjson")]
     UnsupportedMediaType,
+    /// 429: too many wrong credentials of this name, or from this address.
+    #[error("there were too many wrong names or passwords: try again in {retry_after_seconds} seconds")]
+    TooManyAttempts {
+        /// Until the next one is looked at.
+        retry_after_seconds: u64,
+    },
     /// 503: Kafka or the users can't be used now; the source is for the log. Messages may have arrived all the same.
     #[error(
         "messages can't be taken just now: send all of them again in {RETRY_AFTER_SECONDS} seconds; those that did arrive \
@@ -88,6 +95,7 @@ impl Problem {
             Self::UnsupportedMediaType => {
                 ProblemKind::new(415, "unsupported-media-type", "The body has an unknown media type")
             }
+            Self::TooManyAttempts { .. } => ProblemKind::TOO_MANY_ATTEMPTS,
             Self::Unavailable(_) => ProblemKind::new(503, "unavailable", "Messages can't be taken just now"),
         }
     }
@@ -105,10 +113,22 @@ impl Problem {
         let header = match self {
             Self::MethodNotAllowed => Some(("allow", "POST".into())),
             Self::UnsupportedMediaType => Some(("accept-post", "application/json, application/x-ndjson".into())),
+            Self::TooManyAttempts { retry_after_seconds } => {
+                Some(("retry-after", retry_after_seconds.to_string().into()))
+            }
             Self::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_string().into())),
             _ => None,
         };
         response.headers.extend(header);
         Ok(response)
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Wrong => Self::Unauthorized,
+            Denied::TooMany { retry_after_seconds } => Self::TooManyAttempts { retry_after_seconds },
+        }
     }
 }

@@ -141,9 +141,9 @@ async fn authenticate(
     deadline: Deadline,
     seen: &mut Seen,
 ) -> Result<Arc<User>, Problem> {
-    let user = in_time(deadline, "the users", deps.users.authenticate(request.authorization.as_deref())).await?;
-    seen.user = user;
-    seen.user.clone().ok_or(Problem::Unauthorized)
+    let user = in_time(deadline, "the users", deps.users.authenticate(request)).await??;
+    seen.user = Some(Arc::clone(&user));
+    Ok(user)
 }
 
 /// Waits for what the request needs, but leaves time for the answer.

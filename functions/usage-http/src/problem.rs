@@ -1,3 +1,4 @@
+use http_api::auth::Denied;
 use http_api::{ProblemKind, Response};
 use serde::Serialize;
 
@@ -33,6 +34,12 @@ pub enum Problem {
     /// 405: a known path, but only for reading.
     #[error("this path can only be read: use GET or HEAD")]
     MethodNotAllowed,
+    /// 429: too many wrong credentials of this name, or from this address.
+    #[error("there were too many wrong names or passwords: try again in {retry_after_seconds} seconds")]
+    TooManyAttempts {
+        /// Until the next one is looked at.
+        retry_after_seconds: u64,
+    },
     /// 503: the store or the users can't be read now; the source is for the log.
     #[error("usage can't be read just now: try again in {RETRY_AFTER_SECONDS} seconds")]
     Unavailable(#[source] anyhow::Error),
@@ -63,6 +70,7 @@ impl Problem {
             Self::OutOfScope | Self::TowersOutOfScope | Self::DashboardOutOfScope => ProblemKind::OUT_OF_SCOPE,
             Self::NotFound | Self::NoDashboard => ProblemKind::NOT_FOUND,
             Self::MethodNotAllowed => ProblemKind::METHOD_NOT_ALLOWED,
+            Self::TooManyAttempts { .. } => ProblemKind::TOO_MANY_ATTEMPTS,
             Self::Unavailable(_) => ProblemKind::new(503, "unavailable", "Usage can't be read just now"),
         }
     }
@@ -81,11 +89,23 @@ impl Problem {
         let mut response = self.kind().response(&self.to_string(), &Members { parameter })?;
         let header = match self {
             Self::MethodNotAllowed => Some(("allow", "GET, HEAD".into())),
+            Self::TooManyAttempts { retry_after_seconds } => {
+                Some(("retry-after", retry_after_seconds.to_string().into()))
+            }
             Self::Unavailable(_) => Some(("retry-after", RETRY_AFTER_SECONDS.to_string().into())),
             _ => None,
         };
         response.headers.extend(header);
         Ok(response)
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Wrong => Self::Unauthorized,
+            Denied::TooMany { retry_after_seconds } => Self::TooManyAttempts { retry_after_seconds },
+        }
     }
 }
 
@@ -153,6 +173,12 @@ mod tests {
             expect![[r#"
             405 {"allow": "GET, HEAD"}
             {"type":"urn:trunkline:problem:method-not-allowed","title":"This method is not allowed here","status":405,"detail":"this path can only be read: use GET or HEAD"}"#]],
+        );
+        check(
+            &Problem::TooManyAttempts { retry_after_seconds: 2 },
+            expect![[r#"
+            429 {"retry-after": "2"}
+            {"type":"urn:trunkline:problem:too-many-attempts","title":"Too many wrong credentials","status":429,"detail":"there were too many wrong names or passwords: try again in 2 seconds"}"#]],
         );
         check(
             &Problem::Unavailable(anyhow::anyhow!("postgres://u:secret@h: refused")),

@@ -2,9 +2,11 @@
 //!
 //! - A right password is hashed once per process and user; after that its keyed digest is remembered for
 //!   `VERIFIED_FOR`. A wrong one is never remembered, and costs a hash every time.
+//! - After some wrong ones their name and their address have to wait, longer each time. Remembered credentials need not.
 //! - A user who doesn't exist costs a hash too, so that time doesn't tell who does.
 //! - Hashes run off the async threads, and together use at most `HASHING_MEMORY_KIB`, which is kept for the next ones.
 
+mod attempts;
 mod environment;
 mod memory;
 mod password;
@@ -19,12 +21,16 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use telecom::Msisdn;
 use tokio::sync::Mutex;
 
+use self::attempts::Attempts;
 use self::memory::Memory;
 pub use password::hash_password;
 pub use secret::SecretSource;
 pub use users::{InvalidUsers, Scope, User, Users};
+
+use crate::Request;
 
 /// How long a verified password is trusted without hashing it again.
 const VERIFIED_FOR: Duration = Duration::from_secs(300);
@@ -55,11 +61,24 @@ pub enum UsersSource {
     Secret(SecretSource),
 }
 
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// Credentials are missing or wrong.
+    Wrong,
+    /// There were too many wrong ones with this name, or from this address.
+    TooMany {
+        /// Until the next attempt is looked at.
+        retry_after_seconds: u64,
+    },
+}
+
 /// Checks credentials.
 pub struct Authenticator {
     source: UsersSource,
     fresh: Mutex<Option<(Instant, Arc<Users>)>>,
     hashing: Arc<Memory>,
+    attempts: Attempts,
     /// Makes the remembered digests worthless outside this process.
     key: [u8; 32],
 }
@@ -69,35 +88,56 @@ impl Authenticator {
     #[must_use]
     pub fn new(source: UsersSource) -> Self {
         let hashing = Arc::new(Memory::new(HASHING_MEMORY_KIB));
-        Self { source, fresh: Mutex::default(), hashing, key: rand::random() }
+        Self { source, fresh: Mutex::default(), hashing, attempts: Attempts::default(), key: rand::random() }
     }
 
-    /// The user whose credentials these are; `None` where they are missing or wrong.
+    /// The user whose credentials a request has. Wrong ones are logged with the name and the address.
     ///
     /// # Errors
     /// When the users can't be read.
-    pub async fn authenticate(&self, authorization: Option<&str>) -> anyhow::Result<Option<Arc<User>>> {
-        let Some(credentials) = authorization.and_then(Credentials::parse) else { return Ok(None) };
+    pub async fn authenticate(&self, request: &Request) -> anyhow::Result<Result<Arc<User>, Denied>> {
+        let authorization = request.authorization.as_deref();
+        let Some(credentials) = authorization.and_then(Credentials::parse) else { return Ok(Err(Denied::Wrong)) };
         let users = self.users(Instant::now()).await?;
         let user = users.find(&credentials.name);
         let digest = self.digest(&credentials);
         let verified = || user.filter(|user| user.is_verified(&digest, Instant::now())).cloned();
         if let Some(user) = verified() {
-            return Ok(Some(user));
+            return Ok(Ok(user));
+        }
+        let (name, address) = (&credentials.name, request.client_address.as_str());
+        let too_many = || {
+            let wait = self.attempts.wait(name, address, Instant::now())?;
+            Some(Denied::TooMany { retry_after_seconds: wait.as_millis().div_ceil(1_000) as u64 })
+        };
+        if let Some(denied) = too_many() {
+            return Ok(Err(denied));
         }
         let hash = user.unwrap_or(users.decoy()).hash().clone();
         let mut memory = self.hashing.lend(hash.memory_kib()).await?;
-        // Another request with the same password may have been first.
+        // Another request with the same password may have been first, or others with wrong ones.
         if let Some(user) = verified() {
-            return Ok(Some(user));
+            return Ok(Ok(user));
+        }
+        if let Some(denied) = too_many() {
+            return Ok(Err(denied));
         }
         // The memory goes along: a hash whose request is given up still runs to its end.
-        let computing = tokio::task::spawn_blocking(move || hash.verify(&credentials.password, memory.blocks()));
+        let password = credentials.password;
+        let computing = tokio::task::spawn_blocking(move || hash.verify(&password, memory.blocks()));
         let right = computing.await?;
-        Ok(user.filter(|_| right).map(|user| {
-            user.remember(digest, Instant::now() + VERIFIED_FOR);
-            Arc::clone(user)
-        }))
+        Ok(match user.filter(|_| right) {
+            Some(user) => {
+                self.attempts.succeeded(name);
+                user.remember(digest, Instant::now() + VERIFIED_FOR);
+                Ok(Arc::clone(user))
+            }
+            None => {
+                self.attempts.failed(name, address, Instant::now());
+                tracing::warn!(user = shown(name), client.address = address, "wrong name or password");
+                Err(Denied::Wrong)
+            }
+        })
     }
 
     async fn users(&self, now: Instant) -> anyhow::Result<Arc<Users>> {
@@ -127,6 +167,11 @@ impl Authenticator {
     }
 }
 
+/// A name for the log: what is a subscriber's number is masked.
+fn shown(name: &str) -> String {
+    Msisdn::parse(name).map_or_else(|_| name.to_owned(), |msisdn| msisdn.masked().to_string())
+}
+
 /// What a client says in its `Authorization` header (RFC 7617).
 struct Credentials {
     name: String,
@@ -147,6 +192,8 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use argon2::{Argon2, Params, PasswordHasher};
 
     use super::*;
@@ -170,9 +217,16 @@ mod tests {
         Authenticator::new(UsersSource::Inline(Arc::new(Users::parse(users_json).unwrap())))
     }
 
+    /// From an address of its own.
+    fn request(header: Option<&str>) -> Request {
+        static REQUESTS: AtomicU32 = AtomicU32::new(0);
+        let address = REQUESTS.fetch_add(1, Ordering::Relaxed).to_string();
+        Request { authorization: header.map(str::to_owned), client_address: address, ..Request::default() }
+    }
+
     async fn name(authenticator: &Authenticator, header: &str) -> Option<String> {
-        let user = authenticator.authenticate(Some(header)).await.unwrap();
-        user.map(|user| user.name().to_owned())
+        let user = authenticator.authenticate(&request(Some(header))).await.unwrap();
+        user.ok().map(|user| user.name().to_owned())
     }
 
     #[tokio::test]
@@ -207,7 +261,7 @@ mod tests {
         ] {
             assert_eq!(name(&users, header).await, None, "{header}");
         }
-        assert!(users.authenticate(None).await.unwrap().is_none());
+        assert!(users.authenticate(&request(None)).await.unwrap().is_err());
     }
 
     #[tokio::test]
@@ -219,7 +273,10 @@ mod tests {
         users.hashing.close();
         assert!(name(&users, &basic("ops:pass")).await.is_some());
         for credentials in ["ops:wrong", "shop:pass", "shop:word", "nobody:pass"] {
-            assert!(users.authenticate(Some(&basic(credentials))).await.is_err(), "{credentials} costs a hash");
+            assert!(
+                users.authenticate(&request(Some(&basic(credentials)))).await.is_err(),
+                "{credentials} costs a hash"
+            );
         }
     }
 
@@ -235,6 +292,23 @@ mod tests {
         assert!(!ops.is_verified(&digest, Instant::now() + VERIFIED_FOR));
         let other_process = authenticator(&json);
         assert_ne!(other_process.digest(&Credentials { name: "ops".into(), password: "pass".into() }), digest);
+    }
+
+    #[tokio::test]
+    async fn many_wrong_ones_have_to_wait_and_remembered_ones_do_not() {
+        let users = authenticator(&users(&[("ops", "pass"), ("shop", "word")]));
+        assert!(name(&users, &basic("shop:word")).await.is_some());
+        let guess = request(Some(&basic("shop:guess")));
+        let mut answers = Vec::new();
+        for _ in 0..7 {
+            answers.push(users.authenticate(&guess).await.unwrap().err().unwrap());
+        }
+        assert_eq!(answers[..6], [Denied::Wrong; 6]);
+        assert_eq!(answers[6], Denied::TooMany { retry_after_seconds: 1 });
+        assert!(name(&users, &basic("shop:word")).await.is_some(), "who is known goes on");
+        assert!(name(&users, &basic("ops:pass")).await.is_some(), "and who comes from elsewhere");
+        let same_address = Request { authorization: Some(basic("nobody:x")), ..guess };
+        assert!(matches!(users.authenticate(&same_address).await.unwrap(), Err(Denied::TooMany { .. })));
     }
 
     #[tokio::test]
