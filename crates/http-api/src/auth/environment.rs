@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{SecretSource, Users, UsersSource};
+use super::{SecretSource, Users, UsersFile, UsersSource};
 
 /// The variables that say where the users are.
 #[derive(Deserialize)]
@@ -24,6 +24,7 @@ impl From<Environment> for UsersSource {
     fn from(Environment { api_users, extension_port, session_token }: Environment) -> Self {
         match api_users {
             ApiUsers::Here(users) => Self::Inline(users),
+            ApiUsers::InFile(file) => Self::File(file),
             ApiUsers::InSecret(arn) => Self::Secret(SecretSource { arn, port: extension_port, token: session_token }),
         }
     }
@@ -33,6 +34,7 @@ impl From<Environment> for UsersSource {
 #[serde(try_from = "String")]
 enum ApiUsers {
     Here(Arc<Users>),
+    InFile(UsersFile),
     InSecret(String),
 }
 
@@ -46,6 +48,11 @@ impl TryFrom<String> for ApiUsers {
                 return Err("this ARN is not that of a secret (arn:aws:secretsmanager:…)".into());
             }
             return Ok(Self::InSecret(text.to_owned()));
+        }
+        if text.starts_with('/') {
+            let file = UsersFile { path: text.into() };
+            // What is wrong with it is to be known at the start.
+            return file.read().map(|_| Self::InFile(file)).map_err(|error| format!("{error:#}"));
         }
         Users::parse(text).map(|users| Self::Here(Arc::new(users))).map_err(|error| error.to_string())
     }

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod environment;
+mod file;
 mod memory;
 mod password;
 mod secret;
@@ -25,7 +26,9 @@ use telecom::Msisdn;
 use tokio::sync::Mutex;
 
 use self::attempts::Attempts;
+use self::file::Stamp;
 use self::memory::Memory;
+pub use file::UsersFile;
 pub use password::hash_password;
 pub use secret::SecretSource;
 pub use users::{InvalidUsers, Scope, User, Users};
@@ -57,6 +60,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub enum UsersSource {
     /// In the variable itself.
     Inline(Arc<Users>),
+    /// In a file.
+    File(UsersFile),
     /// In a secret.
     Secret(SecretSource),
 }
@@ -76,11 +81,24 @@ pub enum Denied {
 /// Checks credentials.
 pub struct Authenticator {
     source: UsersSource,
-    fresh: Mutex<Option<(Instant, Arc<Users>)>>,
+    known: Mutex<Option<Known>>,
     hashing: Arc<Memory>,
     attempts: Attempts,
     /// Makes the remembered digests worthless outside this process.
     key: [u8; 32],
+}
+
+/// Users that were read from elsewhere.
+struct Known {
+    users: Arc<Users>,
+    until: Until,
+}
+
+/// How long they are used.
+#[derive(Clone, Copy)]
+enum Until {
+    ReadAgainAt(Instant),
+    FileChanges(Stamp),
 }
 
 impl Authenticator {
@@ -88,7 +106,7 @@ impl Authenticator {
     #[must_use]
     pub fn new(source: UsersSource) -> Self {
         let hashing = Arc::new(Memory::new(HASHING_MEMORY_KIB));
-        Self { source, fresh: Mutex::default(), hashing, attempts: Attempts::default(), key: rand::random() }
+        Self { source, known: Mutex::default(), hashing, attempts: Attempts::default(), key: rand::random() }
     }
 
     /// The user whose credentials a request has. Wrong ones are logged with the name and the address.
@@ -141,19 +159,29 @@ impl Authenticator {
     }
 
     async fn users(&self, now: Instant) -> anyhow::Result<Arc<Users>> {
-        let source = match &self.source {
-            UsersSource::Inline(users) => return Ok(Arc::clone(users)),
-            UsersSource::Secret(source) => source,
+        // Held while they are read, so that they are read once.
+        let mut known = self.known.lock().await;
+        let is_current = |until: Until| match (&self.source, until) {
+            (UsersSource::File(file), Until::FileChanges(stamp)) => Ok(file.stamp()? == stamp),
+            (_, Until::ReadAgainAt(then)) => Ok(now < then),
+            _ => anyhow::Ok(false),
         };
-        // Held while the secret is read, so that it is read once.
-        let mut fresh = self.fresh.lock().await;
-        if let Some((read_at, users)) = &*fresh
-            && now.duration_since(*read_at) < USERS_FRESH_FOR
+        if let Some(Known { users, until }) = &*known
+            && is_current(*until)?
         {
             return Ok(Arc::clone(users));
         }
-        let users = Arc::new(source.read().await?);
-        *fresh = Some((now, Arc::clone(&users)));
+        let (users, until) = match &self.source {
+            UsersSource::Inline(users) => return Ok(Arc::clone(users)),
+            UsersSource::Secret(source) => (source.read().await?, Until::ReadAgainAt(now + USERS_FRESH_FOR)),
+            // Asked before the file is read: what changes meanwhile is seen the next time.
+            UsersSource::File(file) => {
+                let stamp = file.stamp()?;
+                (file.read()?, Until::FileChanges(stamp))
+            }
+        };
+        let users = Arc::new(users);
+        *known = Some(Known { users: Arc::clone(&users), until });
         Ok(users)
     }
 
@@ -346,6 +374,29 @@ mod tests {
         assert_eq!(knows("shop", USERS_FRESH_FOR * 2).await, Some(true));
         assert_eq!(knows("shop", USERS_FRESH_FOR * 4).await, None, "users that can't be read again are not trusted");
         extension.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn users_in_a_file_are_those_that_it_holds_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        std::fs::write(&path, users(&[("ops", "pass")])).unwrap();
+        let authenticator = Authenticator::new(UsersSource::File(UsersFile { path: path.clone() }));
+        assert!(name(&authenticator, &basic("ops:pass")).await.is_some());
+        // Written anew, and replaced.
+        std::fs::write(&path, users(&[("ops", "pass"), ("shop", "word")])).unwrap();
+        assert!(name(&authenticator, &basic("shop:word")).await.is_some());
+        let next = folder.path().join("next.json");
+        std::fs::write(&next, users(&[("shop", "word")])).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+        assert_eq!(name(&authenticator, &basic("ops:pass")).await, None, "who is no longer there is out at once");
+        assert!(name(&authenticator, &basic("shop:word")).await.is_some());
+        std::fs::write(&path, "[]").unwrap();
+        let error = authenticator.authenticate(&request(Some(&basic("shop:word")))).await.unwrap_err();
+        assert!(format!("{error:#}").contains("users.json holds no users"), "{error:#}");
+        std::fs::remove_file(&path).unwrap();
+        let error = authenticator.authenticate(&request(Some(&basic("shop:word")))).await.unwrap_err();
+        assert!(format!("{error:#}").contains("the users can't be read from"), "{error:#}");
     }
 
     proptest::proptest! {
