@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::values::{listen, new_file, probability};
+
 /// Call records in, exact daily usage per MSISDN out: small functions on Kafka, run from a SAM template.
 #[derive(Parser)]
 #[command(name = "trunkline", version)]
@@ -85,7 +87,7 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Where the HTTP API listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18089")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18089", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// Call the functions over the Lambda Invoke API at this address, instead of in this process
     #[arg(long, value_name = "URL")]
@@ -229,16 +231,16 @@ pub(crate) struct CdrArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Simulated seconds, instead of the profile's
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
     /// Lines of each type a simulated second, instead of the profile's
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lines_per_second: Option<u32>,
     /// How many MSISDNs there are
     #[arg(long, default_value_t = 50_000)]
     pub(crate) subscribers: u32,
     /// The share of rows made unusable, and of files delivered twice or oddly: 0 to 1
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
     pub(crate) faults: f64,
 }
 
@@ -317,7 +319,7 @@ pub(crate) struct MessagesArgs {
     #[arg(long, value_name = "TIME", default_value = "2024-01-01T00:00:00")]
     pub(crate) start: jiff::civil::DateTime,
     /// How probable it is that a message comes again, and that an unusable one follows: 0 to 1
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
     pub(crate) faults: f64,
 }
 
@@ -340,7 +342,7 @@ pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) cdr: CdrArgs,
     /// Where the HTTP API listens; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// Keep everything here, and go on from it when started again [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
@@ -352,6 +354,6 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) exit: bool,
     /// Write the run's figures here, as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     pub(crate) report: Option<PathBuf>,
 }

@@ -23,6 +23,13 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
         let function = function_of(event).with_context(|| {
             format!("{} lies in no function's folder: put it under events/<function>/", event.display())
         })?;
+        project.template.function(function).with_context(|| {
+            format!(
+                "the template has no function {function}: a folder of events has its function's name; `trunkline invoke FUNCTION {}` \
+                 calls another one with it",
+                event.display()
+            )
+        })?;
         println!("{} → {function}", event.display());
         call(&project, function, event).await?;
     }

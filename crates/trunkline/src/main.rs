@@ -21,6 +21,7 @@ mod parameters;
 mod skip;
 mod taken;
 mod up;
+mod values;
 mod verify;
 
 use std::process::ExitCode;

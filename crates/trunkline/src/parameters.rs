@@ -14,7 +14,8 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Reads `Key=Value` lines of a file (blank lines and `#` comments are skipped), then the command line's, which win.
+    /// Reads `Key=Value` lines of a file, then the command line's, which win. In a file, blank lines and those that begin with `#` are
+    /// skipped, and a value may stand in quotes.
     /// The process's own `AWS_*` variables come first of all.
     pub(crate) fn gather(file: Option<&Path>, command_line: &[String]) -> anyhow::Result<Self> {
         let mut parameters = Self::default();
@@ -27,21 +28,16 @@ impl Parameters {
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                parameters.set(line).with_context(|| format!("{}, line {}", path.display(), number + 1))?;
+                let read = split(line).and_then(|(key, value)| Ok((key, unquoted(value)?)));
+                let (key, value) = read.with_context(|| format!("{}, line {}", path.display(), number + 1))?;
+                parameters.insert(key, value);
             }
         }
         for pair in command_line {
-            parameters.set(pair)?;
+            let (key, value) = split(pair)?;
+            parameters.insert(key, value);
         }
         Ok(parameters)
-    }
-
-    fn set(&mut self, pair: &str) -> anyhow::Result<()> {
-        let Some((key, value)) = pair.split_once('=') else {
-            bail!("a parameter is written Key=Value, but this one has no `=`");
-        };
-        self.insert(key.trim(), value.trim());
-        Ok(())
     }
 
     /// Sets a parameter, or a variable of the service where its name begins with `AWS_`.
@@ -52,7 +48,37 @@ impl Parameters {
 
     /// The lines that [`Parameters::gather`] reads back.
     pub(crate) fn to_file(&self) -> String {
-        self.overrides.iter().chain(&self.aws).map(|(key, value)| format!("{key}={value}\n")).collect()
+        self.overrides.iter().chain(&self.aws).map(|(key, value)| format!("{key}={}\n", quoted(value))).collect()
+    }
+}
+
+fn split(pair: &str) -> anyhow::Result<(&str, &str)> {
+    let Some((key, value)) = pair.split_once('=') else {
+        bail!("a parameter is written Key=Value, but this one has no `=`");
+    };
+    Ok((key.trim(), value.trim()))
+}
+
+/// A value of a file without its quotes, between which everything stands for itself.
+fn unquoted(value: &str) -> anyhow::Result<&str> {
+    for quote in ['"', '\''] {
+        if let Some(inner) = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)) {
+            return Ok(inner);
+        }
+    }
+    // A comment, or a part of the value: both are meant by some.
+    let is_comment = |(at, _): (usize, &str)| value[..at].chars().next_back().is_none_or(char::is_whitespace);
+    if value.match_indices('#').any(is_comment) {
+        bail!("a comment has a line of its own; where the # is a part of the value, write the value in quotes");
+    }
+    Ok(value)
+}
+
+/// What [`unquoted`] takes for this value.
+fn quoted(value: &str) -> String {
+    match unquoted(value) {
+        Ok(read) if read == value && value == value.trim() => value.to_owned(),
+        _ => format!("\"{value}\""),
     }
 }
 
@@ -72,6 +98,29 @@ mod tests {
         assert_eq!(read.overrides["SftpHost"], "example.org");
         assert_eq!(read.overrides["ApiUsers"], r#"[{"user":"a=b"}]"#);
         assert_eq!(read.aws["AWS_REGION"], "us-east-1");
+    }
+
+    #[test]
+    fn values_may_stand_in_quotes() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).expect("written");
+            Parameters::gather(Some(file.path()), &[]).map(|parameters| parameters.overrides["Key"].clone())
+        };
+        for (written, value) in
+            [("a#b", "a#b"), ("\"a # b\"", "a # b"), ("' a '", " a "), ("\"a\" b", "\"a\" b"), ("\"", "\""), ("", "")]
+        {
+            assert_eq!(read(&format!("Key={written}")).expect("read"), value);
+        }
+        for comment in ["22 # the test server", "22\t#", "# none", "\"22\" # the test server"] {
+            let error = format!("{:#}", read(&format!("# first\nKey={comment}")).expect_err("refused"));
+            assert!(error.contains("line 2: a comment has a line of its own"), "{error}");
+        }
+        for value in ["a # b", " a ", "\"a\"", "'a'", "# a", "plain", "", "\""] {
+            let mut parameters = Parameters::default();
+            parameters.insert("Key", value);
+            assert_eq!(read(&parameters.to_file()).expect("read"), value);
+        }
     }
 
     #[test]
