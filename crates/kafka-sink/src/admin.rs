@@ -1,26 +1,20 @@
 //! The topics of an installation.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::Producer as _;
 
-use crate::Config;
-use crate::sink::Live;
-
-/// One attempt to reach the cluster; short, because a thread waits for it.
-const ATTEMPT: Duration = Duration::from_secs(3);
+use crate::{Cluster, Config};
 
 /// How long the cluster may take to create topics, until every broker knows them.
 const CREATION: Duration = Duration::from_secs(30);
 
 /// The replicas of a topic where there are as many brokers.
 const REPLICAS: i32 = 3;
+const ENOUGH_BROKERS: usize = 3;
 
 /// Creates the topics that don't exist: three replicas where there are three brokers, else one. Waits for a cluster
 /// that does not answer, and says so in the log. Topics that exist stay as they are.
@@ -29,18 +23,17 @@ const REPLICAS: i32 = 3;
 /// When the cluster refuses the user or the connection, or a topic exists with another number of partitions: rows are kept by partition, so that
 /// needs a new stream epoch, not a silent change.
 pub async fn create_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::Result<()> {
-    let client = config.client();
-    let cluster = cluster(config, &client).await?;
+    let cluster = Cluster::reach(config, None).await?;
     for &(name, partitions) in topics {
-        if let Some((_, found)) = cluster.1.iter().find(|(topic, _)| topic == name)
-            && *found != partitions
+        if let Some(found) = cluster.topics.get(name)
+            && usize::try_from(partitions) != Ok(*found)
         {
             bail!(
                 "topic {name} exists with {found} partitions instead of {partitions}: delete it, or begin a new STREAM_EPOCH with other topics"
             );
         }
     }
-    create_missing(&client, cluster, topics).await
+    create_missing(config, &cluster, topics).await
 }
 
 /// The same for topics that may have any number of partitions: those that exist stay as they are, whoever made them.
@@ -48,26 +41,21 @@ pub async fn create_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::R
 /// # Errors
 /// When the cluster refuses the user, the connection or a topic.
 pub async fn create_missing_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::Result<()> {
-    let client = config.client();
-    let cluster = cluster(config, &client).await?;
-    create_missing(&client, cluster, topics).await
+    let cluster = Cluster::reach(config, None).await?;
+    create_missing(config, &cluster, topics).await
 }
 
-async fn create_missing(
-    client: &ClientConfig,
-    (brokers, existing): Cluster,
-    topics: &[(&str, i32)],
-) -> anyhow::Result<()> {
-    let replicas = if brokers >= REPLICAS { REPLICAS } else { 1 };
+async fn create_missing(config: &Config, cluster: &Cluster, topics: &[(&str, i32)]) -> anyhow::Result<()> {
+    let replicas = if cluster.brokers >= ENOUGH_BROKERS { REPLICAS } else { 1 };
     let missing: Vec<_> = topics
         .iter()
-        .filter(|(name, _)| !existing.iter().any(|(topic, _)| topic == name))
+        .filter(|(name, _)| !cluster.topics.contains_key(*name))
         .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas)))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let admin: AdminClient<DefaultClientContext> = client.create().context("the Kafka client can't start")?;
+    let admin: AdminClient<DefaultClientContext> = config.client().create().context("the Kafka client can't start")?;
     let options = AdminOptions::new().operation_timeout(Some(CREATION)).request_timeout(Some(CREATION));
     for result in admin.create_topics(&missing, &options).await.context("Kafka did not create the topics")? {
         match result {
@@ -80,30 +68,4 @@ async fn create_missing(
         }
     }
     Ok(())
-}
-
-/// The number of brokers, and each topic with its number of partitions.
-type Cluster = (i32, Vec<(String, i32)>);
-
-async fn cluster(config: &Config, client: &ClientConfig) -> anyhow::Result<Cluster> {
-    // A producer, because its thread hears why a connection fails; an admin client's does not.
-    let live = Live::start(client, config.brokers())?;
-    let began = Instant::now();
-    let metadata = loop {
-        let asked = Arc::clone(&live);
-        let attempt = move || asked.producer().client().fetch_metadata(None, ATTEMPT);
-        let error = match tokio::task::spawn_blocking(attempt).await? {
-            Ok(metadata) => break metadata,
-            Err(error) => error,
-        };
-        let complaint = live.deliveries().complaint(began.elapsed()).map_err(anyhow::Error::msg)?.text;
-        tracing::warn!(kafka.brokers = config.brokers(), %error, complaint, "Kafka does not answer; waiting for it");
-    };
-    let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
-    Ok((
-        i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX),
-        topics
-            .map(|topic| (topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)))
-            .collect(),
-    ))
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admin;
+mod cluster;
 mod complaint;
 mod config;
 mod deliveries;
@@ -10,6 +11,7 @@ mod place;
 mod rejections;
 mod sink;
 
+pub use cluster::{Cluster, Retention, may_read, retention};
 pub use config::Config;
 pub use ends::{Extent, extents};
 pub use lag::{GroupLag, lag, lag_of};

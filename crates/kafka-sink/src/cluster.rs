@@ -1,0 +1,151 @@
+//! What a cluster says of itself: its brokers and topics, how long these keep records, and what a group may do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::Producer as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::Config;
+use crate::ends::left;
+use crate::sink::Live;
+
+/// One attempt to reach the cluster; short, because a thread waits for it.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// A partition that no topic has.
+const NO_PARTITION: i32 = i32::MAX;
+
+/// Brokers that answer, and what they have.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// How many brokers there are.
+    pub brokers: usize,
+    /// The topics that this user may see, each with its number of partitions.
+    pub topics: BTreeMap<String, usize>,
+}
+
+/// How long a topic keeps its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Records older than this are deleted; `None`: never for their age.
+    pub age: Option<Duration>,
+    /// A partition's oldest records are deleted above this; `None`: never for their size.
+    pub partition_bytes: Option<u64>,
+    /// Whether a record goes when another one with its key comes.
+    pub is_compacted: bool,
+}
+
+impl Cluster {
+    /// Asks the brokers until they answer, however long that takes or `within` this time; says in the log that it waits.
+    ///
+    /// # Errors
+    /// When they refuse the user or the connection, or the time is up: with what stood in the way.
+    pub async fn reach(config: &Config, within: Option<Duration>) -> anyhow::Result<Self> {
+        // A producer, because its thread hears why a connection fails; an admin client's does not.
+        let live = Live::start(&config.client(), config.brokers())?;
+        let began = Instant::now();
+        loop {
+            let asked = Arc::clone(&live);
+            let attempt = within.map_or(ATTEMPT, |within| ATTEMPT.min(within.saturating_sub(began.elapsed())));
+            let ask = move || asked.producer().client().fetch_metadata(None, attempt);
+            let error = match tokio::task::spawn_blocking(ask).await? {
+                Ok(metadata) => {
+                    let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+                    let topics = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect();
+                    return Ok(Self { brokers: metadata.brokers().len(), topics });
+                }
+                Err(error) => error,
+            };
+            let complaint = live.deliveries().complaint(began.elapsed()).map_err(anyhow::Error::msg)?.text;
+            let brokers = config.brokers();
+            if let Some(within) = within.filter(|within| began.elapsed() >= *within) {
+                let why = if complaint.is_empty() { error.to_string() } else { complaint };
+                bail!("no Kafka broker answers at {brokers} within {} s: check KAFKA_BROKERS: {why}", within.as_secs());
+            }
+            tracing::warn!(kafka.brokers = brokers, %error, complaint, "Kafka does not answer; waiting for it");
+        }
+    }
+}
+
+/// How long these topics keep their records; `None` where the brokers don't tell this user.
+///
+/// # Errors
+/// When the cluster does not answer within this time.
+pub async fn retention(
+    config: &Config,
+    topics: &[&str],
+    within: Duration,
+) -> anyhow::Result<BTreeMap<String, Option<Retention>>> {
+    let admin: AdminClient<DefaultClientContext> = config.client().create().context("the Kafka client can't start")?;
+    let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(within));
+    let answers = admin.describe_configs(&asked, &options).await.context("Kafka does not tell how topics are set")?;
+    let mut told: BTreeMap<_, _> = topics.iter().map(|topic| ((*topic).to_owned(), None)).collect();
+    for resource in answers.into_iter().flatten() {
+        let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { continue };
+        let value = |name| resource.get(name).and_then(|entry| entry.value.as_deref());
+        let is = |policy| value("cleanup.policy").is_some_and(|all| all.split(',').any(|one| one.trim() == policy));
+        // What is only compacted is not deleted for its age. Below zero means never.
+        let limit = |name| value(name).filter(|_| is("delete")).and_then(|value| value.parse::<u64>().ok());
+        let retention = Retention {
+            age: limit("retention.ms").map(Duration::from_millis),
+            partition_bytes: limit("retention.bytes"),
+            is_compacted: is("compact"),
+        };
+        told.insert(topic.clone(), Some(retention));
+    }
+    Ok(told)
+}
+
+/// Whether this user may do what an event source mapping does with its group: see where it stands in the topic, read, and
+/// commit. The offset that is sent is one of a partition that the topic has not: brokers look at the rights first, so they
+/// say whether they would take one, and nothing is changed.
+///
+/// # Errors
+/// With the right that is missing, and when the cluster does not answer within this time.
+pub async fn may_read(config: &Config, group: &str, topic: &str, within: Duration) -> anyhow::Result<()> {
+    let (client, group, topic) = (config.client(), group.to_owned(), topic.to_owned());
+    let deadline = Instant::now() + within;
+    let ask = move || {
+        let consumer: BaseConsumer =
+            client.clone().set("group.id", &group).create().context("the Kafka client can't start")?;
+        let list = |partition, offset| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, partition, offset).map(|()| list)
+        };
+        let committed = consumer.committed_offsets(list(0, Offset::Invalid)?, left(deadline));
+        committed.map_err(|error| refused(&error, &group, &topic))?;
+        match consumer.commit(&list(NO_PARTITION, Offset::Offset(0))?, CommitMode::Sync) {
+            // That there is no such partition; of a group that has members, that we are none.
+            Ok(())
+            | Err(KafkaError::ConsumerCommit(
+                Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::UnknownMemberId
+                | Code::IllegalGeneration
+                | Code::RebalanceInProgress,
+            )) => Ok(()),
+            Err(error) => Err(refused(&error, &group, &topic)),
+        }
+    };
+    tokio::task::spawn_blocking(ask).await?
+}
+
+fn refused(error: &KafkaError, group: &str, topic: &str) -> anyhow::Error {
+    match error.rdkafka_error_code() {
+        Some(Code::GroupAuthorizationFailed) => {
+            anyhow::anyhow!("Kafka does not let this user read as group {group}: allow it Read on the group")
+        }
+        Some(Code::TopicAuthorizationFailed) => {
+            anyhow::anyhow!("Kafka does not let this user read topic {topic}: allow it Describe and Read on the topic")
+        }
+        _ => anyhow::anyhow!("Kafka does not tell where group {group} stands in topic {topic}: {error}"),
+    }
+}
