@@ -61,6 +61,11 @@ pub enum MessageFault {
     /// A field is something else than text.
     #[error("{0} is not text: write it in quotes")]
     NotText(&'static str),
+    /// A field has an escape for one half of a character that takes two, such as `\ud83d`.
+    #[error(
+        "{0} contains half a character: an escape from \\ud800 to \\udfff stands alone; write both halves, or the character"
+    )]
+    HalfCharacter(&'static str),
     /// A field is too long for the warehouse.
     #[error("{field} is longer than {max} {unit}")]
     TooLong {
@@ -90,6 +95,7 @@ impl MessageFault {
             Self::BadJson => "bad_json",
             Self::Missing(_) => "missing_field",
             Self::NotText(_) => "not_text",
+            Self::HalfCharacter(_) => "half_character",
             Self::TooLong { .. } => "field_too_long",
             Self::ControlCharacter(_) => "control_character",
             Self::BadTime(..) => "bad_time",
@@ -161,8 +167,8 @@ struct Fields<'a> {
 fn unquoted(name: &'static str, field: Option<&RawValue>) -> Result<Option<String>, MessageFault> {
     let Some(raw) = field else { return Ok(None) };
     let text: String = serde_json::from_str(raw.get()).map_err(|_| match raw.get().starts_with('"') {
-        // Half of a surrogate pair.
-        true => MessageFault::BadJson,
+        // All else that a text can't hold, the JSON around it could not either.
+        true => MessageFault::HalfCharacter(name),
         false => MessageFault::NotText(name),
     })?;
     Ok(Some(text).filter(|text| !text.is_empty()))

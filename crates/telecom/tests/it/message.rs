@@ -99,6 +99,15 @@ fn what_cannot_be_used_is_named_without_its_content() {
         "x".repeat(message::MAX_TEXT_BYTES + 1),
         expect!["field_too_long: message_text is longer than 65536 bytes"],
     );
+    for escape in ["\\ud83d", "\\ude00", "\\ud83d\\ud83d", "\\ud83d!"] {
+        let half = Value::Object(example()).to_string().replace("m-1", escape);
+        check_json(
+            half.as_bytes(),
+            expect![
+                "half_character: message_id contains half a character: an escape from \\ud800 to \\udfff stands alone; write both halves, or the character"
+            ],
+        );
+    }
     check("channel", "a\tb", expect!["control_character: channel contains a control character"]);
     check("message_text", "a\0b", expect!["control_character: message_text contains a control character"]);
     check(

@@ -182,6 +182,44 @@ async fn every_event_has_its_answer() {
     }
 }
 
+/// The project's `cases/api`.
+#[tokio::test]
+async fn what_was_once_unclear_is_said() {
+    let world = World::new().await;
+    let cases: [(&str, Expect); 4] = [
+        (
+            "nul",
+            expect![[r#"
+            202 content-type: application/json
+            {"accepted":1,"duplicates":0,"rejected":1,"items":[{"index":0,"message_id":"n-1","status":"rejected","reason":"control_character","detail":"message_text contains a control character"},{"index":1,"message_id":"n-2","status":"accepted"}]}"#]],
+        ),
+        (
+            "numbers",
+            expect![[r#"
+            400 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:no-usable-message","title":"No message can be used","status":400,"detail":"none of the 2 items can be used: items says why","accepted":0,"duplicates":0,"rejected":2,"items":[{"index":0,"message_id":"k-1","status":"rejected","reason":"not_text","detail":"room_id is not text: write it in quotes"},{"index":1,"message_id":"k-2","status":"rejected","reason":"not_text","detail":"customer_id is not text: write it in quotes"}]}"#]],
+        ),
+        (
+            "surrogate",
+            expect![[r#"
+            400 content-type: application/problem+json
+            {"type":"urn:trunkline:problem:no-usable-message","title":"No message can be used","status":400,"detail":"none of the 1 items can be used: items says why","accepted":0,"duplicates":0,"rejected":1,"items":[{"index":0,"message_id":"s-1","status":"rejected","reason":"half_character","detail":"message_text contains half a character: an escape from \\ud800 to \\udfff stands alone; write both halves, or the character"}]}"#]],
+        ),
+        (
+            "twice",
+            expect![[r#"
+            202 content-type: application/json
+            {"accepted":2,"duplicates":1,"rejected":0,"items":[{"index":0,"message_id":"d-1","status":"accepted"},{"index":1,"message_id":"d-2","status":"accepted"},{"index":2,"message_id":"d-1","status":"duplicate","detail":"item 0 has this message_id, and is kept"}]}"#]],
+        ),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases/api");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), cases.len(), "a case for every file");
+    for (name, expect) in cases {
+        let body = std::fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
+        expect.assert_eq(&test_support::shown_answer(&world.post(&with_body("array", body)).await));
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_comes_twice_is_the_same_messages_twice() {
     let world = World::new().await;
