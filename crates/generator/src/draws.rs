@@ -22,6 +22,7 @@ pub(crate) enum Purpose {
     ChatRooms = 8,
     ChatCustomers = 9,
     ChatFaults = 10,
+    Callers = 11,
 }
 
 /// A probability, as the number of 32-bit draws out of 2^32 that are hits.
@@ -87,9 +88,21 @@ impl Draws {
     /// 0..n, small numbers more likely: the density falls with the square root, so for subscribers the first
     /// hundredth makes a tenth of the events and the first quarter makes half of them.
     pub(crate) fn skewed(&mut self, n: u32) -> u32 {
-        let u = self.bits();
-        scale(scale(u, u), n)
+        skew(self.bits(), n)
     }
+}
+
+/// A 32-bit draw as [`Draws::skewed`] makes it of its own.
+pub(crate) fn skew(u: u32, n: u32) -> u32 {
+    scale(scale(u, u), n)
+}
+
+/// Spreads a number over 64 bits (the finalizer of SplitMix64): draws without a stream, where each needs only its
+/// place.
+pub(crate) fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
 }
 
 /// A 32-bit draw, scaled to 0..n.

@@ -162,7 +162,7 @@ impl FileFaults {
             RecordType::Data => Purpose::DataFaults,
             RecordType::Voice => Purpose::VoiceFaults,
         };
-        let mut draws = Draws::new(plan.seed, purpose, set);
+        let mut draws = plan.draws(purpose, set);
         let chance = Chance::new(plan.faults);
         let shape = Shape::draw(&mut draws, chance.one_in(SHAPES), record_type.columns().len());
         let damage = draws.hits(chance.one_in(DAMAGE_IS_RARER)).then(|| match draws.below(2) {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -6,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::options::Options;
+use crate::plan::Plan;
 
 /// How far a run has come, kept in a file: every set below `next` has been delivered.
 pub(crate) struct Index {
@@ -23,33 +25,33 @@ struct Content {
 }
 
 /// Raised when the same options begin to give other bytes: a run may not go on with half of each.
-const OUTPUT_VERSION: u32 = 1;
+const OUTPUT_VERSION: u32 = 2;
 
 impl Index {
-    /// Opens the index of a run that was begun before, or begins one.
+    /// Opens the index of a run that was begun before, or begins one. Where runs continue each other, the options come
+    /// back with the time of the one that is to be made.
     ///
     /// # Errors
     /// The file cannot be read, is no index, or belongs to a run with other options: then they are named.
-    pub(crate) async fn open(options: &Options, destination: &[String]) -> anyhow::Result<Self> {
+    pub(crate) async fn open(options: &Options, destination: &str) -> anyhow::Result<(Self, Options)> {
         let path = options.index.clone();
-        let run = identity(options, destination);
+        let begin = |options: Options, next| {
+            let index = Self { path: path.clone(), run: identity(&options, destination), next };
+            Ok((index, options))
+        };
         let content = match tokio::fs::read(&path).await {
             Ok(content) => content,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self { path, run, next: 0 }),
+            Err(error) if error.kind() == ErrorKind::NotFound => return begin(options.clone(), 0),
             Err(error) => return Err(error).with_context(|| format!("cannot read the index file {}", path.display())),
         };
-        let Ok(content) = serde_json::from_slice::<Content>(&content) else {
+        let Some((content, begun)) = Content::parse(&content, options) else {
             bail!("{} is not an index file of this generator: name another, or delete it", path.display());
         };
-        let differences = differences(&content.run, &run);
-        ensure!(
-            differences.is_empty(),
-            "{} belongs to a run with other options ({}): give the same options to finish that run, or delete the file \
-             to start afresh",
-            path.display(),
-            differences.join("; ")
-        );
-        Ok(Self { path, run, next: content.next })
+        ensure_same(&path, &content.run, &identity(&begun, destination))?;
+        if options.continues && content.next >= Plan::new(&begun)?.sets() {
+            return begin(Options { start: Plan::new(&begun)?.end(), ..options.clone() }, 0);
+        }
+        begin(begun, content.next)
     }
 
     /// Notes that every set below `next` has been delivered. A kill leaves either the old state or the new one.
@@ -72,11 +74,50 @@ pub(crate) async fn replace(path: &Path, content: Vec<u8>) -> anyhow::Result<()>
     write.await.with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn identity(options: &Options, destination: &[String]) -> Map<String, Value> {
-    let Options { seed, seconds, lines_per_second, subscribers, start, faults, index: _, manifest: _ } = options;
+impl Content {
+    /// An index file's content, and the options of its run if that is what these options ask for: a run that continues
+    /// another takes the time from it.
+    fn parse(content: &[u8], options: &Options) -> Option<(Self, Options)> {
+        let content: Self = serde_json::from_slice(content).ok()?;
+        let mut begun = options.clone();
+        if options.continues {
+            begun.start = content.run.get("start")?.as_str()?.parse().ok()?;
+            begun.seconds = content.run.get("seconds")?.as_u64()?;
+        }
+        Some((content, begun))
+    }
+}
+
+/// Refuses another run's index. Another destination has a message of its own: a run that finds everything delivered
+/// elsewhere would deliver nothing.
+fn ensure_same(path: &Path, there: &Map<String, Value>, here: &Map<String, Value>) -> anyhow::Result<()> {
+    let path = path.display();
+    let differences = differences(there, here);
+    if let [(name, there, here)] = &differences[..]
+        && name == "destination"
+    {
+        bail!(
+            "{path} tells how far a run to {there} has come, and this one goes to {here}: name another file with \
+             --index, one for each destination"
+        );
+    }
+    let list: Vec<_> =
+        differences.iter().map(|(name, there, here)| format!("{name} {there} there, {here} here")).collect();
+    ensure!(
+        list.is_empty(),
+        "{path} belongs to a run with other options ({}): give the same options to finish that run, name another file \
+         with --index, or delete this one to start afresh",
+        list.join("; ")
+    );
+    Ok(())
+}
+
+fn identity(options: &Options, destination: &str) -> Map<String, Value> {
+    let Options { seed, seconds, lines_per_second, lines_per_file, subscribers, start, faults, .. } = options;
     [
-        ("destination", Value::from(destination.join(", "))),
+        ("destination", Value::from(destination)),
         ("faults", Value::from(*faults)),
+        ("lines_per_file", Value::from(*lines_per_file)),
         ("lines_per_second", Value::from(*lines_per_second)),
         ("output_version", Value::from(OUTPUT_VERSION)),
         ("seconds", Value::from(*seconds)),
@@ -89,13 +130,13 @@ fn identity(options: &Options, destination: &[String]) -> Map<String, Value> {
     .collect()
 }
 
-/// `seed 1 there, 2 here`, for everything in which two runs differ.
-fn differences(there: &Map<String, Value>, here: &Map<String, Value>) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+/// Everything in which two runs differ: its name, and its values there and here.
+fn differences(there: &Map<String, Value>, here: &Map<String, Value>) -> Vec<(String, String, String)> {
+    let names: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
     let show = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), Value::to_string);
     names
         .into_iter()
         .filter(|name| there.get(*name) != here.get(*name))
-        .map(|name| format!("{name} {} there, {} here", show(there.get(name)), show(here.get(name))))
+        .map(|name| (name.clone(), show(there.get(name)), show(here.get(name))))
         .collect()
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod callers;
 pub mod chat;
 pub mod crm;
 mod draws;
@@ -21,4 +22,4 @@ pub use manifest::{BadLine, Manifest, ManifestFile};
 pub use messages::{DATA_TOPIC, VOICE_TOPIC};
 pub use options::{LINES_PER_FILE, Options, Profile};
 pub use run::{Summary, progress_bar, run};
-pub use sink::{Destination, FileSink, Folder, Put, SftpFolder};
+pub use sink::{Destination, FileSink, Folder, Put, SftpFolder, Topics};

@@ -101,8 +101,8 @@ mod tests {
             shown += &format!("{} {}\n", messages.topic, String::from_utf8_lossy(first));
         }
         expect![[r#"
-            cdr_data {"msisdn":"+27619964720","tower_id":681,"up_bytes":539749,"down_bytes":694497,"data_type":"video","ip_address":"154.206.63.144","website_url":"https://shorts.example.net/v/90464","event_datetime":"2024-01-01 00:16:40"}
-            cdr_voice {"msisdn":"+27605153288","tower_id":901,"call_type":"voice","dest_nr":"+27799597829","call_duration_sec":55,"start_time":"2024-01-01 00:16:40"}
+            cdr_data {"msisdn":"+27845358554","tower_id":589,"up_bytes":932310,"down_bytes":909697,"data_type":"video","ip_address":"154.197.182.139","website_url":"https://tv.example.org/live/95768","event_datetime":"2024-01-01 00:16:40"}
+            cdr_voice {"msisdn":"+27663184158","tower_id":938,"call_type":"voice","dest_nr":"+27837259686","call_duration_sec":732,"start_time":"2024-01-01 00:16:40"}
         "#]].assert_eq(&shown);
     }
 }

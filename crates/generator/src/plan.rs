@@ -3,8 +3,10 @@ use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use telecom::RecordType;
 
+use crate::callers::{Callers, Turn};
+use crate::draws::{Draws, Purpose};
 use crate::faults::Again;
-use crate::options::{LINES_PER_FILE, Options};
+use crate::options::{MAX_LINES_PER_FILE, Options};
 use crate::population::{NUMBERS, Population};
 
 /// Options that make sense, and everything that follows from them: which files there are, their names and their rows.
@@ -13,9 +15,11 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) faults: f64,
     pub(crate) population: Population,
+    callers: Callers,
     start: DateTime,
     seconds: u64,
     lines_per_second: u32,
+    lines_per_file: u32,
 }
 
 /// Days that the pipeline counts: 1970-01-01 to 2100-12-31.
@@ -29,22 +33,32 @@ impl Plan {
     /// # Errors
     /// One line that names the option and says what it may be.
     pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
-        let Options { seed, seconds, lines_per_second, subscribers, start, faults, .. } = *options;
+        let Options { seed, seconds, lines_per_second, lines_per_file, subscribers, start, faults, .. } = *options;
         ensure!(seconds >= 1, "--seconds is 0: there would be nothing to generate");
         ensure!(lines_per_second >= 1, "--lines-per-second is 0: there would be nothing to generate");
         ensure!(
-            lines_per_second <= LINES_PER_FILE,
-            "--lines-per-second {lines_per_second} would give two files one name: a file has {LINES_PER_FILE} lines and \
-             its name says only the second it begins in, so at most {LINES_PER_FILE}"
+            (1..=MAX_LINES_PER_FILE).contains(&lines_per_file),
+            "--lines-per-file {lines_per_file}: give 1 to {MAX_LINES_PER_FILE}"
+        );
+        ensure!(
+            lines_per_second <= lines_per_file,
+            "--lines-per-second {lines_per_second} would give two files one name: a file has {lines_per_file} lines and \
+             its name says only the second it begins in, so at most {lines_per_file}"
         );
         ensure!(
             (1..=NUMBERS).contains(&subscribers),
             "--subscribers {subscribers}: give 1 to {NUMBERS}, as there are no more mobile numbers"
         );
+        ensure!(
+            lines_per_second <= subscribers,
+            "--lines-per-second {lines_per_second} with --subscribers {subscribers}: nobody begins two calls in one \
+             second, so give at least as many subscribers"
+        );
         ensure!((0.0..=1.0).contains(&faults), "--faults {faults}: give a probability from 0 to 1");
         ensure!(start.subsec_nanosecond() == 0, "--start {start}: give whole seconds");
         let population = Population::new(seed, subscribers);
-        let plan = Self { seed, faults, population, start, seconds, lines_per_second };
+        let callers = Callers::new(seed, subscribers, lines_per_second);
+        let plan = Self { seed, faults, population, callers, start, seconds, lines_per_second, lines_per_file };
         let last = (seconds <= MAX_SECONDS).then(|| plan.last_name_second()).and_then(|last| plan.checked_time(last));
         ensure!(
             start.date() >= FIRST_DAY && last.is_some_and(|last| last.date() <= LAST_DAY),
@@ -58,25 +72,48 @@ impl Plan {
         self.seconds * u64::from(self.lines_per_second)
     }
 
-    /// File sets: a set is one file of each type, and what faults make of them.
-    pub(crate) fn sets(&self) -> u64 {
-        self.rows().div_ceil(LINES_PER_FILE.into())
+    /// When the run ends, and another may go on.
+    pub(crate) fn end(&self) -> DateTime {
+        self.start.saturating_add(i64::try_from(self.seconds).unwrap_or(i64::MAX).seconds())
     }
 
-    /// Rows of each file of a set: `LINES_PER_FILE`, fewer only in the last one.
+    /// File sets: a set is one file of each type, and what faults make of them.
+    pub(crate) fn sets(&self) -> u64 {
+        self.rows().div_ceil(self.lines_per_file.into())
+    }
+
+    /// Rows of each file of a set: as many as a file has, fewer only in the last one.
     pub(crate) fn rows_in(&self, set: u64) -> u32 {
-        let left = self.rows() - set * u64::from(LINES_PER_FILE);
-        u32::try_from(left).map_or(LINES_PER_FILE, |left| left.min(LINES_PER_FILE))
+        let left = self.rows() - self.rows_before(set);
+        u32::try_from(left).map_or(self.lines_per_file, |left| left.min(self.lines_per_file))
     }
 
     /// Records of one type in all sets before this one.
     pub(crate) fn rows_before(&self, set: u64) -> u64 {
-        self.rows().min(set * u64::from(LINES_PER_FILE))
+        self.rows().min(set * u64::from(self.lines_per_file))
     }
 
     /// When a row of a set happened, in seconds since the start.
     pub(crate) fn second_of(&self, set: u64, row: u32) -> u64 {
-        (set * u64::from(LINES_PER_FILE) + u64::from(row)) / u64::from(self.lines_per_second)
+        (self.rows_before(set) + u64::from(row)) / u64::from(self.lines_per_second)
+    }
+
+    /// A set's choices of one purpose. They are its time's, not its number's: a run that begins where another ended
+    /// has other rows.
+    pub(crate) fn draws(&self, purpose: Purpose, set: u64) -> Draws {
+        Draws::new(self.seed, purpose, self.first_second() + self.second_of(set, 0))
+    }
+
+    /// Who makes a set's calls, row by row.
+    pub(crate) fn turns(&self, set: u64) -> impl Iterator<Item = Turn> {
+        let first = self.rows_before(set);
+        self.callers.turns(self.first_second(), first..first + u64::from(self.rows_in(set)))
+    }
+
+    /// The start in seconds since 1970, on the wall clock.
+    fn first_second(&self) -> u64 {
+        let since = self.start.duration_since(FIRST_DAY.at(0, 0, 0, 0));
+        u64::try_from(since.as_secs()).unwrap_or_default()
     }
 
     /// The name of a set's file of one type, without a compression's suffix: the time of its first row.

@@ -1,4 +1,4 @@
-use crate::draws::{Draws, Purpose};
+use crate::draws::{Draws, Purpose, mix};
 
 /// The operator's subscribers, computed instead of stored: subscriber `n` always has the same number and home.
 #[derive(Clone, Copy)]
@@ -70,11 +70,4 @@ impl Population {
 fn number(position: u64) -> u64 {
     let prefix = MOBILE_PREFIXES[(position / NUMBERS_PER_PREFIX) as usize];
     (2_700 + prefix) * NUMBERS_PER_PREFIX + position % NUMBERS_PER_PREFIX
-}
-
-/// Spreads a number over 64 bits (the finalizer of SplitMix64).
-fn mix(x: u64) -> u64 {
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
 }

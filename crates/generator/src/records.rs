@@ -1,4 +1,5 @@
-use crate::draws::{Draws, Purpose};
+use crate::callers::Turn;
+use crate::draws::Purpose;
 use crate::plan::Plan;
 
 /// A use of mobile data.
@@ -71,6 +72,9 @@ const DATA_TYPES: [(u32, (&str, [&str; 3])); 5] = [
     ),
 ];
 
+/// The longest call.
+pub(crate) const LONGEST_CALL_SECONDS: u32 = 1_800;
+
 const CALL_TYPES: [(u32, &str); 2] = [(85, "voice"), (15, "video")];
 
 /// First octets of AFRINIC's blocks: every address in them is public.
@@ -80,7 +84,7 @@ const PAGES: u32 = 100_000;
 
 /// The data records of a set, in the order of their times.
 pub(crate) fn data(plan: &Plan, set: u64) -> impl Iterator<Item = DataRecord> {
-    let mut draws = Draws::new(plan.seed, Purpose::DataRows, set);
+    let mut draws = plan.draws(Purpose::DataRows, set);
     (0..plan.rows_in(set)).map(move |row| {
         let subscriber = plan.population.active(&mut draws);
         let (data_type, websites) = draws.weighted(&DATA_TYPES);
@@ -101,16 +105,15 @@ pub(crate) fn data(plan: &Plan, set: u64) -> impl Iterator<Item = DataRecord> {
 
 /// The voice records of a set, in the order of their times.
 pub(crate) fn voice(plan: &Plan, set: u64) -> impl Iterator<Item = VoiceRecord> {
-    let mut draws = Draws::new(plan.seed, Purpose::VoiceRows, set);
-    (0..plan.rows_in(set)).map(move |row| {
-        let subscriber = plan.population.active(&mut draws);
+    let mut draws = plan.draws(Purpose::VoiceRows, set);
+    (0..plan.rows_in(set)).zip(plan.turns(set)).map(move |(row, Turn { subscriber, max_seconds })| {
         VoiceRecord {
             msisdn: plan.population.msisdn(subscriber),
             tower_id: plan.population.tower(subscriber, &mut draws),
             call_type: draws.weighted(&CALL_TYPES),
             dest_nr: plan.population.callee(subscriber, &mut draws),
             // Short calls are the usual ones.
-            call_duration_sec: 1 + draws.skewed(1_800),
+            call_duration_sec: (1 + draws.skewed(LONGEST_CALL_SECONDS)).min(max_seconds),
             second: plan.second_of(set, row),
         }
     })

@@ -26,7 +26,7 @@ pub struct Summary {
     pub sets: u64,
     /// Sets that earlier attempts had already delivered.
     pub sets_before: u64,
-    /// Files that this attempt delivered, second deliveries included.
+    /// Files that this attempt made and delivered, second deliveries included.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -43,13 +43,10 @@ const MAX_AHEAD: usize = 8;
 /// Options that make no sense, an index file of another run, or a destination that fails. The same call resumes the run.
 pub async fn run(options: &Options, destination: &Destination, bar: &ProgressBar) -> anyhow::Result<Summary> {
     let begun = Instant::now();
-    let plan = Arc::new(Plan::new(options)?);
-    ensure!(destination.files.is_some() || destination.topics.is_some(), "there is nowhere to write to: name a sink");
-    ensure!(
-        options.faults == 0.0 || destination.files.is_some(),
-        "--faults needs a folder or SFTP: the topics get the records without faults"
-    );
-    let mut index = Index::open(options, &destination.places()).await?;
+    Plan::new(options)?;
+    check(options, destination)?;
+    let (mut index, options) = Index::open(options, &destination.places()).await?;
+    let plan = Arc::new(Plan::new(&options)?);
     if options.faults > 0.0 {
         let plan = Arc::clone(&plan);
         let manifest =
@@ -71,18 +68,12 @@ pub async fn run(options: &Options, destination: &Destination, bar: &ProgressBar
     bar.reset_eta();
     // Before the first file: an index that cannot be written must not be found out after it.
     index.advance(summary.sets_before).await?;
+    say_what_is_left(&options, &plan, &summary);
     let mut ahead = Ahead::new(plan, destination, summary.sets_before);
     while let Some((set, work)) = ahead.next().await? {
-        if let Some(sink) = &destination.files {
-            for File { name, content } in work.files {
-                summary.files += 1;
-                summary.bytes += content.len() as u64;
-                sink.put(&name, content).await?;
-            }
-        }
-        if let Some(sink) = &destination.topics {
-            messages::send(sink, &work.messages).await.context("cannot send to the topics")?;
-        }
+        summary.files += work.files.len() as u64;
+        summary.bytes += work.files.iter().map(|file| file.content.len() as u64).sum::<u64>();
+        deliver(destination, &work).await?;
         index.advance(set + 1).await?;
         bar.inc(work.rows);
         bar.suspend(|| tracing::info!("Generated {} cdr files...", RecordType::ALL.len()));
@@ -96,6 +87,48 @@ pub async fn run(options: &Options, destination: &Destination, bar: &ProgressBar
     );
     summary.elapsed = begun.elapsed();
     Ok(summary)
+}
+
+/// What the options and the destination ask for together has to make sense.
+fn check(options: &Options, destination: &Destination) -> anyhow::Result<()> {
+    let has_files = !destination.files.is_empty();
+    ensure!(has_files || destination.topics.is_some(), "there is nowhere to write to: name a sink");
+    ensure!(
+        options.faults == 0.0 || has_files,
+        "--faults needs a folder or SFTP: the topics get the records without faults"
+    );
+    ensure!(
+        options.faults == 0.0 || !options.continues,
+        "--continue does not go with --faults: files that are delivered late have names of the time after the run, \
+         which are the next run's"
+    );
+    Ok(())
+}
+
+/// What comes now; and where that is nothing, why.
+fn say_what_is_left(options: &Options, plan: &Plan, summary: &Summary) {
+    let index = options.index.display();
+    if summary.sets_before == summary.sets {
+        tracing::info!(
+            "Nothing is left to deliver: {index} says that everything was. --continue goes on behind it; without the \
+             file, everything is delivered once more."
+        );
+    } else {
+        tracing::info!("Generating records from {} to {}, progress in {index}", options.start, plan.end());
+    }
+}
+
+/// A set to everywhere; a file is whole wherever it is.
+async fn deliver(destination: &Destination, work: &Work) -> anyhow::Result<()> {
+    for sink in &destination.files {
+        for File { name, content } in &work.files {
+            sink.put(name, content.clone()).await?;
+        }
+    }
+    if let Some(topics) = &destination.topics {
+        messages::send(&topics.sink, &work.messages).await.context("cannot send to the topics")?;
+    }
+    Ok(())
 }
 
 /// A bar for [`run`], on standard error; hidden when that is not a terminal.
@@ -138,7 +171,7 @@ impl Ahead {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             plan,
-            with_files: destination.files.is_some(),
+            with_files: !destination.files.is_empty(),
             with_messages: destination.topics.is_some(),
             next,
             queue: VecDeque::new(),

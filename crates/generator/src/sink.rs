@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// Where files go: a [`Folder`] or an [`SftpFolder`].
 pub trait FileSink: Send + Sync {
-    /// The place, without secrets: a run is only resumed into the place where it was begun.
+    /// The place, without secrets: a run is only resumed into the places where it was begun.
     fn place(&self) -> String;
 
     /// Delivers a file whole: nobody sees it under its name before all of it is there. Again is the same as once.
@@ -19,29 +19,51 @@ pub trait FileSink: Send + Sync {
 /// A delivery under way.
 pub type Put<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
 
-/// Where records go: as files, to the topics `cdr_data` and `cdr_voice`, or both.
+/// Where records go: as files to any number of places, to the topics `cdr_data` and `cdr_voice`, or both.
+#[derive(Default)]
 pub struct Destination {
     /// Where files go.
-    pub files: Option<Box<dyn FileSink>>,
-    /// The producer for the topics.
-    pub topics: Option<kafka_sink::Sink>,
+    pub files: Vec<Box<dyn FileSink>>,
+    /// The topics, of which cluster.
+    pub topics: Option<Topics>,
 }
 
 impl Destination {
-    /// Files only.
+    /// Files only, to one place.
     pub fn files(sink: impl FileSink + 'static) -> Self {
-        Self { files: Some(Box::new(sink)), topics: None }
+        Self { files: vec![Box::new(sink)], topics: None }
     }
 
     /// Topics only.
     #[must_use]
-    pub fn topics(sink: kafka_sink::Sink) -> Self {
-        Self { files: None, topics: Some(sink) }
+    pub fn topics(topics: Topics) -> Self {
+        Self { files: Vec::new(), topics: Some(topics) }
     }
 
-    pub(crate) fn places(&self) -> Vec<String> {
-        let topics = self.topics.as_ref().map(|_| "topics".to_owned());
-        self.files.iter().map(|files| files.place()).chain(topics).collect()
+    /// Every place, for people and for the index.
+    pub(crate) fn places(&self) -> String {
+        let topics = self.topics.as_ref().map(Topics::place);
+        self.files.iter().map(|files| files.place()).chain(topics).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The topics of a cluster.
+pub struct Topics {
+    pub(crate) sink: kafka_sink::Sink,
+    brokers: String,
+}
+
+impl Topics {
+    /// A producer for them; they must be there.
+    ///
+    /// # Errors
+    /// When the configuration is none.
+    pub fn new(config: &kafka_sink::Config) -> anyhow::Result<Self> {
+        Ok(Self { sink: kafka_sink::Sink::new(config)?, brokers: config.brokers().to_owned() })
+    }
+
+    fn place(&self) -> String {
+        format!("topics of {}", self.brokers)
     }
 }
 
@@ -81,8 +103,8 @@ impl FileSink for Folder {
 /// A folder of an SFTP server.
 pub struct SftpFolder {
     client: sftp::Client,
-    host: String,
     path: String,
+    place: String,
 }
 
 impl SftpFolder {
@@ -93,14 +115,20 @@ impl SftpFolder {
     pub async fn connect(config: &sftp::Config) -> anyhow::Result<Self> {
         let client = sftp::Client::connect(config).await?;
         let path = config.remote_path.trim_end_matches('/').to_owned();
-        Ok(Self { client, host: config.host.clone(), path })
+        let place = format!("sftp://{}@{}:{}{path}", config.user, config.host, config.port);
+        Ok(Self { client, path, place })
+    }
+
+    /// The same server under a name that stays, for one that has another port at every start.
+    #[must_use]
+    pub fn known_as(self, place: &str) -> Self {
+        Self { place: place.to_owned(), ..self }
     }
 }
 
 impl FileSink for SftpFolder {
-    /// Without the port, which a demo's server changes at every start.
     fn place(&self) -> String {
-        format!("sftp://{}{}", self.host, self.path)
+        self.place.clone()
     }
 
     fn put<'a>(&'a self, name: &'a str, content: Bytes) -> Put<'a> {

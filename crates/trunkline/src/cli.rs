@@ -236,6 +236,10 @@ pub(crate) struct CdrArgs {
     /// Lines of each type a simulated second, instead of the profile's
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lines_per_second: Option<u32>,
+    /// Lines in a file; the last one has what is left
+    #[arg(long, value_name = "LINES", default_value_t = generator::LINES_PER_FILE)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) lines_per_file: u32,
     /// How many MSISDNs there are
     #[arg(long, default_value_t = 50_000)]
     pub(crate) subscribers: u32,
@@ -248,10 +252,17 @@ pub(crate) struct CdrArgs {
 pub(crate) struct GenerateCdrArgs {
     #[command(flatten)]
     pub(crate) cdr: CdrArgs,
+    /// When the first record was made, on the operator's wall clock, such as 2024-01-01 or 2024-01-01T06:30:00 [default:
+    /// 2024-01-01T00:00:00]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<jiff::civil::DateTime>,
+    /// Once the run that the index tells of is complete, make as much again, from where it ended
+    #[arg(long = "continue")]
+    pub(crate) continues: bool,
     #[command(flatten)]
     pub(crate) to: GenerateTo,
-    /// Where progress is kept, so that a killed run is continued [default: idx_data.dat, or in the folder of
-    /// --to-folder]
+    /// Where progress is kept, so that a killed run is continued: a file for each destination [default: idx_data.dat,
+    /// or in the folder of --to-folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) index: Option<PathBuf>,
 }
@@ -323,8 +334,9 @@ pub(crate) struct MessagesArgs {
     pub(crate) faults: f64,
 }
 
+/// One destination, or several in one run.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 pub(crate) struct GenerateTo {
     /// Write the files into this folder
     #[arg(long, value_name = "DIR")]

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use generator::{Destination, Folder, Options, SftpFolder, crm, progress_bar};
+use generator::{DATA_TOPIC, Destination, Folder, Options, SftpFolder, Topics, VOICE_TOPIC, crm, progress_bar};
 use lambda_boot::Vars;
 
 use crate::cli::{CdrArgs, GenerateCdrArgs, GenerateCrmArgs, GenerateTo, Profile};
 
 /// The seed's name for the file that says how far a run came.
 const INDEX_FILE: &str = "idx_data.dat";
+
+/// Partitions of the generator's topics, where it makes them.
+const PARTITIONS: i32 = 3;
 
 pub(crate) async fn cdr(args: GenerateCdrArgs) -> anyhow::Result<()> {
     crate::logs::as_text();
@@ -17,7 +20,8 @@ pub(crate) async fn cdr(args: GenerateCdrArgs) -> anyhow::Result<()> {
         None => PathBuf::from(INDEX_FILE),
     });
     let manifest = index.with_file_name("faults.json");
-    let options = Options { index, manifest, ..options(&args.cdr) };
+    let mut options = Options { index, manifest, continues: args.continues, ..options(&args.cdr) };
+    options.start = args.start.unwrap_or(options.start);
     let destination = destination(args.to).await?;
     generator::run(&options, &destination, &progress_bar()).await?;
     Ok(())
@@ -41,6 +45,7 @@ pub(crate) fn options(args: &CdrArgs) -> Options {
         seed: args.seed,
         seconds: args.seconds.unwrap_or(profile.seconds),
         lines_per_second: args.lines_per_second.unwrap_or(profile.lines_per_second),
+        lines_per_file: args.lines_per_file,
         subscribers: args.subscribers,
         faults: args.faults,
         ..profile
@@ -49,14 +54,17 @@ pub(crate) fn options(args: &CdrArgs) -> Options {
 
 async fn destination(to: GenerateTo) -> anyhow::Result<Destination> {
     let vars = Vars::from_env();
-    Ok(match to {
-        GenerateTo { to_folder: Some(folder), .. } => Destination::files(Folder::create(folder).await?),
-        GenerateTo { to_topics: true, .. } => {
-            let kafka: kafka_sink::Config = vars.read()?;
-            kafka_sink::admin::create_topics(&kafka, &[(generator::DATA_TOPIC, 3), (generator::VOICE_TOPIC, 3)])
-                .await?;
-            Destination::topics(kafka_sink::Sink::new(&kafka)?)
-        }
-        _ => Destination::files(SftpFolder::connect(&vars.read()?).await?),
-    })
+    let mut destination = Destination::default();
+    if let Some(folder) = to.to_folder {
+        destination.files.push(Box::new(Folder::create(folder).await?));
+    }
+    if to.to_sftp {
+        destination.files.push(Box::new(SftpFolder::connect(&vars.read()?).await?));
+    }
+    if to.to_topics {
+        let kafka: kafka_sink::Config = vars.read()?;
+        kafka_sink::admin::create_topics(&kafka, &[DATA_TOPIC, VOICE_TOPIC].map(|topic| (topic, PARTITIONS))).await?;
+        destination.topics = Some(Topics::new(&kafka)?);
+    }
+    Ok(destination)
 }

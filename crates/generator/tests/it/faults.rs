@@ -81,32 +81,32 @@ async fn manifest_is_true(seed: u64, faults: f64, seconds: u64) -> String {
 #[tokio::test]
 async fn the_manifest_says_what_the_parser_finds() {
     expect![[r#"
-        180 files
-        bad_header 8
-        bad_msisdn 8447
-        bad_number 8477
-        bad_quote 4256
-        bad_time 8151
-        byte_order_mark 16
-        column_order 17
-        control_character 4319
-        crlf 21
-        cut 12
-        day_out_of_range 4228
-        duplicate 60
-        empty 4
-        field_too_long 2026
-        gzip 21
-        header_only 1
-        invalid_utf8 4244
-        negative 8619
-        quoted 18
-        row_too_long 793
-        too_large 8346
-        unknown_type 8396
-        unterminated_quote 4401
-        wrong_field_count 8535
-        zstd 9
+        178 files
+        bad_header 6
+        bad_msisdn 8802
+        bad_number 8259
+        bad_quote 4236
+        bad_time 8708
+        byte_order_mark 12
+        column_order 21
+        control_character 4246
+        crlf 17
+        cut 10
+        day_out_of_range 4327
+        duplicate 58
+        empty 2
+        field_too_long 2075
+        gzip 9
+        header_only 2
+        invalid_utf8 4356
+        negative 8422
+        quoted 24
+        row_too_long 848
+        too_large 8791
+        unknown_type 8710
+        unterminated_quote 4240
+        wrong_field_count 8466
+        zstd 4
     "#]]
     .assert_eq(&manifest_is_true(1, 0.5, 60_000).await);
 }

@@ -27,6 +27,21 @@ fn options_that_make_no_sense_are_refused() {
             r#"--lines-per-second 1001 would give two files one name: a file has 1000 lines and its name says only the second it begins in, so at most 1000"#
         ]],
     );
+    check(|o| o.lines_per_file = 0, expect!["--lines-per-file 0: give 1 to 100000"]);
+    check(|o| o.lines_per_file = 100_001, expect!["--lines-per-file 100001: give 1 to 100000"]);
+    check(
+        |o| (o.lines_per_file, o.lines_per_second) = (10, 11),
+        expect![
+            "--lines-per-second 11 would give two files one name: a file has 10 lines and its name says only the second it begins in, so at most 10"
+        ],
+    );
+    check(|o| (o.lines_per_file, o.seconds) = (10, 101), expect!["22 files"]);
+    check(
+        |o| (o.lines_per_second, o.subscribers) = (10, 9),
+        expect![
+            "--lines-per-second 10 with --subscribers 9: nobody begins two calls in one second, so give at least as many subscribers"
+        ],
+    );
     check(|o| o.subscribers = 0, expect!["--subscribers 0: give 1 to 200000000, as there are no more mobile numbers"]);
     check(
         |o| o.subscribers = 200_000_001,
@@ -90,12 +105,12 @@ proptest! {
     fn names_are_valid_unique_and_never_share_a_time(
         seed: u64,
         seconds in 1_u64..5_000,
-        lines_per_second in 1_u32..=LINES_PER_FILE,
+        (lines_per_file, lines_per_second) in (1_u32..2 * LINES_PER_FILE).prop_flat_map(|file| (Just(file), 1..=file)),
         faults in prop_oneof![Just(0.0), Just(0.3), Just(1.0)],
     ) {
         // Keeps the case small: at most 30 sets.
-        let seconds = seconds.min(30_000 / u64::from(lines_per_second)).max(1);
-        let options = Options { seed, seconds, lines_per_second, faults, ..Options::default() };
+        let seconds = seconds.min(30 * u64::from(lines_per_file) / u64::from(lines_per_second)).max(1);
+        let options = Options { seed, seconds, lines_per_second, lines_per_file, faults, ..Options::default() };
         let mut times = BTreeSet::new();
         for file in Manifest::of(&options).unwrap().files {
             let name = FileName::parse(&file.name).unwrap();

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use expect_test::expect;
-use generator::{Destination, Folder, Options, SftpFolder, run};
+use generator::{Destination, Folder, Options, SftpFolder, Topics, run};
 use indicatif::ProgressBar;
 
 use crate::memory::complete;
@@ -52,30 +52,86 @@ async fn a_folder_that_cannot_be_written_ends_the_run() {
     assert!(Folder::create(&file).await.is_err());
 }
 
+/// A server, its folder's files, and how to log in to it.
+struct Host {
+    root: tempfile::TempDir,
+    server: sftp::server::Server,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("upload")).unwrap();
+        let server = sftp::server::Server::start(root.path(), "network", "secret").await.unwrap();
+        Self { root, server }
+    }
+
+    async fn connect(&self) -> SftpFolder {
+        let config: sftp::Config = serde_json::from_value(serde_json::json!({
+            "SFTP_HOST": "127.0.0.1",
+            "SFTP_PORT": self.server.address.port(),
+            "SFTP_USER": "network",
+            "SFTP_PASSWORD": "secret",
+            "SFTP_HOST_KEY": self.server.host_key,
+        }))
+        .unwrap();
+        SftpFolder::connect(&config).await.unwrap()
+    }
+
+    fn files(&self) -> BTreeMap<String, Bytes> {
+        files_in(&self.root.path().join("upload"))
+    }
+}
+
+/// A second server is another destination: what the first one has is not what it has.
 #[tokio::test]
-async fn an_sftp_server_gets_the_same_files() {
+async fn a_second_server_has_progress_of_its_own() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let root = tempfile::tempdir().unwrap();
-    std::fs::create_dir(root.path().join("upload")).unwrap();
-    let server = sftp::server::Server::start(root.path(), "network", "secret").await.unwrap();
-    let config: sftp::Config = serde_json::from_value(serde_json::json!({
-        "SFTP_HOST": "127.0.0.1",
-        "SFTP_PORT": server.address.port(),
-        "SFTP_USER": "network",
-        "SFTP_PASSWORD": "secret",
-        "SFTP_HOST_KEY": server.host_key,
-    }))
-    .unwrap();
-    let destination = Destination::files(SftpFolder::connect(&config).await.unwrap());
-    run(&small(&folder), &destination, &ProgressBar::hidden()).await.unwrap();
-    assert_eq!(files_in(&root.path().join("upload")), complete(&small(&other)).await);
-    server.shutdown().await;
+    let (first, second) = (Host::start().await, Host::start().await);
+    let options = small(&folder);
+    run(&options, &Destination::files(first.connect().await), &ProgressBar::hidden()).await.unwrap();
+    let whole = complete(&small(&other)).await;
+    assert_eq!(first.files(), whole);
+
+    let destination = Destination::files(second.connect().await);
+    let error = run(&options, &destination, &ProgressBar::hidden()).await.unwrap_err().to_string();
+    let error = [&first, &second]
+        .iter()
+        .zip(["FIRST", "SECOND"])
+        .fold(error, |error, (host, name)| error.replace(&format!("127.0.0.1:{}", host.server.address.port()), name));
+    expect![[r#"FOLDER/idx_data.dat tells how far a run to "sftp://network@FIRST/upload" has come, and this one goes to "sftp://network@SECOND/upload": name another file with --index, one for each destination"#]]
+        .assert_eq(&error.replace(&folder.path().display().to_string(), "FOLDER"));
+    let options = Options { index: folder.path().join("second.dat"), ..options };
+    run(&options, &destination, &ProgressBar::hidden()).await.unwrap();
+    assert_eq!(second.files(), whole);
+    first.server.shutdown().await;
+    second.server.shutdown().await;
+}
+
+/// A server that is known by a name may listen elsewhere the next time.
+#[tokio::test]
+async fn several_places_get_the_same_files_in_one_run() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = folder.path().join("out");
+    for before in [0, 3] {
+        let host = Host::start().await;
+        let server = Box::new(host.connect().await.known_as("the server"));
+        let files = Box::new(Folder::create(&out).await.unwrap());
+        let destination = Destination { files: vec![files, server], topics: None };
+        let summary = run(&small(&folder), &destination, &ProgressBar::hidden()).await.unwrap();
+        assert_eq!(summary.sets_before, before);
+        let whole = complete(&small(&other)).await;
+        assert_eq!(files_in(&out), whole);
+        assert_eq!(host.files(), if before == 0 { whole } else { BTreeMap::new() });
+        std::fs::remove_file(other.path().join("idx_data.dat")).unwrap();
+        host.server.shutdown().await;
+    }
 }
 
 #[tokio::test]
 async fn a_run_needs_a_place() {
     let folder = tempfile::tempdir().unwrap();
-    let nowhere = Destination { files: None, topics: None };
+    let nowhere = Destination::default();
     let error = run(&small(&folder), &nowhere, &ProgressBar::hidden()).await.unwrap_err();
     expect!["there is nowhere to write to: name a sink"].assert_eq(&error.to_string());
 }
@@ -83,8 +139,8 @@ async fn a_run_needs_a_place() {
 #[tokio::test]
 async fn topics_get_no_faults() {
     let folder = tempfile::tempdir().unwrap();
-    let sink = kafka_sink::Sink::new(&kafka_sink::Config::plaintext("127.0.0.1:1")).unwrap();
+    let topics = Topics::new(&kafka_sink::Config::plaintext("127.0.0.1:1")).unwrap();
     let options = Options { faults: 0.1, ..small(&folder) };
-    let error = run(&options, &Destination::topics(sink), &ProgressBar::hidden()).await.unwrap_err();
+    let error = run(&options, &Destination::topics(topics), &ProgressBar::hidden()).await.unwrap_err();
     expect!["--faults needs a folder or SFTP: the topics get the records without faults"].assert_eq(&error.to_string());
 }

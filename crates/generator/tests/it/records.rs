@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 
 use expect_test::expect;
 use generator::Options;
+use jiff::civil::{DateTime, date};
 use telecom::csv::{Header, Scratch};
 use telecom::{FileName, RecordType, Zone};
 
@@ -36,24 +37,24 @@ async fn the_same_options_give_the_same_bytes() {
         })
         .collect();
     expect![[r#"
-        cdr_data_20240101_000000.csv 1000 rows, fnv 244a87b289c67c97
-        +27619029222,1544,244441,543212,video,154.71.61.138,https://tv.example.org/live/3631,2024-01-01 00:00:00
-        +27641452345,111,377955,583410,video,196.141.123.209,https://video.example.com/watch/12345,2024-01-01 00:16:39
-        cdr_data_20240101_001640.csv 1000 rows, fnv 66f7de4ad2e3498e
-        +27822935431,1313,539749,694497,video,154.206.63.144,https://shorts.example.net/v/90464,2024-01-01 00:16:40
-        +27646929702,1394,897703,828692,video,154.159.218.147,https://tv.example.org/live/58064,2024-01-01 00:33:19
-        cdr_data_20240101_003320.csv 345 rows, fnv 198a1040c53b268f
-        +27658544881,647,343424,480227,video,102.99.52.36,https://shorts.example.net/v/97510,2024-01-01 00:33:20
-        +27607047118,1295,279485,304108,application,197.118.64.49,https://store.example.net/download/54157,2024-01-01 00:39:04
-        cdr_voice_20240101_000000.csv 1000 rows, fnv 50d5314bd054b99b
-        +27613405095,962,voice,+27845578709,411,2024-01-01 00:00:00
-        +27601936686,1857,voice,+27675343877,1,2024-01-01 00:16:39
-        cdr_voice_20240101_001640.csv 1000 rows, fnv 6b6d0e0c96f52387
-        +27681701854,1637,voice,+27799597829,55,2024-01-01 00:16:40
-        +27795475970,1490,voice,+27745259517,24,2024-01-01 00:33:19
-        cdr_voice_20240101_003320.csv 345 rows, fnv 4e29267b50c615e9
-        +27735886926,234,voice,+27624640007,537,2024-01-01 00:33:20
-        +27747428720,1735,voice,+27681922009,1650,2024-01-01 00:39:04
+        cdr_data_20240101_000000.csv 1000 rows, fnv 535206fda849bdd8
+        +27846019019,402,257536,618023,application,41.230.11.253,https://chat.example.org/sync/55269,2024-01-01 00:00:00
+        +27718133925,1258,598671,400034,application,102.228.41.19,https://chat.example.org/sync/72396,2024-01-01 00:16:39
+        cdr_data_20240101_001640.csv 1000 rows, fnv 26b3d311fcd3c8be
+        +27829146638,854,932310,909697,video,154.197.182.139,https://tv.example.org/live/95768,2024-01-01 00:16:40
+        +27846092404,784,804284,315133,video,154.220.114.48,https://video.example.com/watch/14483,2024-01-01 00:33:19
+        cdr_data_20240101_003320.csv 345 rows, fnv dc360afc76db6798
+        +27845578709,560,354327,809179,text,105.195.249.246,https://forum.example.net/thread/98080,2024-01-01 00:33:20
+        +27834623995,1653,251987,542639,image,196.139.197.6,https://gallery.example.org/view/52736,2024-01-01 00:39:04
+        cdr_voice_20240101_000000.csv 1000 rows, fnv 65ad13eb85bda66c
+        +27790145383,1768,voice,+27615087032,70,2024-01-01 00:00:00
+        +27681555084,224,voice,+27724491902,71,2024-01-01 00:16:39
+        cdr_voice_20240101_001640.csv 1000 rows, fnv e59476c0450a42b3
+        +27635314523,394,voice,+27676151112,160,2024-01-01 00:16:40
+        +27840541662,37,voice,+27601643146,106,2024-01-01 00:33:19
+        cdr_voice_20240101_003320.csv 345 rows, fnv dc5614916ce4c288
+        +27736253851,895,voice,+27817678229,31,2024-01-01 00:33:20
+        +27664609318,137,voice,+27682037290,154,2024-01-01 00:39:04
     "#]].assert_eq(&shown);
 }
 
@@ -125,7 +126,7 @@ async fn rows_are_what_the_columns_promise() {
     let mut counts: Vec<u64> = rows_of.into_values().collect();
     counts.sort_unstable_by(|a, b| b.cmp(a));
     let share = |subscribers: usize| 100 * counts[..subscribers].iter().sum::<u64>() / counts.iter().sum::<u64>();
-    expect!["the busiest 1 % make 9 % of the rows, the busiest 25 % make 49 %"].assert_eq(&format!(
+    expect!["the busiest 1 % make 6 % of the rows, the busiest 25 % make 49 %"].assert_eq(&format!(
         "the busiest 1 % make {} % of the rows, the busiest 25 % make {} %",
         share(5),
         share(125)
@@ -133,6 +134,38 @@ async fn rows_are_what_the_columns_promise() {
     assert!(destinations.len() > 3_000, "calls go to many numbers: {}", destinations.len());
     expect![[r#"{"call_type": {"video", "voice"}, "data_type": {"application", "audio", "image", "text", "video"}}"#]]
         .assert_eq(&format!("{values:?}"));
+}
+
+/// However few the subscribers, through files, continued runs and nights.
+#[tokio::test]
+async fn nobody_is_in_two_calls_at_once_or_calls_for_longer_than_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut calls: BTreeMap<String, Vec<(DateTime, i64)>> = BTreeMap::new();
+    for _ in 0..2 {
+        let options = Options {
+            continues: true,
+            start: date(2024, 2, 28).at(20, 0, 0, 0),
+            seconds: 50_000,
+            lines_per_second: 2,
+            lines_per_file: 3_333,
+            subscribers: 30,
+            ..small(&folder)
+        };
+        for (_, content) in complete(&options).await.iter().filter(|(name, _)| name.starts_with("cdr_voice")) {
+            for line in str::from_utf8(content).unwrap().lines().skip(1) {
+                let [msisdn, .., seconds, time] = line.split(',').collect::<Vec<_>>()[..] else { unreachable!() };
+                calls.entry(msisdn.to_owned()).or_default().push((time.parse().unwrap(), seconds.parse().unwrap()));
+            }
+        }
+    }
+    assert_eq!(calls.len(), 30);
+    let end = |(time, seconds): (DateTime, i64)| time + jiff::Span::new().seconds(seconds);
+    for calls in calls.values() {
+        assert!(calls.windows(2).all(|two| end(two[0]) <= two[1].0));
+        let mut days: BTreeMap<_, i64> = BTreeMap::new();
+        calls.iter().for_each(|(time, seconds)| *days.entry(time.date()).or_default() += seconds);
+        assert!(days.values().all(|seconds| *seconds <= 86_400), "{days:?}");
+    }
 }
 
 /// FNV-1a.

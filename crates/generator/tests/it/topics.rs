@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use generator::{DATA_TOPIC, Destination, Options, VOICE_TOPIC, run};
+use generator::{DATA_TOPIC, Destination, Folder, Options, Topics, VOICE_TOPIC, run};
 use indicatif::ProgressBar;
-use kafka_sink::{Config, Sink};
+use kafka_sink::Config;
 use telecom::{RecordType, Zone};
 
 use crate::small;
@@ -28,12 +28,16 @@ async fn topics_get_every_record_at_least_once() {
     kafka_sink::admin::create_topics(&config, &[(DATA_TOPIC, PARTITIONS), (VOICE_TOPIC, PARTITIONS)]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = Options { seconds: 1_500, ..small(&folder) };
-    let destination = Destination::topics(Sink::new(&config).unwrap());
+    let files = folder.path().join("files");
+    let mut destination = Destination::topics(Topics::new(&config).unwrap());
+    // In one run, as the generator of docs/from-the-documents.md does it.
+    destination.files.push(Box::new(Folder::create(&files).await.unwrap()));
     for times in [1, 1, 2] {
         if times == 2 {
             std::fs::remove_file(&options.index).unwrap();
         }
         run(&options, &destination, &ProgressBar::hidden()).await.unwrap();
+        assert_eq!(std::fs::read_dir(&files).unwrap().count(), 4);
         for (topic, record_type) in [(DATA_TOPIC, RecordType::Data), (VOICE_TOPIC, RecordType::Voice)] {
             let records = read(&config, topic, record_type).await;
             assert_eq!(records.len(), 1_500);

@@ -135,7 +135,7 @@ async fn count_all(
 
     let mut screen = Screen::new();
     let first_upload = Instant::now();
-    let destination = Destination::files(SftpFolder::connect(&vars.read()?).await?);
+    let destination = Destination::files(SftpFolder::connect(&vars.read()?).await?.known_as("the demo's SFTP server"));
     generator::run(&options, &destination, &screen.generated).await.context("generating call records failed")?;
     let generate = first_upload.elapsed();
 
