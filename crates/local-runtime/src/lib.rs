@@ -16,6 +16,6 @@ pub use mapping::{
 };
 pub use runtime::{Mappings, Options, Runtime, Status};
 pub use template::{
-    Cluster, Cron, Expression, Finding, Function, Later, Mapping, Origin, Parameters, Route, Rules, Schedule, Severity,
-    StartingPosition, Template, TemplateError, parse_parameter,
+    Cluster, Cron, Expression, ExpressionError, Finding, Function, Later, Mapping, Origin, Parameters, Route, Rules,
+    Schedule, Severity, StartingPosition, Template, TemplateError, parse_parameter,
 };

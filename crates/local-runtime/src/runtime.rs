@@ -25,6 +25,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4_500);
 pub struct Options {
     /// The Kafka brokers of every mapping (`host:port`, comma-joined) in place of the template's.
     pub brokers: Option<String>,
+    /// The brokers of some mappings, by one of their [`Mapping::names`]. These go before all others.
+    pub brokers_of: BTreeMap<String, String>,
     /// More properties of the Kafka clients, such as `security.protocol`.
     pub kafka_properties: BTreeMap<String, String>,
     /// Where the HTTP API listens; port 0 is any free one.
@@ -76,6 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             brokers: None,
+            brokers_of: BTreeMap::new(),
             kafka_properties: BTreeMap::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             schedule_every: BTreeMap::new(),
@@ -90,15 +93,7 @@ impl Runtime {
     /// # Errors
     /// When the address is taken, or no brokers are known for a mapping.
     pub async fn start(template: &Template, invoker: Arc<dyn Invoker>, options: Options) -> anyhow::Result<Self> {
-        let mut sources = Vec::new();
-        for mapping in template.mappings.iter().filter(|mapping| mapping.is_enabled) {
-            sources.push(SourceConfig {
-                brokers: brokers(mapping, &options)?,
-                properties: options.kafka_properties.clone().into_iter().collect(),
-                max_payload_bytes: MAX_PAYLOAD_BYTES,
-                mapping: mapping.clone(),
-            });
-        }
+        let sources = sources(template, &options)?;
         let watched = Mappings(sources.iter().map(|source| Arc::new(Shared::new(&source.mapping))).collect());
         let router = Router::new(&template.routes);
         let server = if router.is_empty() {
@@ -176,12 +171,48 @@ impl Drop for Runtime {
     }
 }
 
-fn brokers(mapping: &Mapping, options: &Options) -> anyhow::Result<String> {
-    match (&options.brokers, &mapping.cluster) {
-        (Some(brokers), _) => Ok(brokers.clone()),
-        (None, Cluster::SelfManaged { brokers }) => Ok(brokers.join(",")),
-        (None, Cluster::Msk { arn }) => {
-            anyhow::bail!("{}: the brokers of {arn} are not known here: give their addresses", mapping.origin)
+/// Where each enabled mapping's records come from.
+fn sources(template: &Template, options: &Options) -> anyhow::Result<Vec<SourceConfig>> {
+    for name in options.brokers_of.keys() {
+        let mut names = template.mappings.iter().flat_map(Mapping::names);
+        if !names.any(|known| known == name) {
+            let known: Vec<_> = template.mappings.iter().map(|mapping| mapping.origin.path.as_str()).collect();
+            anyhow::bail!("brokers are given for {name}, but no mapping has that name; they are {}", known.join(", "));
         }
     }
+    let enabled = template.mappings.iter().filter(|mapping| mapping.is_enabled);
+    let source = |mapping: &Mapping| {
+        Ok(SourceConfig {
+            brokers: brokers(mapping, options)?,
+            properties: options.kafka_properties.clone().into_iter().collect(),
+            max_payload_bytes: MAX_PAYLOAD_BYTES,
+            mapping: mapping.clone(),
+        })
+    };
+    enabled.map(source).collect()
+}
+
+/// The brokers that were given, else those of the template.
+fn brokers(mapping: &Mapping, options: &Options) -> anyhow::Result<String> {
+    if let Some(given) = mapping.names().find_map(|name| options.brokers_of.get(name)).or(options.brokers.as_ref()) {
+        return Ok(given.clone());
+    }
+    let origin = &mapping.origin;
+    let remedy = format!("give them as {}=host:port", origin.path.rsplit('.').next().unwrap_or_default());
+    let (brokers, place) = match &mapping.cluster {
+        Cluster::SelfManaged { brokers } => (brokers.join(","), "KafkaBootstrapServers"),
+        Cluster::Msk { brokers: Some(brokers), .. } => (brokers.clone(), "its function's variable KAFKA_BROKERS"),
+        Cluster::Msk { arn, brokers: None } => anyhow::bail!(
+            "{origin}: the template does not say where the brokers of {arn} are: {remedy}, or its function a variable \
+             KAFKA_BROKERS"
+        ),
+    };
+    let is_usable = brokers.split(',').all(is_address);
+    anyhow::ensure!(is_usable, "{origin}: {place} has no addresses of the form host:port here: {remedy}");
+    Ok(brokers)
+}
+
+fn is_address(broker: &str) -> bool {
+    let parts = broker.trim().rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }

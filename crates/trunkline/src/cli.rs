@@ -89,6 +89,10 @@ pub(crate) struct UpArgs {
     /// Where the HTTP API listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18089", value_parser = listen)]
     pub(crate) listen: SocketAddr,
+    /// The brokers of the template's Kafka mappings, instead of those that it names. NAME is a mapping's event or logical id, its
+    /// function or its cluster's ARN; without it, they are those of all others
+    #[arg(long, value_name = "[NAME=]HOST:PORT,…")]
+    pub(crate) brokers: Vec<crate::up::Brokers>,
     /// Call the functions over the Lambda Invoke API at this address, instead of in this process
     #[arg(long, value_name = "URL")]
     pub(crate) invoke: Option<String>,

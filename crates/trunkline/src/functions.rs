@@ -13,7 +13,7 @@ use local_runtime::{Function, Rules, Severity, Template};
 use local_runtime::{InProcess, InProcessFunction};
 
 use crate::cli::TemplateArgs;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, check_fixed};
 
 type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
 
@@ -33,9 +33,12 @@ const FUNCTIONS: [(&str, Boot); 9] = [
 /// Where nobody runs the program beside a template: the one it was built with.
 const BUILT_IN_TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// A template, checked, with what its functions need to start here.
+/// A template, checked, with what its functions need to start here. It may be another project's: then none of its functions
+/// is in this program.
 pub(crate) struct Project {
     pub(crate) template: Template,
+    /// What the template is called where something is wrong with it.
+    pub(crate) file: String,
     aws: BTreeMap<String, String>,
 }
 
@@ -43,7 +46,9 @@ impl Project {
     /// Reads and checks the template that the command line names.
     pub(crate) fn read(args: &TemplateArgs) -> anyhow::Result<Self> {
         let parameters = Parameters::gather(args.parameters.as_deref(), &args.parameter_overrides)?;
-        Self::with(Some(&args.template), parameters)
+        let project = Self::with(Some(&args.template), parameters.or_environment(&args.template))?;
+        check_fixed(&project.all_vars())?;
+        Ok(project)
     }
 
     /// The template at `path`, or the one that the program was built with.
@@ -59,8 +64,14 @@ impl Project {
             Some(path) => Template::read(path, &overrides)?,
             None => Template::parse(BUILT_IN_TEMPLATE, &overrides)?,
         };
-        check(&template)?;
-        Ok(Self { template, aws: parameters.aws })
+        let file = path.map_or_else(|| "the built-in template".into(), |path| path.display().to_string());
+        check(&template, &file)?;
+        Ok(Self { template, file, aws: parameters.aws })
+    }
+
+    /// Whether one of its functions is in this program.
+    pub(crate) fn is_own(&self) -> bool {
+        self.template.functions.iter().any(|function| boot_of(&function.name).is_some())
     }
 
     /// A function's environment: the template's, and what the service adds.
@@ -89,8 +100,11 @@ impl Project {
     /// Starts one function.
     async fn boot(&self, name: &str) -> anyhow::Result<Handler> {
         let function = self.function(name)?;
-        let Some((_, boot)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-            bail!("this program does not contain the function {name}: call it over the Invoke API (`up --invoke URL`)");
+        let Some(boot) = boot_of(name) else {
+            bail!(
+                "this program does not contain the function {name} of {}: call it over the Invoke API (`up --invoke URL`)",
+                self.file
+            );
         };
         boot(self.vars(function)).await.with_context(|| format!("{name} can't start"))
     }
@@ -114,19 +128,28 @@ impl Project {
 /// customers as they were long ago.
 const LOSSLESS: [&str; 3] = ["batch-aggregator", "cdc-handler", "lake-writer"];
 
-/// The template check: what the service would refuse, and what would lose records.
-fn check(template: &Template) -> anyhow::Result<()> {
-    let rules = Rules { lossless: LOSSLESS.map(str::to_owned).to_vec(), group_prefix: Some("trunkline".to_owned()) };
+fn boot_of(name: &str) -> Option<Boot> {
+    FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, boot)| *boot)
+}
+
+/// The template check: what the service would refuse, and what would lose records of the functions in this program. Other
+/// functions are held to the service's rules alone.
+fn check(template: &Template, file: &str) -> anyhow::Result<()> {
+    let rules = Rules {
+        functions: FUNCTIONS.map(|(name, _)| name.to_owned()).to_vec(),
+        lossless: LOSSLESS.map(str::to_owned).to_vec(),
+        group_prefix: Some("trunkline".to_owned()),
+    };
     let findings = template.check(&rules);
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-        tracing::warn!(template.place = %finding.origin, "{}", finding.message);
+        tracing::warn!(template.file = file, template.place = %finding.origin, "{}", finding.message);
     }
     let errors: Vec<_> = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
         .map(|finding| format!("{}: {}", finding.origin, finding.message))
         .collect();
-    if errors.is_empty() { Ok(()) } else { bail!("the template can't be run as it is:\n  {}", errors.join("\n  ")) }
+    if errors.is_empty() { Ok(()) } else { bail!("{file} can't be run as it is:\n  {}", errors.join("\n  ")) }
 }
 
 fn in_process(handler: Handler) -> InProcessFunction {

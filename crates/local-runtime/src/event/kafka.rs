@@ -142,7 +142,7 @@ impl Envelope {
         let mut head = b"{\"eventSource\":".to_vec();
         match cluster {
             Cluster::SelfManaged { .. } => head.extend_from_slice(b"\"SelfManagedKafka\""),
-            Cluster::Msk { arn } => {
+            Cluster::Msk { arn, .. } => {
                 head.extend_from_slice(b"\"aws:kafka\",\"eventSourceArn\":");
                 push_text(&mut head, arn);
             }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn an_msk_event_names_its_cluster() {
         let arn = "arn:aws:kafka:us-east-1:123456789012:cluster/demo/6f0d3a52".to_owned();
-        let text = event(&Envelope::new(&Cluster::Msk { arn }, "b:1", "t"), &[]);
+        let text = event(&Envelope::new(&Cluster::Msk { arn, brokers: None }, "b:1", "t"), &[]);
         expect![[r#"{"eventSource":"aws:kafka","eventSourceArn":"arn:aws:kafka:us-east-1:123456789012:cluster/demo/6f0d3a52","bootstrapServers":"b:1","records":{}}"#]]
         .assert_eq(std::str::from_utf8(&text).unwrap());
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Mapping, Origin, Template};
+use super::{Mapping, Origin, Route, Template};
 
 /// The service's limit for functions behind a Kafka mapping.
 const MAX_KAFKA_TIMEOUT: Duration = Duration::from_secs(14 * 60);
@@ -28,10 +28,13 @@ pub enum Severity {
     Error,
 }
 
-/// A project's own rules.
+/// A project's own rules, for its own functions. Other functions' mappings are what their own projects want them to be.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Functions that must see every record in order: nothing in their mappings may give a batch up, split it or reorder
+    /// The project's functions: the rules are about their mappings. These log in to the brokers as the functions do, not
+    /// with the service's secrets.
+    pub functions: Vec<String>,
+    /// Those of them that must see every record in order: nothing in their mappings may give a batch up, split it or reorder
     /// it.
     pub lossless: Vec<String>,
     /// Consumer groups are named `<prefix>-<function>-<topic>`.
@@ -50,17 +53,20 @@ impl Template {
             };
             service_rules(mapping, &mut add);
             not_run_yet(mapping, &mut add);
-            if rules.lossless.contains(&mapping.function) {
-                lossless(mapping, &mut add);
-            }
-            if let Some(prefix) = &rules.group_prefix {
-                let wanted = format!("{prefix}-{}-{}", mapping.function, mapping.topic);
-                if mapping.group != wanted {
-                    add(Severity::Error, format!("the consumer group has to be {wanted}, not {}", mapping.group));
-                }
+            if rules.functions.contains(&mapping.function) {
+                project_rules(mapping, rules, &mut add);
+            } else if !mapping.later.secrets.is_empty() {
+                let secrets = mapping.later.secrets.join(", ");
+                let message = format!(
+                    "the secrets of SourceAccessConfigurations ({secrets}) are not used here: the mapping logs in with \
+                     the runtime's own Kafka settings"
+                );
+                add(Severity::Warning, message);
             }
         }
         self.unique_groups(&mut findings);
+        self.unique_routes(&mut findings);
+        self.functions_alone(&mut findings);
         findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.origin.line));
         findings
     }
@@ -80,6 +86,62 @@ impl Template {
                     ),
                 });
             }
+        }
+    }
+
+    /// All APIs of a template are served at one address here.
+    fn unique_routes(&self, findings: &mut Vec<Finding>) {
+        let text = |route: &Route| route.path.as_ref().map(ToString::to_string);
+        for (index, route) in self.routes.iter().enumerate() {
+            let is_same = |other: &&Route| other.method == route.method && text(other) == text(route);
+            if let Some(first) = self.routes[..index].iter().find(is_same) {
+                findings.push(Finding {
+                    severity: Severity::Warning,
+                    origin: route.origin.clone(),
+                    message: format!("this is also the route of {}, which gets its requests here", first.origin),
+                });
+            }
+        }
+    }
+
+    /// Functions that look alone and are not, or must be alone and are not made so.
+    fn functions_alone(&self, findings: &mut Vec<Finding>) {
+        for (index, function) in self.functions.iter().enumerate() {
+            let mut warn = |message| {
+                let origin = function.origin.clone();
+                findings.push(Finding { severity: Severity::Warning, origin, message });
+            };
+            if let Some(first) = self.functions[..index].iter().find(|first| first.name == function.name) {
+                let (name, first) = (&function.name, &first.origin);
+                warn(format!("it is invoked as {name}, as {first} is: with one environment for both"));
+            }
+            let limit = function.reserved_concurrency.and_then(|limit| usize::try_from(limit).ok());
+            if limit.is_some_and(|limit| self.concurrency(&function.name).is_none_or(|most| most > limit)) {
+                warn(
+                    "ReservedConcurrentExecutions is not run here: the function is invoked as often as it is due"
+                        .into(),
+                );
+            }
+        }
+    }
+
+    /// How many invocations there may be at a time: a mapping or schedule has one; requests have no limit.
+    fn concurrency(&self, function: &str) -> Option<usize> {
+        let mappings = self.mappings.iter().filter(|mapping| mapping.function == function).count();
+        let schedules = self.schedules.iter().filter(|schedule| schedule.function == function).count();
+        let is_served = self.routes.iter().any(|route| route.function == function);
+        (!is_served).then_some(mappings + schedules)
+    }
+}
+
+fn project_rules(mapping: &Mapping, rules: &Rules, add: &mut impl FnMut(Severity, String)) {
+    if rules.lossless.contains(&mapping.function) {
+        lossless(mapping, add);
+    }
+    if let Some(prefix) = &rules.group_prefix {
+        let wanted = format!("{prefix}-{}-{}", mapping.function, mapping.topic);
+        if mapping.group != wanted {
+            add(Severity::Error, format!("the consumer group has to be {wanted}, not {}", mapping.group));
         }
     }
 }
@@ -125,7 +187,7 @@ fn not_run_yet(mapping: &Mapping, add: &mut impl FnMut(Severity, String)) {
     );
     warn(later.bisects, "BisectBatchOnFunctionError is not run yet: a failing batch is retried whole");
     warn(later.reports_item_failures, "ReportBatchItemFailures is not run yet: the function's answer is not looked at");
-    warn(later.is_queue, "Queue mode is not run yet: records come in the order of their partitions");
+    warn(later.is_queue, "Queue mode is not run here: this mapping does not start, and its records stay in the topic");
 }
 
 fn lossless(mapping: &Mapping, add: &mut impl FnMut(Severity, String)) {

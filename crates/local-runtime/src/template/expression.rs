@@ -29,24 +29,38 @@ pub struct Cron {
     years: BTreeSet<i16>,
 }
 
+/// Why a text is no [`Expression`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// The service knows it, and it is not run here.
+    #[error("{0} is not run here")]
+    NotRun(String),
+    /// Nobody knows it.
+    #[error("{0}")]
+    Malformed(String),
+}
+
 const FIRST_YEAR: i16 = 1970;
 const LAST_YEAR: i16 = 2199;
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl FromStr for Expression {
-    type Err = String;
+    type Err = ExpressionError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ExpressionError> {
         let inside = |name: &str| text.trim().strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
         if let Some(rate) = inside("rate") {
             return parse_rate(rate).map(Self::Rate).ok_or_else(|| {
-                format!("expected a rate such as rate(1 minute), rate(5 minutes) or rate(1 day), found {text:?}")
+                malformed(format!(
+                    "expected a rate such as rate(1 minute), rate(5 minutes) or rate(1 day), found {text:?}"
+                ))
             });
         }
         match inside("cron") {
             Some(fields) => Ok(Self::Cron(Cron::parse(fields)?)),
-            None => Err(format!("expected rate(…) or cron(…), found {text:?}")),
+            None if inside("at").is_some() => Err(ExpressionError::NotRun(text.to_owned())),
+            None => Err(malformed(format!("expected rate(…) or cron(…), found {text:?}"))),
         }
     }
 }
@@ -58,6 +72,10 @@ impl fmt::Display for Expression {
             Self::Cron(cron) => write!(f, "cron({})", cron.text),
         }
     }
+}
+
+fn malformed(why: impl Into<String>) -> ExpressionError {
+    ExpressionError::Malformed(why.into())
 }
 
 fn parse_rate(text: &str) -> Option<Duration> {
@@ -73,13 +91,13 @@ fn parse_rate(text: &str) -> Option<Duration> {
 }
 
 impl Cron {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, ExpressionError> {
         let fields: Vec<_> = text.split_whitespace().collect();
         let [minutes, hours, days, months, weekdays, years] = fields.as_slice() else {
-            return Err(format!("expected six fields in cron({text}), found {}", fields.len()));
+            return Err(malformed(format!("expected six fields in cron({text}), found {}", fields.len())));
         };
         if (*days == "?") == (*weekdays == "?") {
-            return Err(format!("expected ? for exactly one of the two days in cron({text})"));
+            return Err(malformed(format!("expected ? for exactly one of the two days in cron({text})")));
         }
         Ok(Self {
             text: text.trim().to_owned(),
@@ -125,23 +143,31 @@ impl Cron {
     }
 }
 
+/// The last day or weekday (`L`, `5L`), the nearest working day (`15W`), the second Monday (`2#2`).
+fn is_special(part: &str) -> bool {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    part == "LW" || part.contains('#') || part.strip_suffix(['L', 'W']).is_some_and(is_number)
+}
+
 /// One field's values: `*`, `?`, `3`, `1-5`, `*/15`, `MON-FRI` and lists of these.
-fn field(text: &str, first: i16, last: i16, names: &[&str]) -> Result<BTreeSet<i16>, String> {
-    let number = |part: &str| -> Result<i16, String> {
+fn field(text: &str, first: i16, last: i16, names: &[&str]) -> Result<BTreeSet<i16>, ExpressionError> {
+    let number = |part: &str| -> Result<i16, ExpressionError> {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(part));
         let number = match named {
             Some(index) => i16::try_from(index).ok().map(|index| index + first),
             None => part.parse().ok(),
         };
-        number.filter(|number| (first..=last).contains(number)).ok_or_else(|| {
-            format!("expected a number from {first} to {last} in cron, found {part:?} (L, W and # are not run)")
+        number.filter(|number| (first..=last).contains(number)).ok_or_else(|| match part {
+            part if is_special(part) => ExpressionError::NotRun(format!("{part} in cron")),
+            part => malformed(format!("expected a number from {first} to {last} in cron, found {part:?}")),
         })
     };
     let mut values = BTreeSet::new();
     for item in text.split(',') {
         let (range, step) = match item.split_once('/') {
             Some((range, step)) => {
-                (range, step.parse().ok().filter(|step| *step > 0).ok_or("a step has to be a number above 0")?)
+                let step = step.parse().ok().filter(|step| *step > 0);
+                (range, step.ok_or_else(|| malformed("a step has to be a number above 0"))?)
             }
             None => (item, 1_usize),
         };
@@ -153,7 +179,7 @@ fn field(text: &str, first: i16, last: i16, names: &[&str]) -> Result<BTreeSet<i
             None => (number(range)?, number(range)?),
         };
         if from > to {
-            return Err(format!("{range} in cron ends before it begins"));
+            return Err(malformed(format!("{range} in cron ends before it begins")));
         }
         values.extend((from..=to).step_by(step));
     }
@@ -178,7 +204,7 @@ mod tests {
                 }
                 moments.join(" ")
             }
-            Err(why) => why,
+            Err(why) => why.to_string(),
         };
         expect.assert_eq(&shown);
     }
@@ -203,14 +229,17 @@ mod tests {
         check("cron(0 0 1 1 ? 2023)", expect![""]);
         check("cron(0 2 * * *)", expect!["expected six fields in cron(0 2 * * *), found 5"]);
         check("cron(0 2 * * * *)", expect!["expected ? for exactly one of the two days in cron(0 2 * * * *)"]);
-        check(
-            "cron(0 2 L * ? *)",
-            expect![[r#"expected a number from 1 to 31 in cron, found "L" (L, W and # are not run)"#]],
-        );
-        check(
-            "cron(70 2 * * ? *)",
-            expect![[r#"expected a number from 0 to 59 in cron, found "70" (L, W and # are not run)"#]],
-        );
+        check("cron(70 2 * * ? *)", expect![[r#"expected a number from 0 to 59 in cron, found "70""#]]);
+        check("cron(0 2 ? * MOL *)", expect![[r#"expected a number from 1 to 7 in cron, found "MOL""#]]);
         check("cron(0 5-2 * * ? *)", expect!["5-2 in cron ends before it begins"]);
+    }
+
+    #[test]
+    fn what_only_the_service_runs() {
+        check("at(2030-01-01T00:00:00)", expect!["at(2030-01-01T00:00:00) is not run here"]);
+        check("cron(0 2 L * ? *)", expect!["L in cron is not run here"]);
+        check("cron(0 2 15W * ? *)", expect!["15W in cron is not run here"]);
+        check("cron(0 2 LW * ? *)", expect!["LW in cron is not run here"]);
+        check("cron(0 2 ? * 2#1 *)", expect!["2#1 in cron is not run here"]);
     }
 }

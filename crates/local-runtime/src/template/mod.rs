@@ -1,8 +1,11 @@
 //! A SAM template, read into what can be run: functions and what invokes them.
 
 mod check;
+mod events;
 mod expression;
+mod notes;
 mod read;
+mod resources;
 mod scope;
 mod yaml;
 
@@ -12,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use check::{Finding, Rules, Severity};
-pub use expression::{Cron, Expression};
+pub use expression::{Cron, Expression, ExpressionError};
 pub use scope::Parameters;
 
 use crate::http::PathPattern;
@@ -20,15 +23,15 @@ use crate::http::PathPattern;
 /// The runnable part of a SAM template, with every parameter resolved.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// `AWS::Serverless::Function` resources, in the template's order.
+    /// `AWS::Serverless::Function` resources, in the template's order, then those of `AWS::Lambda::Function`.
     pub functions: Vec<Function>,
-    /// `SelfManagedKafka` and `MSK` events.
+    /// `SelfManagedKafka` and `MSK` events, then Kafka's `AWS::Lambda::EventSourceMapping` resources.
     pub mappings: Vec<Mapping>,
     /// `Schedule` and `ScheduleV2` events.
     pub schedules: Vec<Schedule>,
     /// `HttpApi` events.
     pub routes: Vec<Route>,
-    /// Events and properties that are there and not run.
+    /// What is there and not run, or means something else here.
     pub(crate) not_run: Vec<Finding>,
 }
 
@@ -47,12 +50,16 @@ pub struct Function {
     /// Where it stands; its path is the logical id.
     pub origin: Origin,
     /// The name it is invoked by: the binary's (`Metadata.BuildProperties.Binary`), else `FunctionName`, else the
-    /// logical id in kebab-case.
+    /// logical id; that in kebab-case where the function is a binary, since `cargo lambda` calls it so.
     pub name: String,
+    /// `FunctionName`.
+    pub function_name: Option<String>,
     /// The service stops an invocation after this time.
     pub timeout: Duration,
     /// `MemorySize`.
     pub memory_mib: u32,
+    /// `ReservedConcurrentExecutions`.
+    pub reserved_concurrency: Option<i64>,
     /// `Environment.Variables`, those of `Globals` included.
     pub environment: BTreeMap<String, String>,
 }
@@ -78,7 +85,7 @@ pub struct Mapping {
     pub window: Duration,
     /// Where a group without a committed offset begins.
     pub start: StartingPosition,
-    /// `Enabled`.
+    /// `Enabled`; false in Queue mode, too, which is not run.
     pub is_enabled: bool,
     /// What is read and kept, and not run yet.
     pub later: Later,
@@ -92,10 +99,12 @@ pub enum Cluster {
         /// `host:port` each.
         brokers: Vec<String>,
     },
-    /// `Stream`; its brokers have to be given to the runtime.
+    /// `Stream`, `EventSourceArn`.
     Msk {
         /// The cluster's ARN.
         arn: String,
+        /// The function's own variable `KAFKA_BROKERS`: the template says nowhere else where the brokers are.
+        brokers: Option<String>,
     },
 }
 
@@ -131,6 +140,8 @@ pub struct Later {
     pub is_queue: bool,
     /// `ParallelizationFactor`.
     pub parallelization_factor: Option<i64>,
+    /// `SourceAccessConfigurations`: the kinds of credentials.
+    pub secrets: Vec<String>,
 }
 
 /// A schedule.
@@ -208,6 +219,29 @@ impl Template {
     #[must_use]
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.name == name)
+    }
+}
+
+impl Function {
+    /// Whether it goes by this name: its own, the service's or the template's.
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.origin.path == name || self.function_name.as_deref() == Some(name)
+    }
+}
+
+impl Mapping {
+    /// What a person may call it: its place in the template, the event's name alone, its function, its cluster.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let cluster = match &self.cluster {
+            Cluster::Msk { arn, .. } => Some(arn.as_str()),
+            Cluster::SelfManaged { .. } => None,
+        };
+        // Of a cluster that is a resource, `Cluster.Arn` may stand for the ARN.
+        let resource = cluster.filter(|arn| !arn.contains(':')).and_then(|arn| arn.split('.').next());
+        let path = self.origin.path.as_str();
+        let parts = [path.rsplit('.').next(), path.split('.').next(), Some(self.function.as_str()), cluster, resource];
+        std::iter::once(path).chain(parts.into_iter().flatten())
     }
 }
 

@@ -2,14 +2,19 @@
 //! read, so that a property nobody reads may use anything.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::TemplateError;
-use super::yaml::{Kind, Node};
+use super::notes::{Notes, StandIn};
+use super::yaml::{FOR_EACH, Kind, Node};
+use super::{Finding, TemplateError};
 
 /// Values given from outside, by parameter name; `AWS::Region=…` sets a pseudo parameter.
 pub type Parameters = BTreeMap<String, String>;
+
+/// Said of a loop wherever it stands.
+pub(super) const FOR_EACH_IS_NOT_RUN: &str = "Fn::ForEach is not run here: what it makes is missing";
 
 /// Functions inside functions; the service's own limit is lower.
 const MAX_DEPTH: usize = 50;
@@ -26,9 +31,13 @@ const PSEUDO_PARAMETERS: [(&str, &str); 6] = [
 /// What names stand for.
 pub(super) struct Scope<'a> {
     parameters: BTreeMap<String, Parameter>,
+    /// Parameters whose value is the name of another one, which the service looks up.
+    looked_up: BTreeSet<String>,
     resources: BTreeSet<&'a str>,
     conditions: Option<&'a Node>,
     mappings: Option<&'a Node>,
+    /// What was met while values were read.
+    notes: RefCell<Notes>,
 }
 
 enum Parameter {
@@ -40,9 +49,11 @@ impl<'a> Scope<'a> {
     pub(super) fn new(root: &'a Node, given: &Parameters) -> Result<Self, TemplateError> {
         let mut scope = Self {
             parameters: BTreeMap::new(),
+            looked_up: BTreeSet::new(),
             resources: BTreeSet::new(),
             conditions: root.get("Conditions"),
             mappings: root.get("Mappings"),
+            notes: RefCell::default(),
         };
         if let Some(Node { kind: Kind::Map(resources), .. }) = root.get("Resources") {
             scope.resources.extend(resources.iter().map(|(name, _)| name.as_str()));
@@ -71,12 +82,18 @@ impl<'a> Scope<'a> {
         }
         let mut missing = Vec::new();
         for (name, node) in declared {
-            match (given.get(name), node.get("Default").map(|default| &default.kind)) {
-                (Some(text), _) | (None, Some(Kind::Scalar(text))) => {
-                    check_allowed(name, node, text)?;
-                    self.parameters.insert(name.clone(), Parameter::of(node, text));
-                }
-                _ => missing.push(name.as_str()),
+            let default = match node.get("Default").map(|default| &default.kind) {
+                Some(Kind::Scalar(text)) => Some(text),
+                _ => None,
+            };
+            let Some(text) = given.get(name).or(default) else {
+                missing.push(name.as_str());
+                continue;
+            };
+            check_allowed(name, node, text)?;
+            self.parameters.insert(name.clone(), Parameter::of(node, text));
+            if !given.contains_key(name) && type_of(node).starts_with(LOOKED_UP) {
+                self.looked_up.insert(name.clone());
             }
         }
         match missing.as_slice() {
@@ -86,6 +103,20 @@ impl<'a> Scope<'a> {
                 Err(TemplateError::new(0, "Parameters", why))
             }
         }
+    }
+
+    /// Says something about the template that is no error.
+    pub(super) fn note(&self, line: usize, path: impl Into<String>, message: impl Into<String>) {
+        self.notes.borrow_mut().say(line, path, message);
+    }
+
+    /// All that was said.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.notes.into_inner().into_findings()
+    }
+
+    fn stands_in(&self, line: usize, path: &str, stand_in: StandIn) {
+        self.notes.borrow_mut().stands_in(line, path, stand_in);
     }
 
     /// Where reading begins.
@@ -144,6 +175,11 @@ impl<'a> Scope<'a> {
             "Ref" if text_of(argument, path)? == "AWS::NoValue" => Ok(None),
             "Ref" => self.reference(&text_of(argument, path)?, node.line, path).map(Some),
             "Fn::GetAtt" => text(self.attribute(argument, path)?),
+            "Fn::ImportValue" => {
+                let export = self.text(argument, path, depth + 1)?;
+                self.stands_in(node.line, path, StandIn::Export(export.clone()));
+                text(export)
+            }
             "Fn::Sub" => text(self.substituted(argument, path, depth)?),
             "Fn::Join" => match list_of(argument, path)? {
                 [separator, items] => {
@@ -211,13 +247,19 @@ impl<'a> Scope<'a> {
 
     /// A parameter's value; of a resource the logical name: there is no physical one here.
     fn reference(&self, name: &str, line: usize, path: &str) -> Result<Node, TemplateError> {
+        if self.looked_up.contains(name) {
+            self.stands_in(line, path, StandIn::LookedUp(name.to_owned()));
+        }
         match self.parameters.get(name) {
             Some(Parameter::Text(text)) => Ok(Node::scalar(line, text.clone())),
             Some(Parameter::List(items)) => {
                 let items = items.iter().map(|item| Node::scalar(line, item.clone())).collect();
                 Ok(Node { line, kind: Kind::List(items) })
             }
-            None if self.is_resource(name) => Ok(Node::scalar(line, name)),
+            None if self.is_resource(name) => {
+                self.stands_in(line, path, StandIn::Resource(name.to_owned()));
+                Ok(Node::scalar(line, name))
+            }
             None => Err(TemplateError::new(line, path, format!("{name} is neither a parameter nor a resource"))),
         }
     }
@@ -238,7 +280,10 @@ impl<'a> Scope<'a> {
                 .join("."),
         };
         match attribute.split_once('.') {
-            Some((resource, _)) if self.is_resource(resource) => Ok(attribute),
+            Some((resource, _)) if self.is_resource(resource) => {
+                self.stands_in(argument.line, path, StandIn::Resource(attribute.clone()));
+                Ok(attribute)
+            }
             _ => Err(TemplateError::new(argument.line, path, format!("{attribute} is no attribute of a resource"))),
         }
     }
@@ -284,15 +329,23 @@ impl<'a> Scope<'a> {
 
 impl Parameter {
     fn of(declared: &Node, text: &str) -> Self {
-        let kind = match declared.get("Type").map(|node| &node.kind) {
-            Some(Kind::Scalar(kind)) => kind.as_str(),
-            _ => "String",
-        };
-        if kind == "CommaDelimitedList" || kind.starts_with("List<") {
+        let kind = type_of(declared);
+        let kind = kind.strip_prefix(LOOKED_UP).unwrap_or(kind);
+        if kind.starts_with("CommaDelimitedList") || kind.starts_with("List<") {
             Self::List(text.split(',').map(|item| item.trim().to_owned()).collect())
         } else {
             Self::Text(text.to_owned())
         }
+    }
+}
+
+/// A type that begins so is of what the service looks up under the parameter's value.
+const LOOKED_UP: &str = "AWS::SSM::Parameter::Value<";
+
+fn type_of(declared: &Node) -> &str {
+    match declared.get("Type").map(|node| &node.kind) {
+        Some(Kind::Scalar(kind)) => kind,
+        _ => "String",
     }
 }
 
@@ -331,14 +384,17 @@ pub(super) struct Value<'s> {
     scope: &'s Scope<'s>,
     node: Cow<'s, Node>,
     path: String,
+    /// The entries that were asked for.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'s> Value<'s> {
     fn resolve(scope: &'s Scope<'s>, node: Cow<'s, Node>, path: String) -> Result<Option<Self>, TemplateError> {
-        if node.intrinsic().is_none() {
-            return Ok(Some(Self { scope, node, path }));
-        }
-        Ok(scope.shallow(&node, &path, 0)?.map(|node| Self { scope, node: Cow::Owned(node), path }))
+        let node = match node.intrinsic() {
+            None => Some(node),
+            Some(_) => scope.shallow(&node, &path, 0)?.map(Cow::Owned),
+        };
+        Ok(node.map(|node| Self { scope, node, path, asked: RefCell::default() }))
     }
 
     pub(super) fn line(&self) -> usize {
@@ -353,8 +409,14 @@ impl<'s> Value<'s> {
         TemplateError::new(self.node.line, &self.path, why)
     }
 
+    /// Says something about this value that is no error.
+    pub(super) fn note(&self, message: impl Into<String>) {
+        self.scope.note(self.node.line, &self.path, message);
+    }
+
     /// The entry of a mapping; missing, null and `AWS::NoValue` are all `None`.
     pub(super) fn get(&self, key: &str) -> Result<Option<Self>, TemplateError> {
+        self.asked.borrow_mut().insert(key.to_owned());
         if !matches!(self.node.kind, Kind::Map(_) | Kind::Null) {
             return Err(self.error("expected a mapping"));
         }
@@ -362,6 +424,29 @@ impl<'s> Value<'s> {
             None | Some(Node { kind: Kind::Null, .. }) => Ok(None),
             Some(node) => Self::resolve(self.scope, Cow::Owned(node.clone()), format!("{}.{key}", self.path)),
         }
+    }
+
+    /// Names every entry that nobody has asked for, and that is not among those that change nothing here; `instead` says
+    /// what happens without it.
+    pub(super) fn name_rest(&self, harmless: &[&str], instead: impl Fn(&str) -> &'static str) {
+        let Kind::Map(entries) = &self.node.kind else { return };
+        for (name, node) in entries {
+            if self.asked.borrow().contains(name) || harmless.contains(&name.as_str()) {
+                continue;
+            }
+            let path = format!("{}.{name}", self.path);
+            if !matches!(self.scope.shallow(node, &path, 0), Ok(None | Some(Node { kind: Kind::Null, .. }))) {
+                self.scope.note(node.line, path, format!("{name} is not run here: {}", instead(name)));
+            }
+        }
+    }
+
+    /// A text that names another resource, for which its logical name is good enough.
+    pub(super) fn name_of(&self, key: &str) -> Result<Option<String>, TemplateError> {
+        let before = self.scope.notes.borrow().mark();
+        let name = self.get(key)?.map(|value| value.text()).transpose();
+        self.scope.notes.borrow_mut().forget_since(before);
+        name
     }
 
     /// The entry, which has to be there.
@@ -372,19 +457,38 @@ impl<'s> Value<'s> {
     pub(super) fn entries(&self) -> Result<Vec<(String, Self)>, TemplateError> {
         let Kind::Map(entries) = &self.node.kind else { return Err(self.error("expected a mapping")) };
         let mut values = Vec::with_capacity(entries.len());
-        for (name, _) in entries {
-            if let Some(value) = self.get(name)? {
+        for (name, node) in entries {
+            if name.starts_with(FOR_EACH) {
+                self.scope.note(node.line, format!("{}.{name}", self.path), FOR_EACH_IS_NOT_RUN);
+            } else if let Some(value) = self.get(name)? {
                 values.push((name.clone(), value));
             }
         }
         Ok(values)
     }
 
+    /// As [`Value::entries`], for entries of which each may be left out: one that can't be resolved is named.
+    pub(super) fn texts_by_name(&self) -> Result<BTreeMap<String, String>, TemplateError> {
+        let Kind::Map(entries) = &self.node.kind else { return Err(self.error("expected a mapping")) };
+        let mut texts = BTreeMap::new();
+        for (name, node) in entries {
+            if name.starts_with(FOR_EACH) {
+                self.scope.note(node.line, format!("{}.{name}", self.path), FOR_EACH_IS_NOT_RUN);
+                continue;
+            }
+            match self.get(name).and_then(|value| value.map(|value| value.text()).transpose()) {
+                Ok(text) => texts.extend(text.map(|text| (name.clone(), text))),
+                Err(error) => self.scope.note(error.origin.line, error.origin.path, format!("left out: {}", error.why)),
+            }
+        }
+        Ok(texts)
+    }
+
     /// The items of a list; a single text counts as a list of one, as CloudFormation has it.
     pub(super) fn texts(&self) -> Result<Vec<String>, TemplateError> {
         match &self.node.kind {
             Kind::List(items) => items.iter().map(|item| self.scope.text(item, &self.path, 0)).collect(),
-            Kind::Scalar(text) => Ok(vec![text.clone()]),
+            Kind::Scalar(_) => Ok(vec![self.text()?]),
             _ => Err(self.error("expected a list of texts")),
         }
     }
@@ -402,7 +506,12 @@ impl<'s> Value<'s> {
 
     pub(super) fn text(&self) -> Result<String, TemplateError> {
         match &self.node.kind {
-            Kind::Scalar(text) => Ok(text.clone()),
+            Kind::Scalar(text) => {
+                if text.contains("{{resolve:") {
+                    self.scope.stands_in(self.node.line, &self.path, StandIn::DynamicReference);
+                }
+                Ok(text.clone())
+            }
             _ => Err(self.error("expected a text")),
         }
     }

@@ -1,12 +1,29 @@
 //! YAML as CloudFormation reads it: every scalar kept as its text, every value with its line, and a tag such as `!Ref X`
 //! turned into its long form, `{"Ref": "X"}`.
 
+use std::borrow::Cow;
 use std::str::Chars;
 
 use saphyr_parser::{BufferedInput, Event, Parser, ScalarStyle, Span, Tag};
 
 /// CloudFormation's own templates stay far below this; it keeps the reader's recursion off the end of the stack.
 const MAX_DEPTH: usize = 100;
+
+/// Lines within brackets that begin further left than the reader takes; each costs reading up to it once more.
+const MAX_OUTDENTED_LINES: usize = 1_000;
+/// Further right than any nesting begins.
+const INDENTATION_COLUMNS: usize = 1_024;
+
+/// A template's one document.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) root: Node,
+    /// Keys that are there twice, and where the second one is: the last one counts, as for SAM's own reader.
+    pub(crate) repeated: Vec<(usize, String)>,
+}
+
+/// The key of a loop begins so; its entries stand in the mapping around it.
+pub(crate) const FOR_EACH: &str = "Fn::ForEach::";
 
 /// One value of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +65,7 @@ impl Node {
     pub(crate) fn intrinsic(&self) -> Option<(&str, &Self)> {
         match &self.kind {
             Kind::Map(entries) => match entries.as_slice() {
+                [(name, _)] if name.starts_with(FOR_EACH) => None,
                 [(name, argument)] if name == "Ref" || name == "Condition" || name.starts_with("Fn::") => {
                     Some((name, argument))
                 }
@@ -59,16 +77,32 @@ impl Node {
 }
 
 /// Reads the text's one document.
-pub(crate) fn parse(text: &str) -> Result<Node, YamlError> {
-    let mut reader = Reader { events: Parser::new_from_iter(text.chars()) };
-    loop {
-        let (event, span) = reader.next()?;
-        match event {
-            Event::StreamEnd => return Err(fail(&span, "the template is empty")),
-            Event::StreamStart | Event::DocumentStart(_) => {}
-            event => return reader.node(event, &span, 0),
+pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_OUTDENTED_LINES {
+        match Reader::new(&text).document() {
+            Err(error) if is_outdented(&error.why) => text = Cow::Owned(indented(&text, error.line)),
+            outcome => return outcome,
         }
     }
+    Reader::new(&text).document()
+}
+
+/// Within brackets, a line may begin anywhere for most readers, CloudFormation's among them; not for this one. It says so
+/// of nothing else.
+fn is_outdented(why: &str) -> bool {
+    matches!(why, "invalid indentation" | "invalid indentation in flow construct")
+}
+
+fn indented(text: &str, line: usize) -> String {
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.fold(String::with_capacity(text.len() + INDENTATION_COLUMNS), |mut out, (index, content)| {
+        if index + 1 == line {
+            out.extend(std::iter::repeat_n(' ', INDENTATION_COLUMNS));
+        }
+        out.push_str(content);
+        out
+    })
 }
 
 fn fail(span: &Span, why: impl Into<String>) -> YamlError {
@@ -77,9 +111,28 @@ fn fail(span: &Span, why: impl Into<String>) -> YamlError {
 
 struct Reader<'a> {
     events: Parser<'a, BufferedInput<Chars<'a>>>,
+    repeated: Vec<(usize, String)>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { events: Parser::new_from_iter(text.chars()), repeated: Vec::new() }
+    }
+
+    fn document(mut self) -> Result<Document, YamlError> {
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Err(fail(&span, "the template is empty")),
+                Event::StreamStart | Event::DocumentStart(_) => {}
+                event => {
+                    let root = self.node(event, &span, 0)?;
+                    return Ok(Document { root, repeated: self.repeated });
+                }
+            }
+        }
+    }
+
     fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
         match self.events.next_event() {
             Some(Ok(next)) => Ok(next),
@@ -124,12 +177,16 @@ impl<'a> Reader<'a> {
                 Event::Scalar(text, ..) => text.into_owned(),
                 _ => return Err(fail(&span, "a key must be plain text")),
             };
-            if entries.iter().any(|(name, _)| *name == key) {
-                return Err(fail(&span, format!("the key {key} is there twice")));
-            }
+            let line = span.start.line();
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
-            entries.push((key, value));
+            match entries.iter_mut().find(|(name, _)| *name == key) {
+                Some((_, first)) => {
+                    *first = value;
+                    self.repeated.push((line, key));
+                }
+                None => entries.push((key, value)),
+            }
         }
     }
 }
@@ -168,7 +225,10 @@ mod tests {
 
     fn check(text: &str, expect: Expect) {
         match parse(text) {
-            Ok(node) => expect.assert_eq(&show(&node)),
+            Ok(document) => {
+                let repeated = document.repeated.iter().map(|(line, key)| format!(" {key} again@{line}"));
+                expect.assert_eq(&(show(&document.root) + &repeated.collect::<String>()));
+            }
             Err(error) => expect.assert_eq(&format!("line {}: {}", error.line, error.why)),
         }
     }
@@ -185,9 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn of_a_key_that_is_there_twice_the_last_counts() {
+        check("a: 1\nb: 2\na: 3\n", expect![[r#"{a: "3"@3, b: "2"@2} a again@3"#]]);
+    }
+
+    #[test]
+    fn within_brackets_a_line_begins_anywhere() {
+        check(
+            "a:\n  b: [\n    {c: 1,\n d: 2\n}\n  ]\n  e: [\nf]\n",
+            expect![[r#"{a: {b: [{c: "1"@3, d: "2"@4}], e: ["f"@8]}}"#]],
+        );
+        check("a:\n  b: 1\n c: 2\n", expect!["line 3: while parsing a block mapping, did not find expected key"]);
+    }
+
+    #[test]
     fn names_the_line_of_what_is_not_yaml() {
         check("", expect!["line 1: the template is empty"]);
-        check("a: 1\na: 2\n", expect!["line 2: the key a is there twice"]);
         check("a: &x 1\nb: *x\n", expect!["line 2: YAML aliases are not taken (nor does CloudFormation take them)"]);
         check("a: [1\nb: 2\n", expect!["line 2: illegal placement of ':' indicator"]);
         check(&"[".repeat(200), expect!["line 1: values are nested more than 100 deep"]);

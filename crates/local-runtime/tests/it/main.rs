@@ -6,6 +6,7 @@ mod health;
 mod http;
 mod invoke;
 mod mapping;
+mod not_run;
 mod places;
 mod real_brokers;
 mod records;
