@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use anyhow::bail;
 use kafka_sink::Sink;
 use telecom::RecordType;
 
@@ -27,8 +30,21 @@ pub(crate) fn messages(plan: &Plan, set: u64) -> Vec<Messages> {
     RecordType::ALL.map(|record_type| of_type(plan, record_type, set)).into()
 }
 
+/// A set's records are some MB, which brokers take in seconds: these are down, or can't be written to.
+const TAKEN_WITHIN: Duration = Duration::from_secs(120);
+
 /// Sends a set's records and waits until all are acknowledged. After a crash a set is sent once more.
 pub(crate) async fn send(sink: &Sink, messages: &[Messages]) -> anyhow::Result<()> {
+    let sent = tokio::time::timeout(TAKEN_WITHIN, send_all(sink, messages)).await;
+    sent.unwrap_or_else(|_| {
+        bail!(
+            "Kafka did not take the records within {} s: check that all brokers run; then start this again, it goes on",
+            TAKEN_WITHIN.as_secs()
+        )
+    })
+}
+
+async fn send_all(sink: &Sink, messages: &[Messages]) -> anyhow::Result<()> {
     let mut session = sink.session()?;
     let mut key = Vec::new();
     for Messages { topic, values, records } in messages {

@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer as _;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Config;
 use crate::ends::left;
@@ -18,6 +18,9 @@ use crate::sink::Live;
 
 /// One attempt to reach the cluster; short, because a thread waits for it.
 const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// Between two questions to a group whose coordinator is being chosen.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A partition that no topic has.
 const NO_PARTITION: i32 = i32::MAX;
@@ -88,7 +91,8 @@ pub async fn retention(
     let options = AdminOptions::new().request_timeout(Some(within));
     let answers = admin.describe_configs(&asked, &options).await.context("Kafka does not tell how topics are set")?;
     let mut told: BTreeMap<_, _> = topics.iter().map(|topic| ((*topic).to_owned(), None)).collect();
-    for resource in answers.into_iter().flatten() {
+    // The client's type has room for a refusal, and it never makes one: a refused topic is one without entries.
+    for resource in answers.into_iter().flatten().filter(|resource| !resource.entries.is_empty()) {
         let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { continue };
         let value = |name| resource.get(name).and_then(|entry| entry.value.as_deref());
         let is = |policy| value("cleanup.policy").is_some_and(|all| all.split(',').any(|one| one.trim() == policy));
@@ -111,31 +115,44 @@ pub async fn retention(
 /// # Errors
 /// With the right that is missing, and when the cluster does not answer within this time.
 pub async fn may_read(config: &Config, group: &str, topic: &str, within: Duration) -> anyhow::Result<()> {
-    let (client, group, topic) = (config.client(), group.to_owned(), topic.to_owned());
     let deadline = Instant::now() + within;
-    let ask = move || {
-        let consumer: BaseConsumer =
-            client.clone().set("group.id", &group).create().context("the Kafka client can't start")?;
-        let list = |partition, offset| {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(&topic, partition, offset).map(|()| list)
-        };
-        let committed = consumer.committed_offsets(list(0, Offset::Invalid)?, left(deadline));
-        committed.map_err(|error| refused(&error, &group, &topic))?;
-        match consumer.commit(&list(NO_PARTITION, Offset::Offset(0))?, CommitMode::Sync) {
-            // That there is no such partition; of a group that has members, that we are none.
-            Ok(())
-            | Err(KafkaError::ConsumerCommit(
-                Code::UnknownTopicOrPartition
-                | Code::UnknownPartition
-                | Code::UnknownMemberId
-                | Code::IllegalGeneration
-                | Code::RebalanceInProgress,
-            )) => Ok(()),
-            Err(error) => Err(refused(&error, &group, &topic)),
+    loop {
+        let (client, group_asked, topic_asked) = (config.client(), group.to_owned(), topic.to_owned());
+        let ask = move || ask_to_commit(client, &group_asked, &topic_asked, deadline);
+        match tokio::task::spawn_blocking(ask).await? {
+            Ok(()) => return Ok(()),
+            Err(error) if has_no_coordinator_yet(&error) && !left(deadline).is_zero() => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(refused(&error, group, topic)),
         }
+    }
+}
+
+fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: Instant) -> Result<(), KafkaError> {
+    let consumer: BaseConsumer = client.set("group.id", group).create()?;
+    let list = |partition, offset| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, offset).map(|()| list)
     };
-    tokio::task::spawn_blocking(ask).await?
+    consumer.committed_offsets(list(0, Offset::Invalid)?, left(deadline))?;
+    match consumer.commit(&list(NO_PARTITION, Offset::Offset(0))?, CommitMode::Sync) {
+        // That there is no such partition; of a group that has members, that we are none.
+        Err(KafkaError::ConsumerCommit(
+            Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::RebalanceInProgress,
+        )) => Ok(()),
+        done => done,
+    }
+}
+
+/// The broker that keeps the group's offsets is being chosen, or has not read them yet.
+fn has_no_coordinator_yet(error: &KafkaError) -> bool {
+    use Code::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(error.rdkafka_error_code(), Some(CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator))
 }
 
 fn refused(error: &KafkaError, group: &str, topic: &str) -> anyhow::Error {

@@ -23,6 +23,8 @@ pub const CONFLICTS: &str = "conflicts/";
 pub const RESULTS: &str = "results/";
 /// Where the results of withdrawals lie.
 pub const WITHDRAWALS: &str = "withdrawals/";
+/// Where `trunkline check` puts an object, and removes it.
+pub const CHECKS: &str = "checks/";
 /// Where version 0.1 kept the markers of announced files. Nothing writes them any more.
 pub const ANNOUNCED: &str = "announced/";
 /// The object that says by which rules the others are named.

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-use crate::values::{listen, new_file, probability};
+use crate::examples;
+use crate::values::{listen, new_file, probability, seconds};
 
 /// Call records in, exact daily usage per MSISDN out: small functions on Kafka, run from a SAM template.
 #[derive(Parser)]
@@ -18,29 +21,50 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// The whole pipeline in one process: services, synthetic call records, functions, a served API
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Run the template's functions on your own services, until Ctrl-C
+    #[command(after_help = examples::UP)]
     Up(UpArgs),
     /// Create topics, tables and the bucket, where they are missing
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
+    /// Try every service that the parameters name, and say what is wrong and what to do about it
+    #[command(after_help = examples::CHECK)]
+    Check(CheckArgs),
     /// Print the functions' environment variables, for `cargo lambda watch --env-file`
     Env(EnvArgs),
     /// Load what is new in the lake into the warehouse and build the models, as is done every hour
+    #[command(after_help = examples::LOAD)]
     Load(LoadArgs),
     /// Go past a record that can't be delivered: it is kept in the topic `rejected`, and its partition goes on behind
     /// it
+    #[command(after_help = examples::SKIP)]
     Skip(SkipArgs),
+    /// Show how far everything is, on one page, and what needs a person
+    #[command(after_help = examples::STATUS)]
+    Status(StatusArgs),
     /// Every file that has landed: what became of its rows, and whether a person has to decide about it
+    #[command(after_help = examples::FILES)]
     Files(FilesArgs),
     /// Call one function with an event and print its answer
+    #[command(after_help = examples::INVOKE)]
     Invoke(InvokeArgs),
     /// Send events to the functions whose folders under events/ they lie in
+    #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
     /// Make synthetic data
     #[command(subcommand)]
     Generate(Generate),
     /// Compare the API's answers for every subscriber with an independent count of your files
+    #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
+    /// Print a script that completes the commands and options, for a shell
+    #[command(after_help = examples::COMPLETION)]
+    Completion(CompletionArgs),
+    /// Write the man pages into a folder
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
     /// Read a password from standard input and print its argon2id hash, for API_USERS
     HashPassword,
 }
@@ -48,10 +72,13 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum Generate {
     /// Call records, as files or straight into topics
+    #[command(after_help = examples::GENERATE_CDR)]
     Cdr(GenerateCdrArgs),
     /// The CRM's database: accounts, addresses and devices, and then changes of them, each a transaction
+    #[command(after_help = examples::GENERATE_CRM)]
     Crm(GenerateCrmArgs),
     /// Chat messages of customers and agents, posted to the API or written to a file
+    #[command(after_help = examples::GENERATE_MESSAGES)]
     Messages(GenerateMessagesArgs),
 }
 
@@ -73,7 +100,58 @@ pub(crate) struct TemplateArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct ManArgs {
+    /// The folder; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+/// How long a service is waited for.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct TimeoutArgs {
+    /// How long to wait for a service to answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) timeout: TimeoutArgs,
+    /// The CRM's database: also check it for what would lose changes. It has a password, so better set the variable
+    #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
+    pub(crate) crm_database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fail if something needs a person
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) timeout: TimeoutArgs,
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+}
+
+#[derive(Args)]
 pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) timeout: TimeoutArgs,
     /// The CRM's database, for example postgres://user:password@host/wtc_prod: looked at for what would lose changes. Better in
     /// the variable, as it has a password
     #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]

@@ -179,6 +179,16 @@ pub(crate) fn line(name: &str, figure: &str, note: &str) -> String {
     format!("{}\n", text.trim_end())
 }
 
+/// A time, in the largest unit of which there is more than one.
+pub(crate) fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// 172800 as 172,800.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -1,6 +1,7 @@
 //! `trunkline generate`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use generator::{DATA_TOPIC, Destination, Folder, Options, SftpFolder, Topics, VOICE_TOPIC, crm, progress_bar};
 use lambda_boot::Vars;
@@ -12,6 +13,9 @@ const INDEX_FILE: &str = "idx_data.dat";
 
 /// Partitions of the generator's topics, where it makes them.
 const PARTITIONS: i32 = 3;
+
+/// Brokers that take longer to answer are not there.
+const KAFKA_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn cdr(args: GenerateCdrArgs) -> anyhow::Result<()> {
     crate::logs::as_text();
@@ -63,6 +67,7 @@ async fn destination(to: GenerateTo) -> anyhow::Result<Destination> {
     }
     if to.to_topics {
         let kafka: kafka_sink::Config = vars.read()?;
+        kafka_sink::Cluster::reach(&kafka, Some(KAFKA_WITHIN)).await?;
         kafka_sink::admin::create_topics(&kafka, &[DATA_TOPIC, VOICE_TOPIC].map(|topic| (topic, PARTITIONS))).await?;
         destination.topics = Some(Topics::new(&kafka)?);
     }

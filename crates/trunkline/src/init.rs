@@ -3,27 +3,22 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use kafka_sink::Cluster;
 use lake::Lake;
 use lambda_boot::Vars;
 use usage_store::{RecordRules, Setup, Store};
 
 use crate::cli::InitArgs;
 use crate::functions::Project;
-
-/// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch; the CRM's topics may have others.
-const PARTITIONS: i32 = 3;
+use crate::topics::{PARTITIONS, Topics, with_partitions};
 
 /// How long Kafka may take to tell where a topic ends.
 const KAFKA_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The variables that name topics.
-const TOPICS: [&str; 5] =
-    ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "CHAT_MESSAGES_TOPIC", "REJECTED_TOPIC"];
-
 pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
     let vars = Project::read(&args.template)?.all_vars();
-    for line in create(&vars).await? {
+    for line in create(&vars, args.timeout.timeout).await? {
         println!("{line}");
     }
     match &args.crm_database_url {
@@ -34,8 +29,7 @@ pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<()> {
 
 /// Says what in the CRM's database would lose changes.
 async fn check_crm(url: &str, vars: &Vars) -> anyhow::Result<()> {
-    let cdc_handler::Config { topics, optional, .. } = cdc_handler::Config::from_vars(vars)?;
-    let findings = cdc_handler::check_source(url, &topics, &optional).await?;
+    let findings = crate::check::crm_findings(url, vars).await?;
     for finding in &findings {
         println!("CRM      {finding}");
     }
@@ -44,20 +38,14 @@ async fn check_crm(url: &str, vars: &Vars) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates what is missing; does nothing the second time. Says what is there now.
-pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
-    let topics: Vec<(&str, i32)> = TOPICS
-        .iter()
-        .map(|variable| {
-            Ok((vars.get(variable).with_context(|| format!("the template sets no {variable}"))?, PARTITIONS))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    kafka_sink::admin::create_topics(&vars.read()?, &topics).await?;
-
+/// Creates what is missing; does nothing the second time. Says what is there now. Brokers that don't answer are waited for
+/// this long.
+pub(crate) async fn create(vars: &Vars, patience: Duration) -> anyhow::Result<Vec<String>> {
+    let topics = Topics::of(vars)?;
     let crm = cdc_handler::Config::from_vars(vars)?;
-    let followed = crm.topics.names();
-    let followed: Vec<_> = followed.iter().map(|topic| (topic.as_str(), PARTITIONS)).collect();
-    kafka_sink::admin::create_missing_topics(&crm.kafka, &followed).await?;
+    Cluster::reach(&crm.kafka, Some(patience)).await?;
+    kafka_sink::admin::create_topics(&crm.kafka, &with_partitions(&topics.own)).await?;
+    kafka_sink::admin::create_missing_topics(&crm.kafka, &with_partitions(&topics.followed)).await?;
     cdc_handler::init(&crm.database.url).await?;
     lake_loader::init(&lake_loader::Config::from_vars(vars)?.database.url).await?;
 
@@ -69,7 +57,7 @@ pub(crate) async fn create(vars: &Vars) -> anyhow::Result<Vec<String>> {
     lake.ensure_bucket().await.with_context(|| format!("can't create the bucket {}", config.bucket))?;
     let upgraded = sftp_poll::upgrade(&lake).await.context("can't make registers of the files in the lake")?;
 
-    let names: Vec<_> = topics.iter().chain(&followed).map(|(name, _)| *name).collect();
+    let names: Vec<_> = topics.names().collect();
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
         format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line prints text for people")]
 
+mod check;
 mod cli;
 mod client;
 mod decisions;
 mod demo;
 mod env;
+mod examples;
 mod figures;
 mod files;
 mod follow;
@@ -17,9 +19,13 @@ mod invoke;
 mod load;
 mod logs;
 mod messages;
+mod pages;
 mod parameters;
+mod rotating;
 mod skip;
+mod status;
 mod taken;
+mod topics;
 mod up;
 mod values;
 mod verify;
@@ -53,9 +59,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Up(args) => up::run(args).await,
         Command::Init(args) => init::run(&args).await,
+        Command::Check(args) => check::run(args).await,
         Command::Env(args) => env::run(&args),
         Command::Load(args) => load::run(args).await,
         Command::Skip(args) => skip::run(args).await,
+        Command::Status(args) => Box::pin(status::run(args)).await,
         Command::Files(args) => Box::pin(files::run(args)).await,
         Command::Invoke(args) => invoke::invoke(args).await,
         Command::Replay(args) => invoke::replay(args).await,
@@ -63,6 +71,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(Generate::Crm(args)) => generate::crm(args).await,
         Command::Generate(Generate::Messages(args)) => messages::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Completion(args) => pages::completion(&args),
+        Command::Man(args) => pages::man(&args),
         Command::HashPassword => functions::hash_password_from_stdin(),
     }
 }

@@ -7,9 +7,9 @@ use anyhow::{Context, ensure};
 use local_runtime::{Invoker, Options, RemoteInvoker, Runtime};
 
 use crate::cli::UpArgs;
-use crate::decisions;
 use crate::functions::Project;
 use crate::interrupt::interrupted;
+use crate::{check, decisions};
 
 /// Where usage-http says whether it is well; the mappings have a part in that.
 pub(crate) const HEALTH_PATH: &str = "/health";
@@ -65,6 +65,10 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         println!("Running {}, which has no HTTP API. Ctrl-C ends everything.", project.file);
     }
     let decisions = kafka.map(|kafka| tokio::spawn(decisions::follow(runtime.mappings(), kafka)));
+    if args.invoke.is_none() && project.is_own() {
+        // Functions connect to them when they first need to, the hourly load within the hour.
+        tokio::spawn(check::warn_of_databases(project.all_vars()));
+    }
     interrupted().await?;
     if let Some(decisions) = decisions {
         decisions.abort();

@@ -2,12 +2,21 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A probability.
 pub(crate) fn probability(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("give a number from 0 to 1, such as 0.05".to_owned()),
+    }
+}
+
+/// A time that something may take.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds, such as 30".to_owned()),
     }
 }
 
@@ -44,6 +53,14 @@ mod tests {
         assert_eq!(["0", "1", "0.05"].map(probability), [Ok(0.0), Ok(1.0), Ok(0.05)]);
         for text in ["7", "-0.1", "NaN", "5%", ""] {
             assert!(probability(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_whole_seconds() {
+        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
+        for text in ["0", "-1", "0.5", "30s", ""] {
+            assert!(seconds(text).is_err(), "{text}");
         }
     }
 

@@ -209,6 +209,17 @@ impl Store {
         Ok(account(&entries))
     }
 
+    /// What in the database's settings or this user's rights breaks the protocol: each in a line that says what to do.
+    ///
+    /// # Errors
+    /// When the database can't be reached or refuses, or the store has not been made.
+    pub async fn faults(&self) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Postgres(store) => store.faults().await,
+            Self::Scylla(store) => store.faults().await,
+        }
+    }
+
     /// Every known lane and its progress.
     ///
     /// # Errors

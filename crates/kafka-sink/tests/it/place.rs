@@ -12,6 +12,8 @@ async fn only_a_group_that_nobody_runs_is_moved() {
         kafka_sink::admin::create_topics(&config, &[(&topic, 2)]).await.unwrap();
         let seat = Seat { group: format!("g-{topic}"), topic: topic.clone(), partition: 1 };
         let place = async || seat.place(&config, PATIENCE).await.unwrap();
+        let may_read = async || kafka_sink::may_read(&config, &seat.group, &topic, PATIENCE).await.unwrap();
+        may_read().await;
         assert_eq!(place().await, Place { committed: None, members: 0 });
         assert_eq!(seat.move_to(&config, 7).await.unwrap(), Moved::Yes);
         assert_eq!(place().await, Place { committed: Some(7), members: 0 });
@@ -28,6 +30,7 @@ async fn only_a_group_that_nobody_runs_is_moved() {
         });
         let member = member.await.unwrap();
         assert_eq!(seat.move_to(&config, 9).await.unwrap(), Moved::HasMembers);
+        may_read().await;
         assert_eq!(place().await, Place { committed: Some(7), members: 1 });
         tokio::task::spawn_blocking(move || drop(member)).await.unwrap();
         test_support::eventually(PATIENCE, async || place().await.members == 0).await;

@@ -36,6 +36,9 @@ use stack::{API_USER, Endpoints};
 /// The template looks into the SFTP folder once a minute; somebody who watches should not wait for it.
 const POLL_SFTP_EVERY: Duration = Duration::from_secs(1);
 
+/// The broker is in this process, and listens already.
+const INIT_WITHIN: Duration = Duration::from_secs(30);
+
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let began = Instant::now();
     let folder = Folder::open(args.data_dir.as_deref())?;
@@ -68,7 +71,7 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
     let parameters_file = folder.write_private("parameters", &parameters.to_file())?;
     let project = Project::with(None, parameters)?;
     let vars = project.all_vars();
-    crate::init::create(&vars).await?;
+    crate::init::create(&vars, INIT_WITHIN).await?;
 
     let options = local_runtime::Options {
         listen: args.listen,

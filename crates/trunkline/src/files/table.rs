@@ -1,6 +1,6 @@
 //! Files' books, for people.
 
-use crate::figures::{FileFigures, grouped};
+use crate::figures::{FileFigures, age, grouped};
 
 const COLUMNS: [&str; 10] =
     ["rows", "continued", "accepted", "rejected", "waiting", "counted", "duplicates", "withdrawn", "versions", "age"];
@@ -61,14 +61,4 @@ fn figures(file: &FileFigures) -> [String; COLUMNS.len()] {
         grouped(file.versions.len() as u64),
         age(file.age_s),
     ]
-}
-
-/// In the largest unit of which there is more than one.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

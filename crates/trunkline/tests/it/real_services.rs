@@ -132,6 +132,44 @@ impl World {
         eventually(PATIENCE, async || files.iter().all(is_settled)).await;
     }
 
+    /// Every service is as the functions need it.
+    fn is_well(&self) {
+        let printed = succeeds(&mut self.trunkline(&["check"]));
+        assert!(printed.lines().all(|line| line.starts_with("ok ")), "{printed}");
+        for found in ["13 consumer groups may read and commit", "(If-None-Match, If-Match)", "the cluster answers"] {
+            assert!(printed.contains(found), "{found} in {printed}");
+        }
+        let status = succeeds(&mut self.trunkline(&["status", "--check"]));
+        assert!(status.ends_with("Needs a person\n  nothing\n"), "{status}");
+    }
+
+    /// One look finds what is wrong with each service, and says which parameter to mend.
+    fn faults_are_named(&self) {
+        let wrong = self.database.replacen("://", "://nobody:", 1);
+        let wrong = [
+            ("KafkaSaslPassword=wrong".to_owned(), "KAFKA_SASL_PASSWORD"),
+            ("SftpPassword=wrong".to_owned(), "SFTP_PASSWORD"),
+            ("LakeBucket=nowhere".to_owned(), "LAKE_BUCKET"),
+            (format!("UsageStore=scylla://{}/nowhere", self.cassandra.address), "trunkline init"),
+            (format!("DatabaseUrl={wrong}"), "DATABASE_URL"),
+        ];
+        let mut args = vec!["check", "--json", "--parameter-overrides"];
+        args.extend(wrong.iter().map(|(parameter, _)| parameter.as_str()));
+        let mut check = self.trunkline(&args);
+        assert_eq!(check.ends().code(), Some(1), "{}", check.printed());
+        let printed = check.printed();
+        let json = printed.rsplit_once("trunkline: ").map_or(printed.as_str(), |(json, _)| json);
+        let report: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        assert_eq!(report["ok"], false);
+        let services = report["services"].as_array().expect("services").iter();
+        let findings = services.flat_map(|service| service["findings"].as_array().expect("findings"));
+        let faults: Vec<_> = findings.filter(|finding| finding["ok"] == false).collect();
+        for (parameter, remedy) in &wrong {
+            let is_named = faults.iter().any(|fault| fault["message"].as_str().is_some_and(|it| it.contains(remedy)));
+            assert!(is_named, "{remedy} for {parameter} in {printed}");
+        }
+    }
+
     /// Waits until the API's answers for every subscriber are those that a second count of these files gives, and each of their
     /// rows is accounted for.
     fn verified(&self, url: &str, files: &[&str]) {
@@ -230,6 +268,8 @@ async fn files_become_the_apis_answers_whatever_breaks_on_the_way() {
     let world = World::start().await;
     let first = succeeds(&mut world.trunkline(&["init"]));
     assert_eq!(succeeds(&mut world.trunkline(&["init"])), first);
+    world.is_well();
+    world.faults_are_named();
     let files = world.files();
     let (before, during) = files.split_at(files.len() / 2);
 

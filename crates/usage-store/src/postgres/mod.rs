@@ -104,6 +104,31 @@ impl Postgres {
         rows.iter().map(source_entry).collect()
     }
 
+    /// See [`Store::faults`](crate::Store::faults).
+    pub(crate) async fn faults(&self) -> anyhow::Result<Vec<String>> {
+        self.buckets().await?;
+        let sql = "SELECT current_user::text, pg_is_in_recovery(), current_setting('synchronous_commit') = 'off', \
+                          has_table_privilege('usage.daily', 'INSERT') AND has_table_privilege('usage.daily', 'UPDATE')";
+        let rows = self.connection.query(sql, &[]).await?;
+        let row = one(&rows)?;
+        let (user, is_standby, is_lax, may_write): (String, bool, bool, bool) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let mut faults = Vec::new();
+        if is_standby {
+            faults.push("this server is a standby, which takes no writes: name the primary in USAGE_STORE".to_owned());
+        }
+        if is_lax {
+            faults.push(format!(
+                "synchronous_commit is off, so a server that dies loses what it has acknowledged: ALTER ROLE {user} SET \
+                 synchronous_commit = on"
+            ));
+        }
+        if !may_write {
+            faults.push(format!("{user} may not write to the tables in the schema usage: make it their owner"));
+        }
+        Ok(faults)
+    }
+
     pub(crate) async fn lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
         let rows = self
             .connection

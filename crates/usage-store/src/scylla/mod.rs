@@ -10,6 +10,7 @@ mod connection;
 mod failure;
 mod rows;
 mod schema;
+mod settings;
 mod sources;
 mod tls;
 mod tower;
@@ -129,6 +130,12 @@ impl Scylla {
 
     pub(crate) async fn all_sources(&self) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
         sources::all(&self.connection).await
+    }
+
+    /// See [`Store::faults`](crate::Store::faults).
+    pub(crate) async fn faults(&self) -> anyhow::Result<Vec<String>> {
+        self.buckets().await?;
+        Ok(settings::faults(&self.connection).await)
     }
 }
 

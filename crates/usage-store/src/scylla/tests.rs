@@ -76,6 +76,15 @@ async fn a_store_of_another_version_is_refused() {
 }
 
 #[tokio::test]
+async fn settings_that_lose_counts_are_looked_for() {
+    let (_, store) = made().await;
+    assert_eq!(store.faults().await.expect("an answer"), [""; 0]);
+    assert_eq!(settings::setting(&store.connection, "commitlog_sync").await.as_deref(), Some("batch"));
+    assert_eq!(settings::setting(&store.connection, "minimum_timestamp_fail_threshold").await, None);
+    assert_eq!(settings::setting(&store.connection, "no such setting").await, None);
+}
+
+#[tokio::test]
 async fn a_store_that_was_not_made_says_so() {
     let url = fresh().await;
     let store = Scylla::new(&url).unwrap();

@@ -1,0 +1,32 @@
+//! The SFTP server: its key, the login, and whether the folder and its files can be read.
+
+use anyhow::Context;
+use futures::TryStreamExt;
+use lambda_boot::Vars;
+use sftp::{Client, Config, Entry};
+
+use super::Sheet;
+use crate::figures::grouped;
+
+pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> {
+    let config: Config = vars.read()?;
+    let server = format!("{}:{}", config.host, config.port);
+    let client = Client::connect(&config).await.with_context(|| format!("{server} can't be used"))?;
+    sheet.ok(format!("{server} has the expected host key, and lets {} in", config.user));
+    let folder = config.remote_path.trim_end_matches('/');
+    let files = client.list(&config.remote_path).await.context("check SFTP_REMOTE_PATH")?;
+    sheet.ok(format!("the folder {} can be read: {} files", config.remote_path, grouped(files.len() as u64)));
+    if let Some(Entry { name, .. }) = files.iter().find(|file| file.size > 0) {
+        let path = format!("{folder}/{name}");
+        read_a_byte(&client, &path).await.with_context(|| {
+            format!("{path} can't be read: give {} the right to read the folder's files", config.user)
+        })?;
+        sheet.ok(format!("its files can be read, for example {name}"));
+    }
+    client.close().await;
+    Ok(())
+}
+
+async fn read_a_byte(client: &Client, path: &str) -> Result<(), sftp::Error> {
+    client.read_range(path, 0..1).await?.try_for_each(|_| futures::future::ok(())).await
+}
