@@ -94,7 +94,9 @@ pub(crate) struct TemplateArgs {
     /// Values for the template's parameters, as `sam deploy` takes them
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
     pub(crate) parameter_overrides: Vec<String>,
-    /// A file of KEY=VALUE lines: parameters of the template, and AWS_* variables of the functions
+    /// A file of KEY=VALUE lines: parameters of the template, and AWS_* variables of the functions. What neither this nor
+    /// --parameter-overrides names comes from the environment: SFTP_HOST for SftpHost, KAFKA_BROKERS for KafkaBrokers, and so
+    /// on for SFTP_* and KAFKA_*
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_PARAMETERS")]
     pub(crate) parameters: Option<PathBuf>,
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use lambda_boot::Vars;
 
 /// Values for a template on this machine. Names that begin with `AWS_` are not parameters: the service puts these into
 /// each function's environment itself (credentials, region), so the local runtime does.
@@ -12,6 +13,30 @@ pub(crate) struct Parameters {
     pub(crate) overrides: BTreeMap<String, String>,
     pub(crate) aws: BTreeMap<String, String>,
 }
+
+/// The variables that give a parameter's value where nothing else does: those that scripts for the same servers have, by the
+/// same names as the functions'. Only these: a `DATABASE_URL` that somebody has set is rather about something else.
+const VARIABLES: [(&str, &str); 16] = [
+    ("KAFKA_BROKERS", "KafkaBrokers"),
+    ("KAFKA_SASL_MECHANISM", "KafkaSaslMechanism"),
+    ("KAFKA_SASL_PASSWORD", "KafkaSaslPassword"),
+    ("KAFKA_SASL_USERNAME", "KafkaSaslUsername"),
+    ("KAFKA_TLS_CA", "KafkaTlsCa"),
+    ("SFTP_FOLLOW_LINKS", "SftpFollowLinks"),
+    ("SFTP_HOST", "SftpHost"),
+    ("SFTP_HOST_KEY", "SftpHostKey"),
+    ("SFTP_LAST_LINE_SECONDS", "SftpLastLineSeconds"),
+    ("SFTP_PASSWORD", "SftpPassword"),
+    ("SFTP_PORT", "SftpPort"),
+    ("SFTP_PRIVATE_KEY", "SftpPrivateKey"),
+    ("SFTP_PRIVATE_KEY_PASSPHRASE", "SftpPrivateKeyPassphrase"),
+    ("SFTP_REMOTE_PATH", "SftpRemotePath"),
+    ("SFTP_SETTLE_SECONDS", "SftpSettleSeconds"),
+    ("SFTP_USER", "SftpUser"),
+];
+
+/// Variables whose value the template itself decides: the tables of lake and warehouse go by the topics' names.
+const FIXED: [&str; 2] = ["CDR_DATA_TOPIC", "CDR_VOICE_TOPIC"];
 
 impl Parameters {
     /// Reads `Key=Value` lines of a file, then the command line's, which win. In a file, blank lines and those that begin with `#` are
@@ -40,6 +65,21 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Adds what only the environment names, where the template knows such a parameter: one that never says its name has none.
+    pub(crate) fn or_environment(self, template: &Path) -> Self {
+        // A template that can't be read is told of by who reads it.
+        self.or(&std::fs::read_to_string(template).unwrap_or_default(), |variable| std::env::var(variable).ok())
+    }
+
+    fn or(mut self, template: &str, variable: impl Fn(&str) -> Option<String>) -> Self {
+        for (name, parameter) in VARIABLES.iter().filter(|(_, parameter)| template.contains(parameter)) {
+            if let Some(value) = variable(name) {
+                self.overrides.entry((*parameter).to_owned()).or_insert(value);
+            }
+        }
+        self
+    }
+
     /// Sets a parameter, or a variable of the service where its name begins with `AWS_`.
     pub(crate) fn insert(&mut self, key: &str, value: impl Into<String>) {
         let map = if key.starts_with("AWS_") { &mut self.aws } else { &mut self.overrides };
@@ -50,6 +90,19 @@ impl Parameters {
     pub(crate) fn to_file(&self) -> String {
         self.overrides.iter().chain(&self.aws).map(|(key, value)| format!("{key}={}\n", quoted(value))).collect()
     }
+}
+
+/// Refuses an environment that asks for another value than the template's.
+pub(crate) fn check_fixed(vars: &Vars) -> anyhow::Result<()> {
+    for name in FIXED {
+        if let (Ok(wanted), Some(is)) = (std::env::var(name), vars.get(name)) {
+            ensure!(
+                wanted == is,
+                "{name} is {is} and can't be {wanted}, since the lake's tables go by it: unset the variable"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn split(pair: &str) -> anyhow::Result<(&str, &str)> {
@@ -98,6 +151,25 @@ mod tests {
         assert_eq!(read.overrides["SftpHost"], "example.org");
         assert_eq!(read.overrides["ApiUsers"], r#"[{"user":"a=b"}]"#);
         assert_eq!(read.aws["AWS_REGION"], "us-east-1");
+    }
+
+    #[test]
+    fn the_environment_gives_what_nothing_else_does() {
+        let template = include_str!("../../../template.yaml");
+        let of = |text: &str, given: &[&str]| {
+            let given: Vec<_> = given.iter().map(|pair| (*pair).to_owned()).collect();
+            Parameters::gather(None, &given)
+                .expect("read")
+                .or(text, |name| Some(format!("the variable {name}")))
+                .overrides
+        };
+        let read = of(template, &["SftpHost=example.org"]);
+        assert_eq!(read["SftpHost"], "example.org");
+        assert_eq!(read["SftpPort"], "the variable SFTP_PORT");
+        assert_eq!(read.len(), VARIABLES.len(), "the template lacks one of these parameters");
+        let known = local_runtime::Template::parse(template, &read).expect_err("more is needed").to_string();
+        assert!(!known.contains("no such parameter"), "{known}");
+        assert!(of("Resources: {}", &[]).is_empty(), "another project's template");
     }
 
     #[test]
