@@ -1,5 +1,5 @@
-use russh_sftp::client::error::Error as SftpError;
-use russh_sftp::protocol::StatusCode;
+use crate::session::Trouble;
+use crate::wire::{LONGEST_ANSWER_BYTES, TooLong};
 
 /// Why the server could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,17 @@ pub enum Error {
         /// Other methods that the server would take.
         accepts: Vec<String>,
     },
+    /// The server hung up before it said whether this user may come in, or before there was a session.
+    #[error(
+        "the SFTP server ended the login of the user {user} ({why}): it may have too many sessions, or be about to restart; \
+         nothing is wrong with the credentials as far as it said, and a later try may succeed"
+    )]
+    LoginEnded {
+        /// `SFTP_USER`.
+        user: String,
+        /// What it said, or what was seen of it.
+        why: String,
+    },
     /// The connection broke, or an answer did not come in time.
     #[error("the connection to the SFTP server was lost while {doing}: {why}")]
     Lost {
@@ -56,6 +67,32 @@ pub enum Error {
         /// The server's answer.
         why: String,
     },
+    /// The server allows no more open files, although this client has none open: others have. (Where this client has some
+    /// open, it waits for one of them to be closed.)
+    #[error(
+        "the SFTP server refuses {doing}: {why}; other clients have too many files open there: a later try may succeed, or \
+         raise the server's limit"
+    )]
+    TooManyHandles {
+        /// What was asked.
+        doing: String,
+        /// The server's answer.
+        why: String,
+    },
+    /// The server lists a whole folder in one answer, and this one is longer than is taken.
+    #[error(
+        "the SFTP server lists {path} in one answer of {} MiB ({names} names); {} MiB is taken, which is about {} names: move \
+         files that were collected to another folder",
+        .bytes >> 20, LONGEST_ANSWER_BYTES >> 20, fitting(*.bytes, *.names)
+    )]
+    FolderTooLarge {
+        /// The folder.
+        path: String,
+        /// The answer's length.
+        bytes: usize,
+        /// How many names it has.
+        names: u32,
+    },
     /// The file became shorter while it was read: somebody is writing it.
     #[error("{path} became shorter while it was read")]
     Changed {
@@ -71,29 +108,50 @@ impl Error {
     /// Whether the same call may succeed later without anybody's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Lost { .. } | Self::Changed { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::LoginEnded { .. }
+                | Self::Lost { .. }
+                | Self::TooManyHandles { .. }
+                | Self::Changed { .. }
+        )
     }
 
-    /// What an error of the file protocol means.
-    pub(crate) fn from_sftp(doing: impl Into<String>, path: &str, error: SftpError) -> Self {
-        let doing = doing.into();
-        match error {
-            SftpError::Status(status) => match status.status_code {
-                StatusCode::NoSuchFile => Self::NotFound { path: path.to_owned() },
-                StatusCode::NoConnection | StatusCode::ConnectionLost => {
-                    Self::Lost { doing, why: status.error_message }
-                }
-                code if status.error_message.is_empty() => Self::Refused { doing, why: code.to_string() },
-                _ => Self::Refused { doing, why: status.error_message },
-            },
-            SftpError::Timeout => Self::Lost { doing, why: "no answer in time".to_owned() },
-            SftpError::Limited(why) => Self::Refused { doing, why },
-            SftpError::IO(why) | SftpError::UnexpectedBehavior(why) => Self::Lost { doing, why },
-            SftpError::UnexpectedPacket => Self::Lost { doing, why: "an answer to another question".to_owned() },
+    /// What came of a request for something at `path`.
+    pub(crate) fn from_trouble(doing: impl Into<String>, path: &str, trouble: Trouble) -> Self {
+        let (doing, path) = (doing.into(), path.to_owned());
+        match trouble {
+            Trouble::Refused(status) if status.is_not_found() => Self::NotFound { path },
+            Trouble::Refused(status) if status.is_lost() => Self::Lost { doing, why: status.why() },
+            Trouble::Refused(status) => Self::Refused { doing, why: status.why() },
+            Trouble::TooManyOpen(status) => Self::TooManyHandles { doing, why: status.why() },
+            Trouble::Lost(why) => Self::Lost { doing, why },
+            Trouble::TooLong(TooLong { bytes, names }) => Self::FolderTooLarge { path, bytes, names },
         }
     }
 }
 
 fn hint(accepts: &[String]) -> String {
     if accepts.is_empty() { String::new() } else { format!(" (it would take: {})", accepts.join(", ")) }
+}
+
+/// About how many names of this length are taken.
+fn fitting(bytes: usize, names: u32) -> usize {
+    LONGEST_ANSWER_BYTES / (bytes / (names.max(1) as usize)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_too_large_says_how_many_names_fit() {
+        let answer = TooLong { bytes: 24 << 20, names: 150_000 };
+        let error = Error::from_trouble("listing /upload", "/upload", Trouble::TooLong(answer));
+        assert!(!error.is_transient());
+        expect!["the SFTP server lists /upload in one answer of 24 MiB (150000 names); 16 MiB is taken, which is about 100462 names: move files that were collected to another folder"].assert_eq(&error.to_string());
+    }
 }

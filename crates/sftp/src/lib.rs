@@ -4,9 +4,18 @@ mod client;
 mod config;
 mod connect;
 mod error;
+mod file;
+mod listing;
+mod login;
 #[cfg(feature = "server")]
 pub mod server;
+mod session;
+mod status;
+mod wire;
 
-pub use client::{Client, Entry, Stat};
+pub use client::{Client, Stat};
 pub use config::{Config, Credentials, HostKey};
 pub use error::Error;
+pub use file::File;
+pub use listing::{Entry, LeftOut, Listing, Reason};
+pub use login::RsaKey;

@@ -28,6 +28,12 @@ need openssh-client command -v sftp
 need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.
 need libnss-wrapper has_nss_wrapper
+# SFTP servers of other makes.
+need openssh-sftp-server test -x /usr/lib/sftp-server
+need dropbear-bin test -x /usr/sbin/dropbear
+need proftpd-core test -x /usr/sbin/proftpd
+need proftpd-mod-crypto test -e /usr/lib/proftpd/mod_sftp.so
+need erlang-ssh sh -c 'ls /usr/lib/erlang/lib/ssh-*'
 need python3-venv python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 # What files are compressed with.
 need gzip command -v gzip
@@ -52,7 +58,9 @@ command -v go >/dev/null || {
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "prerequisites.sh: installing ${missing[*]}" >&2
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # With this runlevel no daemon is started: tests start their own, on 127.0.0.1.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    case " ${missing[*]} " in *" proftpd-core "*) update-rc.d proftpd disable >/dev/null ;; esac
 else
     echo "prerequisites.sh: make test needs these packages, by their Debian names: ${missing[*]}" >&2
     exit 1

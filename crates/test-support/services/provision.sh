@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# provision.sh kafka|cassandra: fetches a service's jars with Maven, once, and prints their folder.
+# provision.sh kafka|cassandra|mina: fetches a service's jars with Maven, once, and prints their folder.
 #
 # They lie in the cache, outside the checkout, under the checksum of the pom that names them: a changed pom is fetched anew.
 # A folder appears by a rename when it is whole, so one that was half fetched is never used; a lock lets one fetch at a time.
 set -euo pipefail
 
-name=${1:?usage: provision.sh kafka|cassandra}
+name=${1:?usage: provision.sh kafka|cassandra|mina}
 pom=$(cd "$(dirname "$0")" && pwd)/$name-pom.xml
 [ -f "$pom" ] || {
-    echo "provision.sh: nothing is called $name; it knows kafka and cassandra" >&2
+    echo "provision.sh: nothing is called $name; it knows kafka, cassandra and mina" >&2
     exit 1
 }
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/trunkline/services

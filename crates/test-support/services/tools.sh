@@ -113,6 +113,7 @@ sam)
     lambda=$(cargo_lambda)
     export PATH=${lambda%/*}:$PATH
     ;;
+schemathesis) tool=$(python_tool schemathesis schemathesis==4.32.5) ;;
 cargo-deny) tool=$(cargo_tool cargo-deny 0.20.2) ;;
 # 1.11 is the last dbt-core that PyPI has whole: later ones fetch a part of themselves from elsewhere.
 dbt) tool=$(python_tool dbt dbt-core==1.11.16 dbt-adapters==1.24.5 dbt-postgres==1.10.2) ;;
@@ -124,13 +125,17 @@ kafka-python)
     ;;
 # tools.sh franz SERVERS SUFFIX: what franz-go sees of a broker.
 franz) tool=$(go_tool franz "$(dirname "$0")/../tests/it/same_answers/clients/franz") ;;
+# tools.sh asyncssh SCRIPT ARGS…: a Python with AsyncSSH, for an SFTP server.
+asyncssh) tool=$(python_tool python asyncssh==2.24.1) ;;
+# tools.sh go-sftp PORT FOLDER HOST_KEY USER PASSWORD: an SFTP server of Go's.
+go-sftp) tool=$(go_tool gosftp "$(dirname "$0")/sftp/go") ;;
 docker-compose)
     # Two words where it is a plugin.
     read -ra tool <<<"$(docker_compose)"
     exec "${tool[@]}" "$@"
     ;;
 *)
-    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny, dbt, duckdb-python, kafka-python, franz and docker-compose" >&2
+    echo "tools.sh: no tool is called $name; it knows cargo-lambda, cfn-lint, sam, cargo-deny, dbt, duckdb-python, kafka-python, franz, schemathesis and docker-compose" >&2
     exit 1
     ;;
 esac

@@ -13,6 +13,7 @@ mod proxy;
 mod records;
 mod sandbox;
 mod service;
+mod sftp_peer;
 mod sshd;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use crate::machine::machine;
 pub use crate::proxy::{Line, Proxy};
 pub use crate::records::{Record, commit, records};
 pub use crate::sandbox::Sandbox;
+pub use crate::sftp_peer::{SftpMake, SftpPeer};
 pub use crate::sshd::{Sshd, SshdOptions};
 
 /// Outlives the runtimes of the tests.
@@ -190,6 +192,11 @@ pub async fn sshd() -> Sshd {
 /// The same, as a test wants it.
 pub async fn sshd_with(options: SshdOptions) -> Sshd {
     on_services_runtime(Sshd::launch(options)).await
+}
+
+/// An SFTP server of another make, with these settings of its kind.
+pub async fn sftp_peer(make: SftpMake, settings: &[&str]) -> SftpPeer {
+    sftp_peer::start(make, settings).await
 }
 
 /// A line to the server at `target` (`host:port`), which can be long, narrow or broken.

@@ -14,13 +14,13 @@ use tokio::sync::Mutex;
 use crate::on_services_runtime;
 use crate::service::{Service, free_ports, on_free_ports, run};
 
-const USER: &str = "trunkline";
+pub(crate) const USER: &str = "trunkline";
 
 /// Whom a server of root's lets in: files that are not for everybody can then be refused.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Making a key, or one client's session.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a server of root's wants an empty folder; a machine without an init system has none.
 const PRIVILEGE_SEPARATION: &str = "/run/sshd";
@@ -200,7 +200,7 @@ ForceCommand internal-sftp
 }
 
 /// Makes `home/name` and `home/name.pub`.
-async fn keygen(home: &Path, algorithm: &str, name: String) -> anyhow::Result<()> {
+pub(crate) async fn keygen(home: &Path, algorithm: &str, name: String) -> anyhow::Result<()> {
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-N", "", "-C", "trunkline-tests", "-t", algorithm, "-f"]).arg(home.join(name));
     if algorithm == "rsa" {
@@ -212,13 +212,13 @@ async fn keygen(home: &Path, algorithm: &str, name: String) -> anyhow::Result<()
 }
 
 /// The key without its comment.
-fn public_key(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn public_key(path: &Path) -> anyhow::Result<String> {
     let line = std::fs::read_to_string(path)?;
     Ok(line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
 /// The user, and the one that a server of root's needs for itself.
-async fn make_accounts(home: &Path, user: u32, password: &Secret) -> anyhow::Result<()> {
+pub(crate) async fn make_accounts(home: &Path, user: u32, password: &Secret) -> anyhow::Result<()> {
     let mut openssl = Command::new("openssl");
     let hash = run(openssl.args(["passwd", "-6", password.expose()]), PATIENCE).await?;
     let shown = home.display();

@@ -36,7 +36,9 @@ pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Repo
     let client = Client::connect(&deps.sftp).await?;
     let path = &deps.sftp.remote_path;
     let patience = Patience { settle_s: deps.settings.settle_s, last_line_s: deps.settings.last_line_s };
-    let (files, unmatched) = sort(client.list(path).await?, now_s(), patience);
+    let listing = client.list(path).await?;
+    let (files, mut unmatched) = sort(listing.files, now_s(), patience);
+    unmatched.extend(listing.left_out.iter().map(ToString::to_string));
     warn_of_unmatched(&unmatched);
     let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
     deps.known.update(&deps.lake, &present).await.map_err(error_of)?;

@@ -1,36 +1,98 @@
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, UNIX_EPOCH};
 
 use expect_test::expect;
 use futures::{StreamExt, TryStreamExt, future};
-use sftp::{Client, Config, Entry, Error, Stat};
+use sftp::{Client, Config, Entry, Error, Listing, Stat};
 use test_support::Line;
 
 use crate::{bytes, servers};
 
 #[tokio::test]
-async fn lists_regular_files_only() {
+async fn lists_files_only() {
     for server in servers().await {
         let client = server.client().await;
         let folder = server.remote("upload");
         fs::create_dir_all(server.path().join("upload/folder")).unwrap();
-        assert_eq!(client.list(&folder).await.unwrap(), []);
+        assert_eq!(client.list(&folder).await.unwrap(), Listing::default());
 
-        symlink("/etc/passwd", server.path().join("upload/link")).unwrap();
         let mtime = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         for i in 0..250 {
             let file = fs::File::create(server.path().join(format!("upload/{i:03}"))).unwrap();
             file.set_len(i).unwrap();
             file.set_modified(mtime).unwrap();
         }
-        let mut entries = client.list(&folder).await.unwrap();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut listing = client.list(&folder).await.unwrap();
+        listing.files.sort_by(|a, b| a.name.cmp(&b.name));
         let expected = (0..250).map(|i| Entry { name: format!("{i:03}"), size: i, mtime: 1_700_000_000 });
-        assert_eq!(entries, expected.collect::<Vec<_>>());
+        assert_eq!(listing, Listing { files: expected.collect(), left_out: Vec::new() });
         let stat = client.stat(&server.remote("upload/007")).await.unwrap();
         assert_eq!(stat, Some(Stat { size: 7, mtime: 1_700_000_000 }));
         assert_eq!(client.stat(&server.remote("upload/none")).await.unwrap(), None);
+
+        let error = client.list(&server.remote("upload/007")).await.unwrap_err();
+        assert!(!error.is_transient());
+        assert!(error.to_string().ends_with("upload/007: it is not a folder"), "{error}");
+        let error = client.list(&server.remote("none")).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_is_a_file_unless_links_are_not_followed() {
+    for server in servers().await {
+        let upload = server.path().join("upload");
+        fs::create_dir_all(upload.join("folder")).unwrap();
+        fs::write(upload.join("cdr.csv"), "content").unwrap();
+        for (target, link) in [("cdr.csv", "latest.csv"), ("folder", "to-folder"), ("none", "to-nothing")] {
+            symlink(target, upload.join(link)).unwrap();
+        }
+        let list = async |follow_links| {
+            let client = Client::connect(&Config { follow_links, ..server.config() }).await.unwrap();
+            let Listing { files, left_out } = client.list(&server.remote("upload")).await.unwrap();
+            let files = files.iter().map(|file| format!("{} {}", file.name, file.size));
+            let mut shown: Vec<_> = files.chain(left_out.iter().map(ToString::to_string)).collect();
+            shown.sort();
+            shown.join("\n")
+        };
+        expect![[r"
+            cdr.csv 7
+            latest.csv 7
+            to-nothing (a symbolic link to nothing)"]]
+        .assert_eq(&list(true).await);
+        expect![[r"
+            cdr.csv 7
+            latest.csv (a symbolic link, and SFTP_FOLLOW_LINKS is false)
+            to-folder (a symbolic link, and SFTP_FOLLOW_LINKS is false)
+            to-nothing (a symbolic link, and SFTP_FOLLOW_LINKS is false)"]]
+        .assert_eq(&list(false).await);
+        let read: Vec<_> =
+            server.client().await.read(&server.remote("upload/latest.csv")).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(read.concat(), b"content");
+    }
+}
+
+#[tokio::test]
+async fn an_open_file_tells_its_attributes_also_when_it_has_another_name_or_none() {
+    for server in servers().await {
+        let client = server.client().await;
+        let path = server.path().join("file");
+        fs::write(&path, bytes(100_000)).unwrap();
+        let file = client.open(&server.remote("file")).await.unwrap();
+        let read: Vec<_> = file.read(0..file.stat().size).try_collect().await.unwrap();
+        assert!(read.concat() == bytes(100_000));
+        assert_eq!(file.stat_now().await.unwrap(), file.stat());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.stat_now().await.unwrap(), file.stat());
+        file.close().await.unwrap();
+        assert_eq!(client.stat(&server.remote("file")).await.unwrap(), None);
+
+        fs::write(&path, "first").unwrap();
+        let file = client.open(&server.remote("file")).await.unwrap();
+        fs::File::options().append(true).open(&path).unwrap().write_all(b" and more").unwrap();
+        assert_eq!((file.stat().size, file.stat_now().await.unwrap().size), (5, 14));
     }
 }
 

@@ -14,7 +14,7 @@ async fn a_wrong_password_names_the_user() {
     let fixture = Fixture::start().await;
     let config = Config { credentials: Credentials::Password("wrong".to_owned()), ..fixture.config() };
     let error = connecting(&config).await;
-    assert!(!error.is_transient());
+    assert!(!error.is_transient(), "{error}");
     expect!["the SFTP server refuses the user operator: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY"]
         .assert_eq(&error.to_string());
     let error = connecting(&Config { user: "somebody".to_owned(), ..fixture.config() }).await;

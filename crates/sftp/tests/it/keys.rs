@@ -106,9 +106,9 @@ async fn a_private_key_opens_the_gate() {
         ],
     )
     .await;
-    check("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n".to_owned(), expect!["SFTP_PRIVATE_KEY can't be used (SshKey: length invalid): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
+    check("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n".to_owned(), expect!["SFTP_PRIVATE_KEY can't be used (SshKey: length invalid): expected an Ed25519, ECDSA or RSA key, as `ssh-keygen -t ed25519` makes one; `ssh-keygen -p -f KEY` turns other formats into OpenSSH's"]).await;
     let locked = right.encrypt(&mut safe_rng(), "passphrase").unwrap();
-    check(pem(&locked), expect!["SFTP_PRIVATE_KEY can't be used (it is protected by a passphrase): expected an Ed25519 or ECDSA key without a passphrase, in OpenSSH or PKCS #8 format, as `ssh-keygen -t ed25519 -N ''` makes one"]).await;
+    check(pem(&locked), expect!["SFTP_PRIVATE_KEY can't be used (it is protected by a passphrase: set SFTP_PRIVATE_KEY_PASSPHRASE): expected an Ed25519, ECDSA or RSA key, as `ssh-keygen -t ed25519` makes one; `ssh-keygen -p -f KEY` turns other formats into OpenSSH's"]).await;
 }
 
 /// Takes the password only as the answer to a question, and has another question for `careful`.
@@ -166,6 +166,7 @@ async fn a_server_that_asks_for_the_password() {
             credentials: Credentials::Password(password.to_owned()),
             host_key: host_key.clone(),
             remote_path: "/".to_owned(),
+            follow_links: true,
         };
         expect.assert_eq(&connecting(&config).await.to_string());
     };
@@ -194,7 +195,7 @@ fn the_variables() {
     check(
         &set,
         expect![[
-            r#"Config { host: "h", port: 22, user: "u", credentials: Password(…), host_key: HostKey([Fingerprint(Sha256([184, 216, 149, 206, 217, 44, 10, 192, 225, 113, 205, 46, 245, 239, 1, 174, 179, 151, 2, 5, 14, 37, 41, 6, 60, 69, 103, 169, 76, 38, 40, 240]))]), remote_path: "/upload" }"#
+            r#"Config { host: "h", port: 22, user: "u", credentials: Password(…), host_key: HostKey(SHA256:uNiVztksCsDhcc0u9e8BrrOXAgUOJSkGPEVnqUwmKPA), remote_path: "/upload", follow_links: true }"#
         ]],
     );
     check(&set[1..], expect!["SFTP_HOST is missing: set this environment variable"]);

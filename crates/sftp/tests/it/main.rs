@@ -1,10 +1,11 @@
-//! The client against the in-process server and against OpenSSH's, and the server against OpenSSH's client.
+//! The client against the in-process server, OpenSSH's and those of other makes, and the server against OpenSSH's client.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod client;
 mod errors;
 mod keys;
 mod openssh;
+mod peers;
 mod sshd;
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::path::Path;
 use sftp::server::Server;
 use sftp::{Client, Config, Credentials, HostKey};
 use tempfile::TempDir;
-use test_support::Sshd;
+use test_support::{SftpPeer, Sshd};
 
 const USER: &str = "operator";
 const PASSWORD: &str = "correct horse";
@@ -42,6 +43,7 @@ impl Fixture {
             credentials: Credentials::Password(PASSWORD.to_owned()),
             host_key: HostKey::try_from(self.server.host_key.clone()).unwrap(),
             remote_path: "/".to_owned(),
+            follow_links: true,
         }
     }
 
@@ -59,6 +61,20 @@ fn sshd_config(sshd: &Sshd) -> Config {
         credentials: Credentials::Password(sshd.password.expose().to_owned()),
         host_key: HostKey::try_from(sshd.host_keys[0].clone()).unwrap(),
         remote_path: sshd.remote_path.clone(),
+        follow_links: true,
+    }
+}
+
+/// What the client needs of a server of another make.
+fn peer_config(peer: &SftpPeer) -> Config {
+    Config {
+        host: peer.host.clone(),
+        port: peer.port,
+        user: peer.user.clone(),
+        credentials: Credentials::Password(peer.password.expose().to_owned()),
+        host_key: HostKey::try_from(peer.host_key.clone()).unwrap(),
+        remote_path: peer.remote_path.clone(),
+        follow_links: true,
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> 
     let client = Client::connect(&config).await.with_context(|| format!("{server} can't be used"))?;
     sheet.ok(format!("{server} has the expected host key, and lets {} in", config.user));
     let folder = config.remote_path.trim_end_matches('/');
-    let files = client.list(&config.remote_path).await.context("check SFTP_REMOTE_PATH")?;
+    let files = client.list(&config.remote_path).await.context("check SFTP_REMOTE_PATH")?.files;
     sheet.ok(format!("the folder {} can be read: {} files", config.remote_path, grouped(files.len() as u64)));
     if let Some(Entry { name, .. }) = files.iter().find(|file| file.size > 0) {
         let path = format!("{folder}/{name}");

@@ -190,6 +190,7 @@ impl Server {
             credentials: Credentials::Password(password.expose().to_owned()),
             host_key: HostKey::try_from(host_key.clone()).unwrap(),
             remote_path: remote_path.to_owned(),
+            follow_links: true,
         }
     }
 }
