@@ -19,6 +19,8 @@ use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use telecom::{Day, Msisdn, Tariff};
 use usage_store::Store;
 
+use dashboard::Wanted;
+
 pub use answer::answer;
 pub use ask::{Ask, Form};
 pub use config::{Config, DashboardConfig};
@@ -120,15 +122,25 @@ async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut 
             let hours = in_time(deadline, "the store", read).await?;
             json(ask.answer(&hours))
         }
-        Route::Dashboard => {
-            let user = authenticate(deps, request, deadline, seen).await?;
-            if !user.may_see_everybody() {
-                return Err(Problem::DashboardOutOfScope);
-            }
-            let sources = deps.dashboard.as_ref().ok_or(Problem::NoDashboard)?;
-            Ok(dashboard::answer(sources, &deps.tariff, &request.query, deadline.wait(MAX_WAIT)).await)
-        }
+        Route::Dashboard => show(deps, request, deadline, seen, Wanted::Page).await,
+        Route::DashboardTable { table } => show(deps, request, deadline, seen, Wanted::File(table)).await,
     }
+}
+
+/// The dashboard, for those who may see everybody.
+async fn show(
+    deps: &Deps,
+    request: &Request,
+    deadline: Deadline,
+    seen: &mut Seen,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let user = authenticate(deps, request, deadline, seen).await?;
+    if !user.may_see_everybody() {
+        return Err(Problem::DashboardOutOfScope);
+    }
+    let sources = deps.dashboard.as_ref().ok_or(Problem::NoDashboard)?;
+    dashboard::answer(sources, &deps.tariff, wanted, &request.query, deadline.wait(MAX_WAIT)).await
 }
 
 fn json(body: serde_json::Result<String>) -> Result<Response, Problem> {

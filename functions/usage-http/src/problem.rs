@@ -28,6 +28,12 @@ pub enum Problem {
     /// 404: nobody has said where the dashboard's figures are.
     #[error("there is no dashboard here: it needs the warehouse, so set DATABASE_URL")]
     NoDashboard,
+    /// 404: a file of the dashboard without anything to put into it.
+    #[error("this table has nothing to show: the dashboard says why")]
+    EmptyTable,
+    /// 404: the place in the ranking is another subscriber's by now.
+    #[error("the ranking has changed since: go back to the dashboard and follow the link again")]
+    NotInRanking,
     /// 404: no such path.
     #[error("there is nothing here: see docs/api.md for the paths")]
     NotFound,
@@ -68,7 +74,7 @@ impl Problem {
             }
             Self::Unauthorized => ProblemKind::UNAUTHORIZED,
             Self::OutOfScope | Self::TowersOutOfScope | Self::DashboardOutOfScope => ProblemKind::OUT_OF_SCOPE,
-            Self::NotFound | Self::NoDashboard => ProblemKind::NOT_FOUND,
+            Self::NotFound | Self::NoDashboard | Self::EmptyTable | Self::NotInRanking => ProblemKind::NOT_FOUND,
             Self::MethodNotAllowed => ProblemKind::METHOD_NOT_ALLOWED,
             Self::TooManyAttempts { .. } => ProblemKind::TOO_MANY_ATTEMPTS,
             Self::Unavailable(_) => ProblemKind::new(503, "unavailable", "Usage can't be read just now"),
@@ -161,6 +167,18 @@ mod tests {
             expect![[r#"
             404 {}
             {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"there is no dashboard here: it needs the warehouse, so set DATABASE_URL"}"#]],
+        );
+        check(
+            &Problem::EmptyTable,
+            expect![[r#"
+            404 {}
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"this table has nothing to show: the dashboard says why"}"#]],
+        );
+        check(
+            &Problem::NotInRanking,
+            expect![[r#"
+            404 {}
+            {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"the ranking has changed since: go back to the dashboard and follow the link again"}"#]],
         );
         check(
             &Problem::NotFound,

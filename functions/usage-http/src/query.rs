@@ -21,16 +21,15 @@ impl Query {
         Self(pairs.collect())
     }
 
-    /// Whether a parameter is there, and not empty.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, value)| key == name && !value.is_empty())
-    }
-
     /// A parameter's value; `what` says what to write. Parameters that we don't know are passed over.
     pub(crate) fn required(&self, name: &'static str, what: &str) -> Result<&str, Problem> {
+        self.optional(name)?.ok_or_else(|| invalid(name, &format!("it is missing: write {what}")))
+    }
+
+    /// A parameter's value; `None` where it is absent or empty.
+    pub(crate) fn optional(&self, name: &'static str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next().filter(|value| !value.is_empty());
-        let value = value.ok_or_else(|| invalid(name, &format!("it is missing: write {what}")))?;
         match values.next() {
             Some(_) => Err(invalid(name, "it is given more than once: write it once")),
             None => Ok(value),

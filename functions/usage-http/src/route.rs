@@ -7,6 +7,11 @@ use crate::Problem;
 pub enum Route {
     /// `/dashboard`
     Dashboard,
+    /// `/dashboard/{table}`
+    DashboardTable {
+        /// The file's name as it was written, decoded.
+        table: String,
+    },
     /// `/health`
     Health,
     /// A form of a subscriber's usage.
@@ -37,8 +42,9 @@ pub enum Resource {
 
 impl Route {
     /// Every path there is; `template.yaml` and `docs/openapi.yaml` have the same.
-    pub const PATHS: [&str; 6] = [
+    pub const PATHS: [&str; 7] = [
         "/dashboard",
+        "/dashboard/{table}",
         "/data_usage",
         "/health",
         "/v1/towers/{id}/activity",
@@ -54,6 +60,7 @@ impl Route {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let route = match path.split('/').collect::<Vec<_>>()[..] {
             ["", "dashboard"] => Self::Dashboard,
+            ["", "dashboard", table] if !table.is_empty() => Self::DashboardTable { table: decoded(table) },
             ["", "health"] => Self::Health,
             ["", "data_usage"] => Self::Usage(Resource::DataUsage),
             ["", "v1", "towers", id, "activity"] if !id.is_empty() => Self::TowerActivity { id: decoded(id) },
@@ -73,11 +80,12 @@ impl Route {
     pub fn path(&self) -> &'static str {
         match self {
             Self::Dashboard => Self::PATHS[0],
-            Self::Usage(Resource::DataUsage) => Self::PATHS[1],
-            Self::Health => Self::PATHS[2],
-            Self::TowerActivity { .. } => Self::PATHS[3],
-            Self::Usage(Resource::Days { .. }) => Self::PATHS[4],
-            Self::Usage(Resource::Summary { .. }) => Self::PATHS[5],
+            Self::DashboardTable { .. } => Self::PATHS[1],
+            Self::Usage(Resource::DataUsage) => Self::PATHS[2],
+            Self::Health => Self::PATHS[3],
+            Self::TowerActivity { .. } => Self::PATHS[4],
+            Self::Usage(Resource::Days { .. }) => Self::PATHS[5],
+            Self::Usage(Resource::Summary { .. }) => Self::PATHS[6],
         }
     }
 }
@@ -99,6 +107,7 @@ mod tests {
     fn finds_every_path_and_nothing_else() {
         check("GET", "/health", expect![[r#"/health Health"#]]);
         check("GET", "/dashboard", expect![[r#"/dashboard Dashboard"#]]);
+        check("GET", "/dashboard/data.csv", expect![[r#"/dashboard/{table} DashboardTable { table: "data.csv" }"#]]);
         check("HEAD", "/data_usage", expect!["/data_usage Usage(DataUsage)"]);
         check("GET", "/v1/usage/2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "2782" })"#]]);
         check("GET", "/v1/usage/%2B2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "+2782" })"#]]);
@@ -110,7 +119,17 @@ mod tests {
             expect![[r#"/v1/usage/{msisdn}/summary Usage(Summary { msisdn: "+1" })"#]],
         );
         check("GET", "/v1/towers/%31/activity", expect![[r#"/v1/towers/{id}/activity TowerActivity { id: "1" }"#]]);
-        for path in ["", "/", "health", "/health/", "/v1/usage", "/v1/usage/", "/v1/usage//summary", "/v1/usage/1/2"] {
+        for path in [
+            "",
+            "/",
+            "health",
+            "/health/",
+            "/v1/usage",
+            "/v1/usage/",
+            "/v1/usage//summary",
+            "/v1/usage/1/2",
+            "/dashboard/",
+        ] {
             check("GET", path, expect!["404"]);
         }
         for path in ["/v1/towers", "/v1/towers/1", "/v1/towers//activity", "/v1/towers/1/activity/"] {

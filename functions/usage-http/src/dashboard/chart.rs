@@ -1,26 +1,29 @@
-//! Charts by day as figures: an SVG for the eye, a table for every other reader.
+//! Charts by day, or by hour, as figures: an SVG for the eye, a table for every other reader.
 //!
 //! Widths are percentages, so that a chart fits a phone without its text becoming small; heights are pixels.
 
-use std::fmt::Display;
+use serde::Serialize;
 
-use telecom::Day;
+use super::asked::Days;
+use super::table::{Cell, Column, Table};
+use super::text::{Text, Unit};
 
-use super::text::{Text, Unit, short_day};
-
-/// A chart by day.
+/// A chart by day, or by hour.
 pub(crate) struct Chart<'a> {
-    /// What it shows.
-    pub(crate) title: &'a str,
+    /// The name of its table.
+    pub(crate) name: &'static str,
+    /// What it shows, without by what.
+    pub(crate) what: &'a str,
+    /// By what more than time, such as ` and channel`.
+    pub(crate) more: &'a str,
     /// What its figures count.
     pub(crate) unit: Unit,
-    /// The days, ascending.
-    pub(crate) days: &'a [Day],
+    pub(crate) days: &'a Days,
     /// What is told apart, at most [`MAX_SERIES`].
     pub(crate) series: Vec<Series>,
 }
 
-/// One colour of a chart, with a value a day; `None` where there is nothing to show.
+/// One colour of a chart, with a value a slot; `None` where there is nothing to show.
 pub(crate) struct Series {
     pub(crate) name: Text,
     pub(crate) values: Vec<Option<u128>>,
@@ -29,181 +32,197 @@ pub(crate) struct Series {
 /// How many colours the style has.
 pub(crate) const MAX_SERIES: usize = 7;
 
-/// The plot's height in pixels, without the days' names.
+/// The plot's height in pixels, without the names below it.
 const HEIGHT: f64 = 180.0;
 /// Few days get bars of the width that they have among this many.
 const MIN_SLOTS: usize = 7;
 /// Names of days: this many fit below a chart that is as wide as a page, and half of them on a phone.
 const MAX_LABELS: usize = 8;
+/// How much of its slot a bar fills, in percent.
+const BAR: f64 = 76.0;
+
+/// A chart as the templates draw it: all positions are computed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    title: String,
+    /// What is seen, in words.
+    label: String,
+    /// Names of colours; none where there is one alone.
+    legend: Vec<String>,
+    /// What stands beside the grid, from the top.
+    axis: Vec<String>,
+    /// The heights of the grid's lines.
+    grid: Vec<String>,
+    /// Where days are left out.
+    gaps: Vec<String>,
+    rects: Vec<Rect>,
+    lines: Vec<Line>,
+    dots: Vec<Dot>,
+    names: Vec<Name>,
+    height: f64,
+    table: Table,
+}
+
+#[derive(Debug, Serialize)]
+struct Rect {
+    colour: usize,
+    x: String,
+    y: String,
+    width: String,
+    height: String,
+    title: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    colour: usize,
+    x1: String,
+    y1: String,
+    x2: String,
+    y2: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Dot {
+    colour: usize,
+    x: String,
+    y: String,
+    title: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Name {
+    x: String,
+    text: String,
+    /// Left out on a phone.
+    is_minor: bool,
+}
 
 impl Chart<'_> {
-    /// Bars, one a day, in which the series stand one upon the other.
-    pub(crate) fn bars(&self) -> String {
-        let days = (0..self.days.len()).map(|at| self.series.iter().filter_map(|series| series.values[at]).sum());
-        let scale = Scale::new(self.unit, days);
-        let mut marks = String::new();
-        for at in 0..self.days.len() {
+    /// Bars, one a slot, in which the series stand one upon the other.
+    pub(crate) fn bars(self) -> Figure {
+        let slots = self.days.slots();
+        let sums = (0..slots.len()).map(|at| self.series.iter().filter_map(|series| series.values[at]).sum());
+        let scale = Scale::new(self.unit, sums);
+        let width = BAR / self.slots();
+        let mut rects = Vec::new();
+        for (at, slot) in slots.iter().enumerate() {
             let mut below = 0;
             for (colour, series) in self.series.iter().enumerate() {
                 let Some(value) = series.values[at].filter(|value| *value > 0) else { continue };
                 let (top, bottom) = (scale.y(below + value), scale.y(below));
-                let width = 76.0 / self.slots();
-                marks.push_str(&format!(
-                    r#"<rect class="s{colour}" x="{:.2}%" y="{top:.1}" width="{width:.2}%" height="{:.1}"><title>{} · {}: {}</title></rect>"#,
-                    self.x(at) - width / 2.0,
-                    bottom - top,
-                    self.days[at],
-                    series.name,
-                    self.unit.short(value),
-                ));
+                rects.push(Rect {
+                    colour,
+                    x: percent(self.x(at) - width / 2.0),
+                    y: pixels(top),
+                    width: percent(width),
+                    height: pixels(bottom - top),
+                    title: self.said(slot, series, value),
+                });
                 below += value;
             }
         }
-        self.figure("stacked bars", &scale, &marks)
+        Figure { rects, ..self.figure("stacked bars", &scale) }
     }
 
-    /// Lines from day to day, which end where a day has no value.
-    pub(crate) fn lines(&self) -> String {
+    /// Lines from slot to slot, which end where one has no value.
+    pub(crate) fn lines(self) -> Figure {
+        let slots = self.days.slots();
         let scale =
             Scale::new(self.unit, self.series.iter().flat_map(|series| series.values.iter().flatten().copied()));
-        let mut marks = String::new();
+        let (mut lines, mut dots) = (Vec::new(), Vec::new());
         for (colour, series) in self.series.iter().enumerate() {
-            for at in 0..self.days.len() {
+            for (at, slot) in slots.iter().enumerate() {
                 let Some(value) = series.values[at] else { continue };
-                let (x, y) = (self.x(at), scale.y(value));
+                let (x, y) = (percent(self.x(at)), pixels(scale.y(value)));
                 if let Some(Some(next)) = series.values.get(at + 1)
-                    && !self.is_gap(at + 1)
+                    && slots[at + 1].follows(*slot)
                 {
-                    marks.push_str(&format!(
-                        r#"<line class="l{colour}" x1="{x:.2}%" y1="{y:.1}" x2="{:.2}%" y2="{:.1}"/>"#,
-                        self.x(at + 1),
-                        scale.y(*next),
-                    ));
+                    let (x2, y2) = (percent(self.x(at + 1)), pixels(scale.y(*next)));
+                    lines.push(Line { colour, x1: x.clone(), y1: y.clone(), x2, y2 });
                 }
-                marks.push_str(&format!(
-                    r#"<circle class="s{colour}" cx="{x:.2}%" cy="{y:.1}" r="4"><title>{} · {}: {}</title></circle>"#,
-                    self.days[at],
-                    series.name,
-                    self.unit.short(value),
-                ));
+                dots.push(Dot { colour, x, y, title: self.said(slot, series, value) });
             }
         }
-        self.figure("lines", &scale, &marks)
+        Figure { lines, dots, ..self.figure("lines", &scale) }
     }
 
-    /// Whether there are days between this one and the one before.
-    fn is_gap(&self, at: usize) -> bool {
-        at > 0 && self.days[at].previous() != Some(self.days[at - 1])
+    fn said(&self, slot: &impl std::fmt::Display, series: &Series, value: u128) -> String {
+        format!("{slot} · {}: {}", series.name.short(), self.unit.short(value))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a quarter's days")]
     fn slots(&self) -> f64 {
-        self.days.len().max(MIN_SLOTS) as f64
+        self.days.slots().len().max(MIN_SLOTS) as f64
     }
 
-    /// The middle of a day, in percent.
+    /// The middle of a slot, in percent.
     #[expect(clippy::cast_precision_loss, reason = "a quarter's days")]
     fn x(&self, at: usize) -> f64 {
-        let slots = self.slots();
+        let (slots, shown) = (self.slots(), self.days.slots().len() as f64);
         // Few days stand in the middle.
-        (at as f64 + 0.5 + (slots - self.days.len() as f64) / 2.0) * 100.0 / slots
+        (at as f64 + 0.5 + (slots - shown) / 2.0) * 100.0 / slots
     }
 
-    fn figure(&self, form: &str, scale: &Scale, marks: &str) -> String {
-        let (title, days, steps) = (self.title, self.days, scale.steps);
-        let mut axis = String::new();
-        let mut grid = String::new();
-        for step in (0..=steps).rev() {
-            let value = scale.step * step;
-            axis.push_str(&format!("<span>{}</span>", self.unit.tick(value)));
-            grid.push_str(&format!(
-                r#"<line class="grid" x1="0" x2="100%" y1="{y:.1}" y2="{y:.1}"/>"#,
-                y = scale.y(value)
-            ));
+    /// Everything but the marks.
+    fn figure(self, form: &str, scale: &Scale) -> Figure {
+        let title = format!("{} by {}{}", self.what, self.days.slot_name(), self.more);
+        let slots = self.days.slots();
+        let steps = (0..=scale.steps).rev().map(|step| scale.step * step);
+        let is_gap = |at: &usize| !slots[*at].follows(slots[*at - 1]);
+        let every = slots.len().div_ceil(MAX_LABELS).max(1);
+        let names = (0..slots.len()).step_by(every).enumerate().map(|(count, at)| Name {
+            x: percent(self.x(at)),
+            text: slots[at].short(),
+            is_minor: count % 2 == 1,
+        });
+        let legend = self.series.iter().map(|series| series.name.short());
+        Figure {
+            label: format!("{title}, as {form}, {}; the axis ends at {}", self.days, self.unit.short(scale.top())),
+            legend: if self.series.len() > 1 { legend.collect() } else { Vec::new() },
+            axis: steps.clone().map(|value| self.unit.tick(value)).collect(),
+            grid: steps.map(|value| pixels(scale.y(value))).collect(),
+            gaps: (1..slots.len()).filter(is_gap).map(|at| percent((self.x(at) + self.x(at - 1)) / 2.0)).collect(),
+            rects: Vec::new(),
+            lines: Vec::new(),
+            dots: Vec::new(),
+            names: names.collect(),
+            height: HEIGHT,
+            table: self.table(&title),
+            title,
         }
-        for at in (0..days.len()).filter(|at| self.is_gap(*at)) {
-            let x = (self.x(at) + self.x(at - 1)) / 2.0;
-            grid.push_str(&format!(r#"<line class="gap" x1="{x:.2}%" x2="{x:.2}%" y1="0" y2="{HEIGHT}"/>"#));
-        }
-        let mut names = String::new();
-        let every = days.len().div_ceil(MAX_LABELS).max(1);
-        for (count, at) in (0..days.len()).step_by(every).enumerate() {
-            let class = if count % 2 == 0 { "" } else { r#" class="minor""# };
-            names.push_str(&format!(
-                r#"<text x="{:.2}%" y="{:.0}"{class}>{}</text>"#,
-                self.x(at),
-                HEIGHT + 20.0,
-                short_day(days[at])
-            ));
-        }
-        let legend: String = self
-            .series
-            .iter()
-            .enumerate()
-            .map(|(colour, series)| format!(r#"<li><i class="s{colour}"></i>{}</li>"#, series.name))
-            .collect();
-        let legend = if self.series.len() > 1 { format!(r#"<ul class="legend">{legend}</ul>"#) } else { String::new() };
-        let label = match days {
-            [] => format!("{title}: nothing"),
-            [day] => format!("{title}, as {form}, on {day}; the axis ends at {}", self.unit.short(scale.top())),
-            [first, .., last] => {
-                format!("{title}, as {form}, from {first} to {last}; the axis ends at {}", self.unit.short(scale.top()))
-            }
-        };
-        let table = self.table();
-        format!(
-            r#"<figure><figcaption>{title}</figcaption>{legend}
-<div class="chart"><div class="axis" aria-hidden="true">{axis}</div><svg role="img" aria-label="{label}">{grid}{marks}{names}</svg></div>
-<details><summary>Figures<span class="off"> of: {title}</span></summary>{table}</details></figure>
-"#
-        )
     }
 
-    fn table(&self) -> String {
-        let caption = format!("{}, {}", self.title, self.unit.name());
-        let heads = self.series.iter().map(|series| series.name.to_string());
-        let rows = self.days.iter().enumerate().filter_map(|(at, day)| {
+    fn table(&self, title: &str) -> Table {
+        let first = if self.days.are_hours() { "Hour" } else { "Day" };
+        let heads = self.series.iter().map(|series| Column::of(self.unit, &series.name.short()));
+        let rows = self.days.slots().into_iter().enumerate().filter_map(|(at, slot)| {
             let values = self.series.iter().map(|series| series.values[at]);
             let cells =
-                values.clone().map(|value| value.map_or_else(|| "–".to_owned(), |value| self.unit.exact(value)));
-            values.flatten().next().map(|_| std::iter::once(day.to_string()).chain(cells).collect())
+                values.clone().map(|value| value.map_or_else(Cell::none, |value| Cell::exact(self.unit, value)));
+            values.flatten().next().map(|_| std::iter::once(Cell::word(slot.to_string())).chain(cells).collect())
         });
-        table(&caption, std::iter::once("Day".to_owned()).chain(heads), rows, 1)
+        Table {
+            name: self.name,
+            caption: format!("{title}, {}", self.unit.name()),
+            columns: std::iter::once(Column::of_names(first)).chain(heads).collect(),
+            rows: rows.collect(),
+        }
     }
 }
 
-/// A table that scrolls by itself where it is too wide. The cells are markup; the first `names` of a row are names, the others
-/// figures.
-pub(crate) fn table<H: Display>(
-    caption: &str,
-    heads: impl IntoIterator<Item = H>,
-    rows: impl IntoIterator<Item = Vec<String>>,
-    names: usize,
-) -> String {
-    let class = |at| if at < names { "" } else { r#" class="n""# };
-    let heads: String = heads
-        .into_iter()
-        .enumerate()
-        .map(|(at, head)| format!(r#"<th scope="col"{}>{head}</th>"#, class(at)))
-        .collect();
-    let mut body = String::new();
-    for row in rows {
-        body.push_str("<tr>");
-        for (at, cell) in row.iter().enumerate() {
-            body.push_str(&match at {
-                0 => format!(r#"<th scope="row">{cell}</th>"#),
-                _ => format!("<td{}>{cell}</td>", class(at)),
-            });
-        }
-        body.push_str("</tr>\n");
+impl Figure {
+    pub(crate) fn into_table(self) -> Table {
+        self.table
     }
-    // Who has no pointer scrolls it by the keyboard, so it takes the focus.
-    format!(
-        r#"<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table><caption>{caption}</caption><thead><tr>{heads}</tr></thead>
-<tbody>
-{body}</tbody></table></div>
-"#
-    )
+}
+
+fn percent(value: f64) -> String {
+    format!("{value:.2}%")
+}
+
+fn pixels(value: f64) -> String {
+    format!("{value:.1}")
 }
 
 /// From values to pixels.
@@ -231,11 +250,12 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use telecom::Day;
 
     use super::*;
 
-    fn days(days: &[&str]) -> Vec<Day> {
-        days.iter().map(|day| Day::parse(day).unwrap()).collect()
+    fn days(days: &[&str]) -> Days {
+        Days::with_data(days.iter().map(|day| Day::parse(day).unwrap()).collect()).unwrap()
     }
 
     fn series(name: &str, values: &[Option<u128>]) -> Series {
@@ -245,39 +265,55 @@ mod tests {
     #[test]
     fn bars_stand_one_upon_the_other() {
         let days = days(&["2023-12-31", "2024-01-02"]);
-        let series = vec![series("a<b>", &[Some(1_500), Some(500)]), series("\"c\"", &[Some(500), None])];
-        let chart = Chart { title: "Messages", unit: Unit::Things, days: &days, series };
+        let series = vec![series("a<b>", &[Some(1_500), Some(500)]), series("=c", &[Some(500), None])];
+        let (what, more) = ("Messages", " and channel");
+        let figure = Chart { name: "messages", what, more, unit: Unit::Things, days: &days, series }.bars();
+        let rect = |rect: &Rect| {
+            let Rect { colour, x, y, width, height, title } = rect;
+            format!("s{colour} at {x} {y}, {width} by {height}: {title}\n")
+        };
         expect![[r#"
-            <figure><figcaption>Messages</figcaption><ul class="legend"><li><i class="s0"></i>a&lt;b&gt;</li><li><i class="s1"></i>&quot;c&quot;</li></ul>
-            <div class="chart"><div class="axis" aria-hidden="true"><span>2,000</span><span>1,500</span><span>1,000</span><span>500</span><span>0</span></div><svg role="img" aria-label="Messages, as stacked bars, from 2023-12-31 to 2024-01-02; the axis ends at 2,000"><line class="grid" x1="0" x2="100%" y1="0.0" y2="0.0"/><line class="grid" x1="0" x2="100%" y1="45.0" y2="45.0"/><line class="grid" x1="0" x2="100%" y1="90.0" y2="90.0"/><line class="grid" x1="0" x2="100%" y1="135.0" y2="135.0"/><line class="grid" x1="0" x2="100%" y1="180.0" y2="180.0"/><line class="gap" x1="50.00%" x2="50.00%" y1="0" y2="180"/><rect class="s0" x="37.43%" y="45.0" width="10.86%" height="135.0"><title>2023-12-31 · a&lt;b&gt;: 1,500</title></rect><rect class="s1" x="37.43%" y="0.0" width="10.86%" height="45.0"><title>2023-12-31 · &quot;c&quot;: 500</title></rect><rect class="s0" x="51.71%" y="135.0" width="10.86%" height="45.0"><title>2024-01-02 · a&lt;b&gt;: 500</title></rect><text x="42.86%" y="200">31 Dec</text><text x="57.14%" y="200" class="minor">2 Jan</text></svg></div>
-            <details><summary>Figures<span class="off"> of: Messages</span></summary><div class="scroll" role="region" aria-label="Messages, count" tabindex="0"><table><caption>Messages, count</caption><thead><tr><th scope="col">Day</th><th scope="col" class="n">a&lt;b&gt;</th><th scope="col" class="n">&quot;c&quot;</th></tr></thead>
-            <tbody>
-            <tr><th scope="row">2023-12-31</th><td class="n">1,500</td><td class="n">500</td></tr>
-            <tr><th scope="row">2024-01-02</th><td class="n">500</td><td class="n">–</td></tr>
-            </tbody></table></div>
-            </details></figure>
-        "#]].assert_eq(&chart.bars());
+            s0 at 37.43% 45.0, 10.86% by 135.0: 2023-12-31 · a<b>: 1,500
+            s1 at 37.43% 0.0, 10.86% by 45.0: 2023-12-31 · =c: 500
+            s0 at 51.71% 135.0, 10.86% by 45.0: 2024-01-02 · a<b>: 500
+        "#]]
+        .assert_eq(&figure.rects.iter().map(rect).collect::<String>());
+        expect!["Messages by day and channel, as stacked bars, 2023-12-31 to 2024-01-02, the last days with data; the axis ends at 2,000"]
+            .assert_eq(&figure.label);
+        expect!["2,000 1,500 1,000 500 0"].assert_eq(&figure.axis.join(" "));
+        assert_eq!(figure.gaps, ["50.00%"]);
+        expect![[r#"
+            Day,a<b>,'=c
+            2023-12-31,1500,500
+            2024-01-02,500,
+        "#]]
+        .assert_eq(&figure.table.csv().unwrap().replace('\r', ""));
     }
 
     #[test]
     fn lines_end_where_there_is_nothing() {
         let days = days(&["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-06"]);
         let series = vec![series("median", &[Some(60), Some(30), None, Some(90), Some(120)])];
-        let chart = Chart { title: "Waits", unit: Unit::Seconds, days: &days, series };
-        let lines = chart.lines();
-        let lines: String =
-            lines.lines().filter(|line| line.contains("<svg")).map(|line| line.replace('>', ">\n")).collect();
-        let lines: Vec<_> =
-            lines.lines().filter(|line| line.contains("class=\"l0\"") || line.contains("gap")).collect();
-        expect![[r#"
-            <line class="gap" x1="71.43%" x2="71.43%" y1="0" y2="180"/>
-            <line class="l0" x1="21.43%" y1="90.0" x2="35.71%" y2="135.0"/>"#]]
-        .assert_eq(&lines.join("\n"));
+        let figure = Chart { name: "waits", what: "Waits", more: "", unit: Unit::Seconds, days: &days, series }.lines();
+        let line = |line: &Line| format!("{} {} to {} {}", line.x1, line.y1, line.x2, line.y2);
+        assert_eq!(figure.lines.iter().map(line).collect::<Vec<_>>(), ["21.43% 90.0 to 35.71% 135.0"]);
+        assert_eq!((figure.dots.len(), figure.gaps), (4, vec!["71.43%".to_owned()]));
     }
 
     #[test]
-    fn nothing_is_a_chart_too() {
-        let chart = Chart { title: "Calls", unit: Unit::Seconds, days: &[], series: Vec::new() };
-        assert!(chart.bars().contains("Calls: nothing") && chart.lines().contains("Calls: nothing"));
+    fn one_day_is_shown_by_the_hour() {
+        let days = days(&["2024-01-01"]);
+        let mut values = vec![None; 24];
+        values[8] = Some(90);
+        let series = vec![series("Cost", &values)];
+        let figure = Chart { name: "cost", what: "Cost", more: "", unit: Unit::Cents, days: &days, series }.bars();
+        let names: Vec<_> = figure.names.iter().map(|name| &*name.text).collect();
+        assert_eq!(names, ["00", "03", "06", "09", "12", "15", "18", "21"]);
+        assert_eq!(figure.gaps, Vec::<String>::new());
+        expect![[r#"
+            Hour,"Cost, rand"
+            2024-01-01 08:00,0.90
+        "#]]
+        .assert_eq(&figure.table.csv().unwrap().replace('\r', ""));
     }
 }

@@ -1,9 +1,11 @@
-//! The dashboard: one page, made here, without a script. What can't be read is said in its place; the rest is there.
+//! The dashboard: one page, made here, without a script, and its tables as files. What can't be read is said in its place; the
+//! rest is there.
 
+mod asked;
 mod chart;
 mod page;
 mod parts;
-mod period;
+mod table;
 mod text;
 mod warehouse;
 
@@ -11,13 +13,16 @@ use std::time::Duration;
 
 use http_api::Response;
 use kafka_sink::GroupLag;
+use minijinja::Environment;
 use postgres_pool::{Names, Pool};
-use telecom::Tariff;
+use telecom::{Msisdn, Tariff};
 use tokio::time::{Instant, timeout_at};
 
+use crate::Problem;
 use crate::config::DashboardConfig;
-use period::{Days, Period};
-use warehouse::{Conflict, DayUsage, Loads, Messages, Rejected, Top, Waits};
+use asked::{Asked, Days, Period, Place};
+use page::Page;
+use warehouse::{Conflict, Loads, Messages, Rejected, Top, Usage, Waits};
 
 /// The groups of Trunkline's event source mappings.
 const GROUP_PREFIX: &str = "trunkline-";
@@ -26,7 +31,9 @@ const GROUP_PREFIX: &str = "trunkline-";
 const KAFKA_WAIT: Duration = Duration::from_secs(3);
 
 const USAGE: &str = "analytics.usage_by_day";
+const HOURS: &str = "prepared_layers.usage_1h";
 const MESSAGES: &str = "analytics.messages_by_day";
+const EACH_MESSAGE: &str = "raw.messages";
 const WAITS: &str = "analytics.response_times";
 const TOP: [&str; 2] = ["prepared_layers.daily_cost", "prepared_layers.daily_usage"];
 const LOADS: [&str; 3] = ["ops.runs", "ops.layer_audit", "ops.lanes"];
@@ -38,16 +45,18 @@ const REJECTED: [&str; 2] = ["raw.rejected", "ops.unusable_records"];
 pub(crate) struct Sources {
     warehouse: Pool,
     kafka: Option<kafka_sink::Config>,
+    templates: Environment<'static>,
 }
 
 impl Sources {
     /// The warehouse, connected to when it is first asked, and the cluster whose lag is shown.
     ///
     /// # Errors
-    /// When the address is malformed.
+    /// When the address or a template is malformed.
     pub(crate) fn new(DashboardConfig { database_url, kafka }: &DashboardConfig) -> anyhow::Result<Self> {
         const NAMES: Names = Names { variable: "DATABASE_URL", service: "the warehouse" };
-        Ok(Self { warehouse: Pool::new(database_url, NAMES)?, kafka: kafka.clone() })
+        let (warehouse, templates) = (Pool::new(database_url, NAMES)?, page::templates()?);
+        Ok(Self { warehouse, kafka: kafka.clone(), templates })
     }
 }
 
@@ -66,16 +75,28 @@ pub(crate) enum Absent {
 
 type Section<T> = Result<T, Absent>;
 
+/// What is wanted of it.
+pub(crate) enum Wanted {
+    Page,
+    /// A table, as `data.csv`.
+    File(String),
+}
+
 /// What the page shows.
 struct View {
-    asked: Option<Period>,
     marts: Marts,
     lags: Section<Vec<GroupLag>>,
 }
 
+/// What a subscriber's page shows.
+struct SubscriberView {
+    msisdn: Msisdn,
+    usage: Section<Option<(Days, Vec<Usage>)>>,
+}
+
 /// What the warehouse has. A part that goes by days has none where its table is empty.
 struct Marts {
-    usage: Section<Option<(Days, Vec<DayUsage>)>>,
+    usage: Section<Option<(Days, Vec<Usage>)>>,
     top: Section<Option<(Days, Top)>>,
     messages: Section<Option<(Days, Messages)>>,
     waits: Section<Option<(Days, Vec<Waits>)>>,
@@ -84,59 +105,139 @@ struct Marts {
     conflicts: Section<Vec<Conflict>>,
 }
 
-/// The page as an answer; also where the days that are asked for are none.
-pub(crate) async fn answer(sources: &Sources, tariff: &Tariff, query: &str, wait: Duration) -> Response {
-    let (status, body) = match Period::parse(query) {
-        Err(problem) => (problem.status(), page::wrong(&problem.to_string())),
-        Ok(asked) => (200, page::render(&read(sources, tariff, asked, Instant::now() + wait).await, tariff)),
-    };
-    Response { status, headers: page::headers(), body }
+/// The page or a file as an answer. The page is one also where what is asked for can't be shown.
+///
+/// # Errors
+/// When there is no such file, or nothing can be told.
+pub(crate) async fn answer(
+    sources: &Sources,
+    tariff: &Tariff,
+    wanted: Wanted,
+    query: &str,
+    wait: Duration,
+) -> Result<Response, Problem> {
+    let page = page(sources, tariff, query, Instant::now() + wait).await;
+    match wanted {
+        Wanted::File(file) => csv(page?, &file),
+        Wanted::Page => {
+            let (status, page) = match page {
+                Ok(page) => (200, page),
+                Err(problem) => (problem.status(), Page::of_nothing(problem.to_string())),
+            };
+            let body = page.render(&sources.templates).map_err(Problem::Unavailable)?;
+            Ok(Response { status, headers: page::headers(), body })
+        }
+    }
+}
+
+fn csv(page: Page, file: &str) -> Result<Response, Problem> {
+    let table = file.strip_suffix(".csv").ok_or(Problem::NotFound)?;
+    let body = page.into_table(table)?.csv().map_err(Problem::Unavailable)?;
+    let headers = [
+        ("content-type", "text/csv; charset=utf-8; header=present".into()),
+        ("content-disposition", "attachment".into()),
+        ("cache-control", "no-store".into()),
+        ("x-content-type-options", "nosniff".into()),
+    ];
+    Ok(Response { status: 200, headers: headers.into(), body })
+}
+
+async fn page(sources: &Sources, tariff: &Tariff, query: &str, until: Instant) -> Result<Page, Problem> {
+    let asked = Asked::parse(query)?;
+    let pool = &sources.warehouse;
+    Ok(match asked.subscriber {
+        None => Page::of_everybody(asked, &read(sources, tariff, asked.period, until).await, tariff),
+        Some(place) => {
+            let view = read_subscriber(pool, tariff, asked.period, place, until).await;
+            Page::of_subscriber(asked, &view?.ok_or(Problem::NotInRanking)?, tariff)
+        }
+    })
 }
 
 /// Reads everything side by side.
-async fn read(sources: &Sources, tariff: &Tariff, asked: Option<Period>, until: Instant) -> View {
+async fn read(sources: &Sources, tariff: &Tariff, period: Period, until: Instant) -> View {
     let lags = async {
         let kafka = sources.kafka.as_ref().ok_or(Absent::Unset("KAFKA_BROKERS"))?;
         let wait = until.duration_since(Instant::now()).min(KAFKA_WAIT);
         section("lag", until, kafka_sink::lag(kafka, GROUP_PREFIX, wait)).await
     };
-    let marts = Box::pin(read_marts(&sources.warehouse, tariff, asked, until));
+    let marts = Box::pin(read_marts(&sources.warehouse, tariff, period, until));
     let (marts, lags) = tokio::join!(marts, lags);
-    View { asked, marts, lags }
+    View { marts, lags }
 }
 
-async fn read_marts(pool: &Pool, tariff: &Tariff, asked: Option<Period>, until: Instant) -> Marts {
-    let tables = [&[USAGE, MESSAGES, WAITS, CONFLICTS], &TOP[..], &LOADS, &REJECTED].concat();
-    let missing = section("tables", until, warehouse::missing(pool, &tables)).await;
-    let there = |tables: &[&'static str]| match &missing {
-        Err(absent) => Err(*absent),
-        Ok(missing) if tables.iter().any(|table| missing.contains(table)) => Err(Absent::NotMade),
-        Ok(_) => Ok(()),
+/// `None` where the ranking has changed since the page with the link.
+async fn read_subscriber(
+    pool: &Pool,
+    tariff: &Tariff,
+    period: Period,
+    place: Place,
+    until: Instant,
+) -> Result<Option<SubscriberView>, Problem> {
+    let tables = Tables::look(pool, until, &[&[USAGE, HOURS], &TOP[..]].concat()).await;
+    let read = async {
+        tables.are_there(&TOP)?;
+        section("subscriber", until, warehouse::subscriber_at(pool, tariff, place)).await
     };
-    let days = async |table| match asked {
-        Some(period) => there(&[table]).map(|()| Some(period.days())),
-        None => {
-            there(&[table])?;
-            section("days", until, warehouse::last_days(pool, table)).await
-        }
-    };
-    let (usage_days, message_days) = tokio::join!(days(USAGE), days(MESSAGES));
-    let top_days = there(&TOP).and_then(|()| usage_days.clone());
-    let wait_days = there(&[WAITS]).and_then(|()| message_days.clone());
+    let (days, found) = tokio::join!(days(pool, &tables, &[USAGE, HOURS], period, until), read);
+    let found = found.map_err(|absent| Problem::Unavailable(anyhow::anyhow!("the ranking: {absent:?}")))?;
+    let Some(msisdn) = found else { return Ok(None) };
+    let usage = of_days("usage", until, &days, |days| warehouse::usage(pool, days, Some(msisdn))).await;
+    Ok(Some(SubscriberView { msisdn, usage }))
+}
+
+/// Which tables are not there, if that is known.
+struct Tables(Section<Vec<&'static str>>);
+
+impl Tables {
+    async fn look(pool: &Pool, until: Instant, tables: &[&'static str]) -> Self {
+        Self(section("tables", until, warehouse::missing(pool, tables)).await)
+    }
+
+    fn are_there(&self, tables: &[&'static str]) -> Section<()> {
+        let missing = self.0.as_ref().map_err(|absent| *absent)?;
+        if tables.iter().any(|table| missing.contains(table)) { Err(Absent::NotMade) } else { Ok(()) }
+    }
+}
+
+/// The days of the period, as the first of the tables has them.
+async fn days(
+    pool: &Pool,
+    there: &Tables,
+    tables: &[&'static str],
+    period: Period,
+    until: Instant,
+) -> Section<Option<Days>> {
+    there.are_there(tables)?;
+    match period {
+        Period::Between(from, to) => Ok(Some(Days::between(from, to))),
+        Period::Last(count) => section("days", until, warehouse::last_days(pool, tables[0], count)).await,
+    }
+}
+
+async fn read_marts(pool: &Pool, tariff: &Tariff, period: Period, until: Instant) -> Marts {
+    let tables = [&[USAGE, HOURS, MESSAGES, EACH_MESSAGE, WAITS, CONFLICTS], &TOP[..], &LOADS, &REJECTED].concat();
+    let tables = Tables::look(pool, until, &tables).await;
+    let (usage_days, message_days) = tokio::join!(
+        days(pool, &tables, &[USAGE, HOURS], period, until),
+        days(pool, &tables, &[MESSAGES, EACH_MESSAGE], period, until),
+    );
+    let top_days = tables.are_there(&TOP).and_then(|()| usage_days.clone());
+    let wait_days = tables.are_there(&[WAITS]).and_then(|()| message_days.clone());
     let loads = async {
-        there(&LOADS)?;
+        tables.are_there(&LOADS)?;
         section("loads", until, warehouse::loads(pool)).await
     };
     let rejected = async {
-        there(&REJECTED)?;
+        tables.are_there(&REJECTED)?;
         section("rejected", until, warehouse::rejected(pool)).await
     };
     let conflicts = async {
-        there(&[CONFLICTS])?;
+        tables.are_there(&[CONFLICTS])?;
         section("conflicts", until, warehouse::conflicts(pool)).await
     };
     let (usage, top, messages, waits, loads, rejected, conflicts) = tokio::join!(
-        of_days("usage", until, &usage_days, |days| warehouse::usage(pool, days)),
+        of_days("usage", until, &usage_days, |days| warehouse::usage(pool, days, None)),
         of_days("top", until, &top_days, |days| warehouse::top(pool, days, tariff)),
         of_days("messages", until, &message_days, |days| warehouse::messages(pool, days)),
         of_days("waits", until, &wait_days, |days| warehouse::waits(pool, days)),

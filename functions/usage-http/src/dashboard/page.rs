@@ -1,4 +1,4 @@
-//! The page's frame: head, period, tiles, and its parts in order.
+//! The page's frame: head, periods, tiles, and its parts in order.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,18 +7,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use telecom::{Category, Cost, Day, Tariff};
 
-use super::parts;
-use super::text::{Text, Unit, cents};
-use super::warehouse::{DayUsage, WaitsOf};
-use super::{Absent, Period, Section, View};
+use super::asked::{Asked, Days, Period};
+use super::parts::{self, Part};
+use super::table::Table;
+use super::text::{Unit, cents};
+use super::warehouse::{Usage, WaitsOf};
+use super::{Absent, Section, SubscriberView, View};
+use crate::Problem;
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("templates/style.css");
 
-/// A tower with bars, as the tab's picture.
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cg fill='%232f63c9'%3E%3Crect x='1' y='9' width='3.5' height='6' rx='1'/%3E%3Crect x='6.2' y='5' width='3.5' height='10' rx='1'/%3E%3Crect x='11.5' y='1' width='3.5' height='14' rx='1'/%3E%3C/g%3E%3C/svg%3E";
+/// After so long the page shows itself anew, where it shows what is current.
+const REFRESH_SECONDS: u32 = 60;
+
+/// The periods that a click leads to, in days.
+const PERIODS: [i64; 4] = [1, 7, 14, 30];
 
 /// Nothing may run or be fetched: the page is its own style, and a form.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -39,47 +49,133 @@ pub(super) fn headers() -> BTreeMap<&'static str, Cow<'static, str>> {
     .into()
 }
 
-/// The whole page.
-pub(super) fn render(view: &View, tariff: &Tariff) -> String {
-    let body = [
-        tiles(view, tariff),
-        parts::usage(&view.marts.usage, tariff),
-        parts::subscribers(&view.marts.top),
-        parts::messages(&view.marts.messages),
-        parts::waits(&view.marts.waits),
-        parts::pipeline(&view.lags, &view.marts.loads, &view.marts.rejected, &view.marts.conflicts),
-    ];
-    frame(view.asked, &body.concat())
+/// The templates. What they are given is escaped, as their names end in `.html`.
+///
+/// # Errors
+/// When one is malformed.
+pub(super) fn templates() -> anyhow::Result<Environment<'static>> {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    // The policy has the hash of every byte of the style.
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?;
+    templates.set_syntax(syntax);
+    templates.add_template("style.css", STYLE)?;
+    templates.add_template("blocks.html", include_str!("templates/blocks.html"))?;
+    templates.add_template("page.html", include_str!("templates/page.html"))?;
+    Ok(templates)
 }
 
-/// The page where no days can be shown.
-pub(super) fn wrong(why: &str) -> String {
-    frame(None, &format!(r#"<p class="note wrong" role="alert">{}</p>"#, Text::passage(why)))
+/// What the template of the page is given.
+#[derive(Serialize)]
+pub(super) struct Page {
+    now: String,
+    refresh_seconds: Option<u32>,
+    /// That of the page as it is, for files.
+    query: String,
+    /// That of the page, which then stays as it is.
+    stay_query: String,
+    /// That of the page for all subscribers.
+    back_query: String,
+    /// The days of the form; empty where none were asked for.
+    from: String,
+    to: String,
+    periods: Vec<Choice>,
+    /// Whose page it is, masked; empty where it is everybody's.
+    subscriber: String,
+    place: String,
+    wrong: String,
+    tiles: Vec<Tile>,
+    parts: Vec<Part>,
 }
 
-fn frame(asked: Option<Period>, body: &str) -> String {
-    let (from, to) = match asked {
-        Some(Period { from, to }) => (from.to_string(), to.to_string()),
-        None => (String::new(), String::new()),
-    };
-    let now = now();
-    format!(
-        r##"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Trunkline</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<link rel="icon" href="{ICON}">
-<style>{STYLE}</style></head><body>
-<a class="skip" href="#main">Skip to the figures</a>
-<header><div class="top"><div><h1>Trunkline</h1><p class="soft">Usage, messages and the pipeline, as of {now} UTC</p></div>
-<form method="get" action="/dashboard"><div><label for="from">From</label><input type="date" id="from" name="from" value="{from}"></div>
-<div><label for="to">To</label><input type="date" id="to" name="to" value="{to}"></div><button>Show</button></form></div>
-<nav aria-label="Parts of this page"><ul><li><a href="#usage">Usage</a></li><li><a href="#subscribers">Subscribers</a></li><li><a href="#messages">Messages</a></li><li><a href="#waits">Response times</a></li><li><a href="#pipeline">Pipeline</a></li></ul></nav></header>
-<main id="main">
-{body}</main>
-<footer>Days are civil days of the operator's time zone; each record counts on the day of its event. Bytes are decimal: 1 GB is 1,000,000,000 bytes.</footer>
-</body></html>
-"##
-    )
+#[derive(Serialize)]
+struct Choice {
+    name: String,
+    query: String,
+    is_current: bool,
+}
+
+#[derive(Serialize)]
+struct Tile {
+    name: &'static str,
+    value: String,
+    more: String,
+    tone: &'static str,
+}
+
+impl Page {
+    /// Everything.
+    pub(super) fn of_everybody(asked: Asked, view: &View, tariff: &Tariff) -> Self {
+        let marts = &view.marts;
+        let parts = vec![
+            parts::usage(&marts.usage, tariff),
+            parts::subscribers(&marts.top, asked),
+            parts::messages(&marts.messages),
+            parts::waits(&marts.waits),
+            parts::pipeline(&view.lags, &marts.loads, &marts.rejected, &marts.conflicts),
+        ];
+        Self { tiles: tiles(view, tariff), parts, ..Self::frame(asked) }
+    }
+
+    /// A subscriber's usage.
+    pub(super) fn of_subscriber(asked: Asked, view: &SubscriberView, tariff: &Tariff) -> Self {
+        let (tiles, parts) = (usage_tiles(&view.usage, tariff).into(), vec![parts::usage(&view.usage, tariff)]);
+        let subscriber = view.msisdn.masked().to_string();
+        Self { subscriber, tiles, parts, ..Self::frame(asked) }
+    }
+
+    /// Where nothing can be shown.
+    pub(super) fn of_nothing(why: String) -> Self {
+        Self { wrong: why, refresh_seconds: None, ..Self::frame(Asked::DEFAULT) }
+    }
+
+    fn frame(asked: Asked) -> Self {
+        let (from, to) = match asked.period {
+            Period::Between(from, to) => (from.to_string(), to.to_string()),
+            Period::Last(_) => (String::new(), String::new()),
+        };
+        let is_current = from.is_empty() && !asked.stays;
+        let periods = PERIODS.map(|days| Choice {
+            name: if days == 1 { "Last day, by the hour".to_owned() } else { format!("Last {days} days") },
+            query: Asked { period: Period::Last(days), ..asked }.query(),
+            is_current: asked.period == Period::Last(days),
+        });
+        Self {
+            now: now(),
+            refresh_seconds: is_current.then_some(REFRESH_SECONDS),
+            query: asked.query(),
+            stay_query: Asked { stays: true, ..asked }.query(),
+            back_query: Asked { subscriber: None, ..asked }.query(),
+            from,
+            to,
+            periods: periods.into(),
+            subscriber: String::new(),
+            place: asked.subscriber.map(|place| place.to_string()).unwrap_or_default(),
+            wrong: String::new(),
+            tiles: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
+    pub(super) fn render(&self, templates: &Environment<'_>) -> anyhow::Result<String> {
+        Ok(templates.get_template("page.html")?.render(Serde(self))?)
+    }
+
+    /// The table of this name, to be a file.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`] where there never is one, [`Problem::EmptyTable`] where it has nothing to show, or can't be read.
+    pub(super) fn into_table(self, name: &str) -> Result<Table, Problem> {
+        if !parts::TABLES.contains(&name) {
+            return Err(Problem::NotFound);
+        }
+        let is_wrong = self.parts.iter().any(Part::is_wrong);
+        let found = self.parts.into_iter().flat_map(Part::into_tables).find(|table| table.name == name);
+        found.ok_or_else(|| match is_wrong {
+            true => Problem::Unavailable(anyhow::anyhow!("a part of the dashboard can't be read")),
+            false => Problem::EmptyTable,
+        })
+    }
 }
 
 /// `2024-01-31 12:00`
@@ -90,81 +186,87 @@ fn now() -> String {
 }
 
 /// What everybody wants to know first.
-fn tiles(view: &View, tariff: &Tariff) -> String {
-    let mut tiles = String::new();
-    let mut tile = |name: &str, value: String, more: String| {
-        tiles.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>\n"));
-    };
-    let usage = |of: &dyn Fn(&[DayUsage]) -> String| match &view.marts.usage {
-        Ok(Some((days, rows))) => (of(rows), days.short()),
-        other => nothing(other),
-    };
+fn tiles(view: &View, tariff: &Tariff) -> Vec<Tile> {
+    let marts = &view.marts;
+    let messages = of_days(&marts.messages, |days, messages| {
+        let messages = messages.by_channel.iter().map(|row| row.messages).sum();
+        (Unit::Things.short(messages), days.short())
+    });
+    let waits = of_days(&marts.waits, |_, waits| match waits.iter().find(|wait| wait.of == WaitsOf::Period) {
+        Some(all) => (Unit::Seconds.short(all.median_seconds), "median wait".to_owned()),
+        None => ("–".to_owned(), "no answers".to_owned()),
+    });
+    let lags = of(&view.lags, |lags| {
+        let behind = lags.iter().map(|lag| u128::from(lag.records)).sum();
+        let mappings = if lags.len() == 1 { "mapping" } else { "mappings" };
+        (Unit::Things.short(behind), format!("records, {} {mappings}", lags.len()))
+    });
+    let load = of(&marts.loads, |loads| match loads.runs.first() {
+        Some(run) => (run.status.short(), parts::when(run)),
+        None => ("–".to_owned(), "none yet".to_owned()),
+    });
+    let load_tone =
+        marts.loads.as_ref().ok().and_then(|loads| loads.runs.first()).map_or("", |run| parts::tone(&run.status));
+    let silent = marts.loads.as_ref().map_or(0, |loads| loads.topics.iter().filter(|it| parts::is_silent(it)).count());
+    let topics = of(&marts.loads, |loads| (silent.to_string(), format!("of {} topics", loads.topics.len())));
+    let waiting = marts.conflicts.as_ref().map_or(0, Vec::len);
+    let conflicts = of(&marts.conflicts, |_| (waiting.to_string(), "wait for a decision".to_owned()));
+    let rejected = of(&marts.rejected, |rows| {
+        (Unit::Things.short(rows.iter().map(|row| row.rows).sum()), "rows, of the newest".to_owned())
+    });
+    let toned = |tone, count| if count > 0 { tone } else { "" };
+    let mut tiles = Vec::from(usage_tiles(&marts.usage, tariff));
+    tiles.extend([
+        tile("Messages", messages, ""),
+        tile("Response", waits, ""),
+        tile("Behind", lags, ""),
+        tile("Last load", load, load_tone),
+        tile("Silent", topics, toned("bad", silent)),
+        tile("Files", conflicts, toned("bad", waiting)),
+        tile("Rejected", rejected, ""),
+    ]);
+    tiles
+}
+
+fn usage_tiles(section: &Section<Option<(Days, Vec<Usage>)>>, tariff: &Tariff) -> [Tile; 3] {
     let sum = |category: Category, unit: Unit| {
-        usage(&|rows| {
+        of_days(section, |days, rows| {
             let of_category = rows.iter().filter(|row| row.kind.category() == category);
-            unit.short(of_category.map(|row| row.totals.bytes() + u128::from(row.totals.seconds)).sum())
+            let sum = of_category.map(|row| row.totals.bytes() + u128::from(row.totals.seconds)).sum();
+            (unit.short(sum), days.short())
         })
     };
-    let (value, more) = sum(Category::Data, Unit::Bytes);
-    tile("Data", value, more);
-    let (value, more) = sum(Category::Call, Unit::Seconds);
-    tile("Calls", value, more);
-    let (value, more) = usage(&|rows| {
-        let cost: Cost = rows.iter().map(|row| tariff.cost(row.day, [(row.kind, row.totals)])).sum();
-        Unit::Cents.short(cents(cost))
+    let cost = of_days(section, |days, rows| {
+        let cost: Cost = rows.iter().map(|row| tariff.cost(row.slot.day, [(row.kind, row.totals)])).sum();
+        (Unit::Cents.short(cents(cost)), days.short())
     });
-    tile("Cost", value, more);
-    let (value, more) = match &view.marts.messages {
-        Ok(Some((days, messages))) => {
-            let messages = messages.by_channel.iter().map(|row| row.messages).sum();
-            (Unit::Things.short(messages), days.short())
-        }
-        other => nothing(other),
-    };
-    tile("Messages", value, more);
-    let (value, more) = match &view.marts.waits {
-        Ok(Some((_, waits))) => match waits.iter().find(|wait| wait.of == WaitsOf::Period) {
-            Some(all) => (Unit::Seconds.short(all.median_seconds), "median wait".to_owned()),
-            None => ("–".to_owned(), "no answers".to_owned()),
-        },
-        other => nothing(other),
-    };
-    tile("Response", value, more);
-    let (value, more) = match &view.lags {
-        Ok(lags) => {
-            let behind = lags.iter().map(|lag| u128::from(lag.records)).sum();
-            let mappings = if lags.len() == 1 { "mapping" } else { "mappings" };
-            (Unit::Things.short(behind), format!("records, {} {mappings}", lags.len()))
-        }
-        Err(absent) => ("–".to_owned(), reason(*absent)),
-    };
-    tile("Behind", value, more);
-    let (value, more) = match &view.marts.loads {
-        Ok(loads) => match loads.runs.first() {
-            Some(run) => (parts::status(&run.status), parts::when(run)),
-            None => ("–".to_owned(), "none yet".to_owned()),
-        },
-        Err(absent) => ("–".to_owned(), reason(*absent)),
-    };
-    tile("Last load", value, more);
-    format!(r#"<h2 class="off">At a glance</h2><dl class="tiles">{tiles}</dl>"#)
+    let (data, calls) = (sum(Category::Data, Unit::Bytes), sum(Category::Call, Unit::Seconds));
+    [tile("Data", data, ""), tile("Calls", calls, ""), tile("Cost", cost, "")]
 }
 
-fn nothing<T>(section: &Section<Option<T>>) -> (String, String) {
+fn tile(name: &'static str, (value, more): (String, String), tone: &'static str) -> Tile {
+    Tile { name, value, more, tone }
+}
+
+fn of_days<T>(
+    section: &Section<Option<(Days, T)>>,
+    show: impl FnOnce(&Days, &T) -> (String, String),
+) -> (String, String) {
+    of(section, |shown| match shown {
+        Some((days, rows)) => show(days, rows),
+        None => ("–".to_owned(), "nothing yet".to_owned()),
+    })
+}
+
+fn of<T>(section: &Section<T>, show: impl FnOnce(&T) -> (String, String)) -> (String, String) {
     let why = match section {
-        Err(absent) => reason(*absent),
-        Ok(_) => "nothing yet".to_owned(),
+        Ok(shown) => return show(shown),
+        Err(Absent::NotMade) => "not loaded yet".to_owned(),
+        Err(Absent::Away) => "can't be read now".to_owned(),
+        Err(Absent::TooSlow) => "no answer in time".to_owned(),
+        Err(Absent::Unset(variable)) => format!("{variable} is not set"),
     };
     ("–".to_owned(), why)
-}
-
-fn reason(absent: Absent) -> String {
-    match absent {
-        Absent::NotMade => "not loaded yet".to_owned(),
-        Absent::Away => "can't be read now".to_owned(),
-        Absent::TooSlow => "no answer in time".to_owned(),
-        Absent::Unset(variable) => format!("{variable} is not set"),
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! What is shown: text that can't become markup, and figures as people read them.
+//! What is shown: text from outside, and figures as people read them.
 
 use std::cmp::Ordering;
-use std::fmt;
 
-use telecom::{Cost, Day};
+use telecom::Cost;
 
-/// Text from outside. It can only be written escaped, in an element or in a quoted attribute.
+/// Text from outside, without characters that are not seen. The templates escape it, as they do everything.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text(String);
 
@@ -15,43 +14,34 @@ const MAX_NAME_CHARS: usize = 80;
 const MAX_PASSAGE_CHARS: usize = 500;
 
 impl Text {
-    /// A name: something short.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self::cut(text.into(), MAX_NAME_CHARS)
+    pub(crate) fn new(text: impl AsRef<str>) -> Self {
+        let is_unseen = |character: char| {
+            // The latter turn the direction of what follows around.
+            character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        Self(text.as_ref().replace(is_unseen, "\u{fffd}"))
     }
 
-    /// Sentences.
-    pub(crate) fn passage(text: impl Into<String>) -> Self {
-        Self::cut(text.into(), MAX_PASSAGE_CHARS)
+    /// All of it.
+    pub(crate) fn whole(&self) -> &str {
+        &self.0
     }
 
-    fn cut(mut text: String, max_chars: usize) -> Self {
-        if let Some((end, _)) = text.char_indices().nth(max_chars) {
-            text.truncate(end);
-            text.push('…');
+    /// As a name is shown.
+    pub(crate) fn short(&self) -> String {
+        self.cut(MAX_NAME_CHARS)
+    }
+
+    /// As sentences are shown.
+    pub(crate) fn passage(&self) -> String {
+        self.cut(MAX_PASSAGE_CHARS)
+    }
+
+    fn cut(&self, max_chars: usize) -> String {
+        match self.0.char_indices().nth(max_chars) {
+            Some((end, _)) => format!("{}…", &self.0[..end]),
+            None => self.0.clone(),
         }
-        Self(text)
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                // Also those that turn the direction of what follows around.
-                _ if character.is_control() || ('\u{202a}'..='\u{202e}').contains(&character) => {
-                    f.write_str("\u{fffd}")?
-                }
-                '\u{2066}'..='\u{2069}' => f.write_str("\u{fffd}")?,
-                _ => fmt::Write::write_char(f, character)?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -101,6 +91,14 @@ impl Unit {
         match self {
             Self::Bytes | Self::Seconds | Self::Things => grouped(value),
             Self::Cents => zar(value),
+        }
+    }
+
+    /// Every digit of it, as machines read it.
+    pub(crate) fn plain(self, value: u128) -> String {
+        match self {
+            Self::Bytes | Self::Seconds | Self::Things => value.to_string(),
+            Self::Cents => format!("{}.{:02}", value / 100, value % 100),
         }
     }
 
@@ -209,14 +207,6 @@ fn duration(seconds: u128) -> String {
     }
 }
 
-/// `1 Jan`, for the eye; tables have the whole day.
-pub(crate) fn short_day(day: Day) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (_, month, day) = day.civil();
-    let month = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
-    format!("{day} {month}")
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -228,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_stays_text() {
-        let hostile = r#"<script>alert('1')</script>" onload="x" & &lt;"#;
-        expect!["&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot; onload=&quot;x&quot; &amp; &amp;lt;"]
-            .assert_eq(&Text::new(hostile).to_string());
-        expect!["a�b�c�é漢"].assert_eq(&Text::new("a\0b\u{202e}c\u{2066}é漢").to_string());
-        assert_eq!(Text::new("é".repeat(81)).to_string(), "é".repeat(80) + "…");
+    fn text_from_outside_is_seen_and_cut() {
+        expect!["a�b�c�é漢"].assert_eq(Text::new("a\0b\u{202e}c\u{2066}é漢").whole());
+        let long = Text::new("é".repeat(501));
+        assert_eq!(long.short(), "é".repeat(80) + "…");
+        assert_eq!(long.passage(), "é".repeat(500) + "…");
+        assert_eq!(long.whole(), "é".repeat(501));
     }
 
     #[test]
@@ -256,6 +246,7 @@ mod tests {
             expect!["0 | 999 | 1,000 | 1,234,567"],
         );
         check([Unit::Cents.exact(123_456_789), Unit::Seconds.exact(3_600)], expect!["R 1,234,567.89 | 3,600"]);
+        check([Unit::Cents.plain(123_456_709), Unit::Seconds.plain(3_600)], expect!["1234567.09 | 3600"]);
     }
 
     #[test]

@@ -6,15 +6,13 @@ use telecom::{Cost, Day, Msisdn, Tariff, Totals, UsageKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::asked::{Days, MAX_SUBSCRIBERS, Place, Rank, Slot};
 use super::chart::MAX_SERIES;
-use super::period::{DEFAULT_DAYS, Days};
 use super::text::Text;
 
 /// The channels that are told apart; the rest is summed.
 const MAX_CHANNELS: i64 = 6;
 const _: () = assert!(MAX_CHANNELS as usize + 1 == MAX_SERIES, "a colour each, and one for the rest");
-/// The subscribers of a ranking.
-const MAX_SUBSCRIBERS: i64 = 10;
 /// The loads that are shown.
 const MAX_RUNS: i64 = 5;
 /// The loads whose rows are balanced: a day's, as there is one an hour.
@@ -26,10 +24,10 @@ const MAX_CONFLICTS: i64 = 100;
 /// The newest rejected records, which are summed up: reading all of them would take longer each month.
 pub(crate) const MAX_REJECTED: i64 = 100_000;
 
-/// One kind of usage on one day, of all subscribers.
+/// One kind of usage in one slot, of all subscribers or of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DayUsage {
-    pub(crate) day: Day,
+pub(crate) struct Usage {
+    pub(crate) slot: Slot,
     pub(crate) kind: UsageKind,
     pub(crate) totals: Totals,
 }
@@ -52,10 +50,10 @@ pub(crate) struct Top {
     pub(crate) by_data: Vec<Subscriber>,
 }
 
-/// Messages of one day under one heading; `None` is everything under the lesser headings.
+/// Messages of one slot under one heading; `None` is everything under the lesser headings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DayMessages {
-    pub(crate) day: Day,
+pub(crate) struct SlotMessages {
+    pub(crate) slot: Slot,
     pub(crate) heading: Option<Text>,
     pub(crate) messages: u128,
 }
@@ -63,8 +61,8 @@ pub(crate) struct DayMessages {
 /// The messages of the period, twice.
 #[derive(Clone, Debug)]
 pub(crate) struct Messages {
-    pub(crate) by_channel: Vec<DayMessages>,
-    pub(crate) by_sender: Vec<DayMessages>,
+    pub(crate) by_channel: Vec<SlotMessages>,
+    pub(crate) by_sender: Vec<SlotMessages>,
 }
 
 /// How long customers waited for an answer.
@@ -79,7 +77,7 @@ pub(crate) struct Waits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsOf {
     Period,
-    Day(Day),
+    Slot(Slot),
     Channel(Text),
 }
 
@@ -111,6 +109,8 @@ pub(crate) struct Balance {
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) topic: Text,
+    /// What it is to the loader: `cdr_data`, `cdr_voice`, `messages` or `rejected`.
+    pub(crate) stream: Text,
     /// Kafka's time of its newest record; `None` where none has one.
     pub(crate) newest: Option<Newest>,
     /// Since its last record was loaded.
@@ -163,44 +163,95 @@ pub(crate) async fn missing(pool: &Pool, tables: &[&'static str]) -> anyhow::Res
     Ok(tables.iter().copied().filter(|table| rows.iter().any(|row| row.get::<_, &str>(0) == *table)).collect())
 }
 
-/// The last days with data of a table with a few rows a day; `None` where it is empty.
-pub(crate) async fn last_days(pool: &Pool, table: &str) -> anyhow::Result<Option<Days>> {
+/// So many last days with data of a table with a few rows a day; `None` where it is empty.
+pub(crate) async fn last_days(pool: &Pool, table: &str, count: i64) -> anyhow::Result<Option<Days>> {
     let sql = format!(
         "SELECT day::text FROM (SELECT DISTINCT day FROM {table} ORDER BY day DESC LIMIT $1) AS last ORDER BY last.day"
     );
-    let rows = pool.query(&sql, &[&DEFAULT_DAYS]).await?;
+    let rows = pool.query(&sql, &[&count]).await?;
     Ok(Days::with_data(rows.iter().map(|row| day(row, 0)).collect::<anyhow::Result<_>>()?))
 }
 
-pub(crate) async fn usage(pool: &Pool, days: &Days) -> anyhow::Result<Vec<DayUsage>> {
-    let sql = "SELECT day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
-               FROM analytics.usage_by_day WHERE day = ANY ($1::text[]::date[]) ORDER BY 1, 2, 3";
-    let rows = query(pool, sql, days, &[]).await?;
-    rows.iter().map(|row| Ok(DayUsage { day: day(row, 0)?, kind: kind(row, 1)?, totals: totals(row, 3)? })).collect()
+/// The rows of these days: of a table by day, or, of one day, of a table with times.
+struct Source {
+    table: &'static str,
+    /// Selects day and hour.
+    slot: String,
+    within: String,
+}
+
+impl Source {
+    fn of(days: &Days, by_day: &'static str, (table, time): (&'static str, &str)) -> Self {
+        if !days.are_hours() {
+            let (slot, within) = ("day::text, NULL::integer", "day = ANY ($1::text[]::date[])");
+            return Self { table: by_day, slot: slot.to_owned(), within: within.to_owned() };
+        }
+        Self {
+            table,
+            slot: format!("{time}::date::text, extract(hour FROM {time})::integer"),
+            within: format!("{time} >= ($1::text[]::date[])[1] AND {time} < ($1::text[]::date[])[1] + 1"),
+        }
+    }
+}
+
+/// Everybody's usage, or a subscriber's.
+pub(crate) async fn usage(pool: &Pool, days: &Days, subscriber: Option<Msisdn>) -> anyhow::Result<Vec<Usage>> {
+    let by_day = if subscriber.is_some() { "prepared_layers.daily_usage" } else { "analytics.usage_by_day" };
+    let Source { table, slot, within } = Source::of(days, by_day, ("prepared_layers.usage_1h", "window_start"));
+    let whose = if subscriber.is_some() { "AND msisdn = $2" } else { "" };
+    let sql = format!(
+        "SELECT {slot}, category, usage_type, sum(up_bytes)::bigint, sum(down_bytes)::bigint, sum(seconds)::bigint, sum(events)::bigint \
+         FROM {table} WHERE {within} {whose} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    );
+    let msisdn = subscriber.map(|msisdn| msisdn.to_string());
+    let parameter: Option<&(dyn ToSql + Sync)> = msisdn.as_ref().map(|msisdn| msisdn as _);
+    let rows = query(pool, &sql, days, parameter.as_slice()).await?;
+    rows.iter().map(|row| Ok(Usage { slot: read_slot(row)?, kind: kind(row, 2)?, totals: totals(row, 4)? })).collect()
 }
 
 pub(crate) async fn top(pool: &Pool, days: &Days, tariff: &Tariff) -> anyhow::Result<Top> {
-    let by_cost = "SELECT msisdn, sum(cost_zar) AS rank FROM prepared_layers.daily_cost \
-                   WHERE day = ANY ($1::text[]::date[]) GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2";
-    let by_data = "SELECT msisdn, sum(up_bytes + down_bytes) AS rank FROM prepared_layers.daily_usage \
-                   WHERE category = 'data' AND day = ANY ($1::text[]::date[]) \
-                   GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2";
-    let (mut by_cost, mut by_data) =
-        tokio::try_join!(ranking(pool, days, tariff, by_cost), ranking(pool, days, tariff, by_data))?;
-    by_cost.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.cost), subscriber.msisdn.to_string()));
-    by_data.sort_by_key(|subscriber| (std::cmp::Reverse(subscriber.bytes), subscriber.msisdn.to_string()));
+    let (by_cost, by_data) =
+        tokio::try_join!(ranking(pool, days, tariff, Rank::Cost), ranking(pool, days, tariff, Rank::Data))?;
     Ok(Top { by_cost, by_data })
 }
 
+/// Who stands at a place of a ranking; `None` where the ranking has changed since.
+pub(crate) async fn subscriber_at(pool: &Pool, tariff: &Tariff, place: Place) -> anyhow::Result<Option<Msisdn>> {
+    let ranking = ranking(pool, &place.days(), tariff, place.rank).await?;
+    let found = ranking.get(usize::from(place.place) - 1).map(|subscriber| subscriber.msisdn);
+    Ok(found.filter(|msisdn| place.is_of(*msisdn)))
+}
+
+/// The first subscribers, with their usage of the period.
+async fn ranking(pool: &Pool, days: &Days, tariff: &Tariff, rank: Rank) -> anyhow::Result<Vec<Subscriber>> {
+    let top = match rank {
+        Rank::Cost => {
+            "SELECT msisdn, sum(cost_zar) AS rank FROM prepared_layers.daily_cost \
+             WHERE day = ANY ($1::text[]::date[]) GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2"
+        }
+        Rank::Data => {
+            "SELECT msisdn, sum(up_bytes + down_bytes) AS rank FROM prepared_layers.daily_usage \
+             WHERE category = 'data' AND day = ANY ($1::text[]::date[]) \
+             GROUP BY msisdn ORDER BY rank DESC, msisdn LIMIT $2"
+        }
+    };
+    let mut subscribers = usage_of(pool, days, tariff, top).await?;
+    match rank {
+        Rank::Cost => subscribers.sort_by_key(|it| (std::cmp::Reverse(it.cost), it.msisdn.to_string())),
+        Rank::Data => subscribers.sort_by_key(|it| (std::cmp::Reverse(it.bytes), it.msisdn.to_string())),
+    }
+    Ok(subscribers)
+}
+
 /// The subscribers that `top` selects, with their usage of the period.
-async fn ranking(pool: &Pool, days: &Days, tariff: &Tariff, top: &str) -> anyhow::Result<Vec<Subscriber>> {
+async fn usage_of(pool: &Pool, days: &Days, tariff: &Tariff, top: &str) -> anyhow::Result<Vec<Subscriber>> {
     let sql = format!(
         "WITH top AS ({top}) \
          SELECT msisdn, day::text, category, usage_type, up_bytes::bigint, down_bytes::bigint, seconds::bigint, events::bigint \
          FROM top JOIN prepared_layers.daily_usage USING (msisdn) \
          WHERE day = ANY ($1::text[]::date[]) ORDER BY msisdn, day"
     );
-    let rows = query(pool, &sql, days, &[&MAX_SUBSCRIBERS]).await?;
+    let rows = query(pool, &sql, days, &[&i64::from(MAX_SUBSCRIBERS)]).await?;
     let mut subscribers: Vec<Subscriber> = Vec::new();
     for row in &rows {
         let msisdn = Msisdn::parse(row.try_get(0)?)?;
@@ -225,40 +276,46 @@ pub(crate) async fn messages(pool: &Pool, days: &Days) -> anyhow::Result<Message
     Ok(Messages { by_channel, by_sender })
 }
 
-async fn messages_by(pool: &Pool, days: &Days, column: &str) -> anyhow::Result<Vec<DayMessages>> {
+async fn messages_by(pool: &Pool, days: &Days, column: &str) -> anyhow::Result<Vec<SlotMessages>> {
+    let Source { table, slot, within } =
+        Source::of(days, "analytics.messages_by_day", ("raw.messages", "message_date"));
+    let messages = if days.are_hours() { "count(*)" } else { "sum(messages)" };
     let sql = format!(
-        "WITH asked AS (SELECT day, {column} AS heading, messages FROM analytics.messages_by_day \
-                        WHERE day = ANY ($1::text[]::date[])), \
-              top AS (SELECT heading FROM asked GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $2) \
-         SELECT day::text, top.heading, sum(messages)::bigint FROM asked LEFT JOIN top USING (heading) \
-         GROUP BY day, top.heading ORDER BY day, top.heading"
+        "WITH asked AS (SELECT {slot}, {column}, {messages} FROM {table} WHERE {within} GROUP BY 1, 2, 3), \
+              named (day, hour, heading, messages) AS (SELECT * FROM asked), \
+              top AS (SELECT heading FROM named GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $2) \
+         SELECT day, hour, top.heading, sum(messages)::bigint FROM named LEFT JOIN top USING (heading) \
+         GROUP BY day, hour, top.heading ORDER BY day, hour, top.heading"
     );
     let rows = query(pool, &sql, days, &[&MAX_CHANNELS]).await?;
     let message = |row: &Row| {
-        let heading = row.try_get::<_, Option<String>>(1)?.map(Text::new);
-        Ok(DayMessages { day: day(row, 0)?, heading, messages: number(row, 2)? })
+        let heading = row.try_get::<_, Option<String>>(2)?.map(Text::new);
+        Ok(SlotMessages { slot: read_slot(row)?, heading, messages: number(row, 3)? })
     };
     rows.iter().map(message).collect()
 }
 
 pub(crate) async fn waits(pool: &Pool, days: &Days) -> anyhow::Result<Vec<Waits>> {
-    // Days and the whole period first: it is channels of which there may be too many.
-    let sql = "SELECT day::text, channel, count(*), \
-                      percentile_disc(0.5) WITHIN GROUP (ORDER BY response_seconds)::bigint, \
-                      percentile_disc(0.9) WITHIN GROUP (ORDER BY response_seconds)::bigint \
-               FROM analytics.response_times \
-               WHERE day = ANY ($1::text[]::date[]) AND response_seconds IS NOT NULL \
-               GROUP BY GROUPING SETS ((), (day), (channel)) HAVING count(*) > 0 \
-               ORDER BY grouping(channel) DESC, day NULLS FIRST, count(*) DESC, channel LIMIT $2";
-    let limit = 1 + i64::try_from(days.all().len())? + MAX_CHANNELS;
-    let rows = query(pool, sql, days, &[&limit]).await?;
+    let hour = if days.are_hours() { "extract(hour FROM asked_at)::integer" } else { "NULL::integer" };
+    // Slots and the whole period first: it is channels of which there may be too many.
+    let sql = format!(
+        "WITH asked AS (SELECT day, {hour} AS hour, channel, response_seconds FROM analytics.response_times \
+                        WHERE day = ANY ($1::text[]::date[]) AND response_seconds IS NOT NULL) \
+         SELECT day::text, hour, channel, count(*), \
+                percentile_disc(0.5) WITHIN GROUP (ORDER BY response_seconds)::bigint, \
+                percentile_disc(0.9) WITHIN GROUP (ORDER BY response_seconds)::bigint \
+         FROM asked GROUP BY GROUPING SETS ((), (day, hour), (channel)) HAVING count(*) > 0 \
+         ORDER BY grouping(channel) DESC, day NULLS FIRST, hour, count(*) DESC, channel LIMIT $2"
+    );
+    let limit = 1 + i64::try_from(days.slots().len())? + MAX_CHANNELS;
+    let rows = query(pool, &sql, days, &[&limit]).await?;
     let wait = |row: &Row| {
-        let of = match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(1)?) {
-            (Some(text), _) => WaitsOf::Day(Day::parse(text)?),
+        let of = match (row.try_get::<_, Option<&str>>(0)?, row.try_get::<_, Option<&str>>(2)?) {
+            (Some(_), _) => WaitsOf::Slot(read_slot(row)?),
             (None, Some(channel)) => WaitsOf::Channel(Text::new(channel)),
             (None, None) => WaitsOf::Period,
         };
-        Ok(Waits { of, answers: number(row, 2)?, median_seconds: number(row, 3)?, p90_seconds: number(row, 4)? })
+        Ok(Waits { of, answers: number(row, 3)?, median_seconds: number(row, 4)?, p90_seconds: number(row, 5)? })
     };
     rows.iter().map(wait).collect()
 }
@@ -273,10 +330,10 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
                     FROM ops.layer_audit WHERE run_id IN (SELECT run_id FROM ops.runs ORDER BY run_id DESC LIMIT $1) \
                     GROUP BY layer, name ORDER BY array_position('{silver,raw,models}'::text[], layer), name";
     // Clocks that are ahead do not speak for those that are not.
-    let topics = "SELECT topic, to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), \
+    let topics = "SELECT topic, stream, to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), \
                          extract(epoch FROM now() - newest)::bigint, \
                          greatest(extract(epoch FROM now() - loaded_at), 0)::bigint \
-                  FROM (SELECT topic, max(loaded_at) AS loaded_at, \
+                  FROM (SELECT topic, min(stream) AS stream, max(loaded_at) AS loaded_at, \
                                coalesce(max(last_record_at) FILTER (WHERE last_record_at <= now()), min(last_record_at)) AS newest \
                         FROM ops.lanes WHERE epoch = (SELECT max(epoch) FROM ops.lanes) AND loaded_at IS NOT NULL \
                         GROUP BY topic) AS topics ORDER BY topic";
@@ -292,7 +349,7 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
             status: text(row, 1)?,
             ended_seconds_ago: seconds(2)?,
             took_seconds: seconds(3)?,
-            message: Text::passage(row.try_get::<_, String>(4)?),
+            message: text(row, 4)?,
         })
     };
     let balance = |row: &Row| {
@@ -308,9 +365,11 @@ pub(crate) async fn loads(pool: &Pool) -> anyhow::Result<Loads> {
         })
     };
     let loaded = |row: &Row| {
-        let age_seconds: Option<i64> = row.try_get(2)?;
-        let newest = age_seconds.map(|age_seconds| anyhow::Ok(Newest { at: text(row, 1)?, age_seconds }));
-        Ok(Loaded { topic: text(row, 0)?, newest: newest.transpose()?, loaded_seconds_ago: number(row, 3)? })
+        let age_seconds: Option<i64> = row.try_get(3)?;
+        let newest =
+            age_seconds.map(|age_seconds| anyhow::Ok(Newest { at: text(row, 2)?, age_seconds })).transpose()?;
+        let (topic, stream) = (text(row, 0)?, text(row, 1)?);
+        Ok(Loaded { topic, stream, newest, loaded_seconds_ago: number(row, 4)? })
     };
     Ok(Loads {
         runs: runs.iter().map(run).collect::<anyhow::Result<_>>()?,
@@ -354,6 +413,12 @@ async fn query(pool: &Pool, sql: &str, days: &Days, more: &[&(dyn ToSql + Sync)]
     let days: Vec<String> = days.all().iter().map(ToString::to_string).collect();
     let days: [&(dyn ToSql + Sync); 1] = [&days];
     pool.query(sql, &[&days, more].concat()).await
+}
+
+/// From the first two columns: the day and, perhaps, the hour.
+fn read_slot(row: &Row) -> anyhow::Result<Slot> {
+    let hour = row.try_get::<_, Option<i32>>(1)?.map(u8::try_from).transpose()?;
+    Ok(Slot { day: day(row, 0)?, hour })
 }
 
 fn day(row: &Row, at: usize) -> anyhow::Result<Day> {

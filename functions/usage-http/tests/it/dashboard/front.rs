@@ -75,8 +75,21 @@ pub(super) fn table(html: &str, caption: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.replace("</th>", "</td>").split_terminator("</td>").map(read).collect()).collect()
 }
 
+/// The heads of the table with this caption.
+pub(super) fn heads(html: &str, caption: &str) -> Vec<String> {
+    let (_, table) = html.split_once(&format!("<caption>{caption}</caption>")).unwrap();
+    let (heads, _) = table.split_once("</thead>").unwrap();
+    heads.split_terminator("</th>").map(read).filter(|head| !head.is_empty()).collect()
+}
+
+/// Where the links of a page lead, a query without its question mark.
+pub(super) fn links(html: &str) -> Vec<String> {
+    let links = html.split("<a href=\"").skip(1).map(|link| read(link.split('"').next().unwrap()));
+    links.map(|link| link.strip_prefix('?').map_or_else(|| link.clone(), str::to_owned)).collect()
+}
+
 /// Markup as it is read.
-fn read(markup: &str) -> String {
+pub(super) fn read(markup: &str) -> String {
     let mut text = String::new();
     let mut is_tag = false;
     for character in markup.chars() {
@@ -91,7 +104,8 @@ fn read(markup: &str) -> String {
         .replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&quot;", "\"")
-        .replace("&#39;", "'")
+        .replace("&#x27;", "'")
+        .replace("&#x2f;", "/")
         .replace("&amp;", "&")
 }
 

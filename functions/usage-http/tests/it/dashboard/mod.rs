@@ -8,7 +8,7 @@ use postgres_pool::{Names, Pool};
 use tokio_postgres::Row;
 
 use super::*;
-use front::{Front, get, table};
+use front::{Front, get, heads, links, table};
 
 const WAREHOUSE: &str = include_str!("warehouse.sql");
 
@@ -115,13 +115,16 @@ async fn a_browser_shows_what_the_warehouse_has() {
         unknown_type · by the functions · 2
         day_out_of_range · by the functions · 1"#]]
     .assert_eq(&lines("Rejected, by reason (newest 100,000 records)"));
-    let topics: Vec<_> =
-        table(&dom, "Loaded, by topic").into_iter().map(|row| [&row[0], &*row[2], &row[3]].join(" · ")).collect();
+    let topics = table(&dom, "Loaded, by topic").into_iter().map(|mut row| {
+        row.remove(2);
+        row.join(" · ")
+    });
     expect![[r#"
-        cdr-data · 2 h · 1 h ago
-        chat-messages · 72 h ahead · 1 h ago
-        rejected · – · 48 h ago"#]]
-    .assert_eq(&topics.join("\n"));
+        cdr-data · well · 2 h · 1 h
+        cdr-voice · silent · 50 h · 49 h
+        chat-messages · well · 72 h ahead · 1 h
+        rejected · well · – · 48 h"#]]
+    .assert_eq(&topics.collect::<Vec<_>>().join("\n"));
     expect![[r#"
         cdr_data_20240101_000000.csv · cdr_data_20240101_000000.csv · same name, other rows · 3 · 2 · 26 h
         cdr_voice_20240102_000000.csv · cdr_voice_20240101_000000.csv · shares most rows · 1,300 · 1,299 · 2 h"#]]
@@ -201,7 +204,7 @@ async fn messages_are_those_of_sql(dom: &str, pool: &Pool) {
         percentile(0.5),
         percentile(0.9)
     );
-    assert_eq!(table(dom, "Wait for the first answer, by day, seconds"), sql(pool, &by_day).await);
+    assert_eq!(table(dom, "Wait for the first answer by day, seconds"), sql(pool, &by_day).await);
     let by_channel = format!(
         "SELECT channel, to_char(count(response_seconds), 'FM9,999'), {}, {} \
          FROM (SELECT channel, response_seconds FROM analytics.response_times UNION ALL \
@@ -217,14 +220,14 @@ async fn messages_are_those_of_sql(dom: &str, pool: &Pool) {
 /// The page without what differs from one moment to the next.
 fn lasting(answer: &Value) -> String {
     let body = answer["body"].as_str().unwrap();
-    body.lines().filter(|line| !line.contains(" ago<") && !line.contains(" UTC</p>")).collect()
+    body.lines().filter(|line| !line.contains(" ago<") && !line.contains(" as of ")).collect()
 }
 
 #[tokio::test]
 async fn the_same_question_has_the_same_answer() {
     let (url, _) = warehouse().await;
     let handler = boot_with(&[("DATABASE_URL", &url)]).await;
-    for query in ["", "from=2024-01-02&to=2024-01-03", "from=1999-01-01&to=1999-01-02"] {
+    for query in ["", "days=1", "from=2024-01-02&to=2024-01-03", "from=1999-01-01&to=1999-01-02"] {
         let first = get(&handler, query, &credentials("example")).await;
         assert_eq!(first["statusCode"], 200);
         assert_eq!(lasting(&get(&handler, query, &credentials("example")).await), lasting(&first));
@@ -239,7 +242,7 @@ fn notes(answer: &Value) -> String {
     let notes = body
         .split(r#"<p class="note"#)
         .skip(1)
-        .map(|note| note.split_once('>').unwrap().1.split("</p>").next().unwrap());
+        .map(|note| front::read(note.split_once('>').unwrap().1.split("</p>").next().unwrap()));
     let mut notes: Vec<_> = notes.collect();
     notes.dedup();
     format!("{} {}", answer["statusCode"], notes.join("\n"))
@@ -258,9 +261,9 @@ async fn what_is_not_there_is_said_in_its_place() {
         &handler,
         "",
         expect![[r#"
-        200 This is made by the first load: run <code>trunkline load --now</code>, or wait for the next full hour.
-        This needs <code>KAFKA_BROKERS</code>, which is not set.
-        This is made by the first load: run <code>trunkline load --now</code>, or wait for the next full hour."#]],
+            200 This is made by the first load: run trunkline load --now, or wait for the next full hour.
+            This needs KAFKA_BROKERS, which is not set.
+            This is made by the first load: run trunkline load --now, or wait for the next full hour."#]],
     )
     .await;
     // The tables are there and nothing is in them.
@@ -273,7 +276,7 @@ async fn what_is_not_there_is_said_in_its_place() {
         expect![[r#"
             200 There is no usage in the warehouse yet.
             There are no messages in the warehouse yet.
-            This needs <code>KAFKA_BROKERS</code>, which is not set.
+            This needs KAFKA_BROKERS, which is not set.
             Nothing has been loaded yet.
             No file waits for a decision.
             There has been no load yet.
@@ -288,7 +291,7 @@ async fn what_is_not_there_is_said_in_its_place() {
             200 No usage in these days.
             No messages in these days.
             No customer was answered in these days.
-            This needs <code>KAFKA_BROKERS</code>, which is not set.
+            This needs KAFKA_BROKERS, which is not set.
             Nothing has been loaded yet.
             No file waits for a decision.
             There has been no load yet.
@@ -310,6 +313,156 @@ async fn what_is_not_there_is_said_in_its_place() {
         expect!["400 from: a day is written YYYY-MM-DD and lies between 1970-01-01 and 2100-12-31"],
     )
     .await;
+}
+
+#[tokio::test]
+async fn one_day_is_shown_by_the_hour() {
+    let (url, pool) = warehouse().await;
+    let handler = boot_with(&[("DATABASE_URL", &url)]).await;
+    let by_hour = |what: &str, table: &str, time: &str, which: &str| {
+        format!(
+            "SELECT to_char({time}, 'YYYY-MM-DD HH24:00'), {what} FROM {table} WHERE {time}::date = '2024-01-14' {which} \
+             GROUP BY 1 ORDER BY 1"
+        )
+    };
+    let bytes = by_hour(
+        "to_char(sum(up_bytes + down_bytes), 'FM999,999,999,999,999')",
+        "prepared_layers.usage_1h",
+        "window_start",
+        "AND usage_type = 'audio'",
+    );
+    let by_sender = by_hour("count(*)::text", "raw.messages", "message_date", "AND sender_type = 'bot'");
+    let median = by_hour(
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY response_seconds)::text",
+        "analytics.response_times",
+        "asked_at",
+        "AND response_seconds IS NOT NULL",
+    );
+    for query in ["days=1", "from=2024-01-14"] {
+        let page = get(&handler, query, &credentials("example")).await;
+        let html = page["body"].as_str().unwrap();
+        let column = |caption: &str, name: &str| {
+            let at = heads(html, caption).iter().position(|head| head == name).unwrap();
+            table(html, caption).into_iter().map(|row| vec![row[0].clone(), row[at].clone()]).collect::<Vec<_>>()
+        };
+        assert_eq!(column("Data by hour, bytes", "audio"), sql(&pool, &bytes).await);
+        assert_eq!(column("Messages by hour and sender, count", "bot"), sql(&pool, &by_sender).await);
+        assert_eq!(column("Wait for the first answer by hour, seconds", "median"), sql(&pool, &median).await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_current_shows_itself_anew() {
+    let (url, _) = warehouse().await;
+    let handler = boot_with(&[("DATABASE_URL", &url)]).await;
+    for (query, is_current) in [
+        ("", true),
+        ("days=7", true),
+        ("from=&to=", true),
+        ("days=7&refresh=off", false),
+        ("from=2024-01-01&to=2024-01-14", false),
+        ("from=<b>", false),
+    ] {
+        let page = get(&handler, query, &credentials("example")).await;
+        let refreshes = page["body"].as_str().unwrap().contains(r#"<meta http-equiv="refresh" content="60">"#);
+        assert_eq!(refreshes, is_current, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscribers_usage_is_behind_the_masked_number() {
+    let (url, pool) = warehouse().await;
+    let handler = boot_with(&[("DATABASE_URL", &url)]).await;
+    let page = get(&handler, "", &credentials("example")).await;
+    let links = links(page["body"].as_str().unwrap());
+    let places: Vec<_> = links.iter().filter(|link| link.contains("subscriber=cost.2.")).collect();
+    let [place] = places[..] else { panic!("{links:?}") };
+    let shown = get(&handler, place, &credentials("example")).await;
+    assert_eq!(shown["statusCode"], 200);
+    let html = shown["body"].as_str().unwrap();
+    assert!(!html.contains("2782"), "a number is shown");
+    let usage = format!(
+        "WITH second AS (SELECT msisdn FROM prepared_layers.daily_usage WHERE day >= '2023-12-31' \
+                         GROUP BY msisdn ORDER BY {COST} DESC LIMIT 1 OFFSET 1) \
+         SELECT day::text, 'R ' || to_char({COST}, 'FM999,990.00') FROM prepared_layers.daily_usage JOIN second USING (msisdn) \
+         WHERE day >= '2023-12-31' GROUP BY day ORDER BY day"
+    );
+    assert_eq!(table(html, "Cost by day, rand"), sql(&pool, &usage).await);
+    let by_hour = get(&handler, &place.replace("days=14", "days=1"), &credentials("example")).await;
+    let one_day = usage.replace("WHERE day >= '2023-12-31' GROUP BY day", "WHERE day = '2024-01-14' GROUP BY day");
+    let shown = file(&handler, "cost.csv", &place.replace("days=14", "days=1"), &credentials("example")).await;
+    let sum: f64 = read_csv(&shown)[1..].iter().map(|row| row[1].parse::<f64>().unwrap()).sum();
+    assert!(by_hour["body"].as_str().unwrap().contains("Cost by hour"));
+    let whole = sql(&pool, &one_day).await[0][1].replace("R ", "").parse::<f64>().unwrap();
+    // Each hour is rounded once.
+    assert!((sum - whole).abs() < 0.24, "{sum} {whole}");
+
+    // The place is somebody else's.
+    let (_, digits) = place.split_once("cost.2.").unwrap();
+    let digits: u16 = digits.split('.').next().unwrap().parse().unwrap();
+    let other = place.replace(&format!("cost.2.{digits:03}"), &format!("cost.2.{:03}", (digits + 1) % 1000));
+    expect![[r#"404 the ranking has changed since: go back to the dashboard and follow the link again"#]]
+        .assert_eq(&notes(&get(&handler, &other, &credentials("example")).await));
+    assert_eq!(get(&handler, place, &credentials("shop")).await["statusCode"], 403);
+}
+
+async fn file(handler: &Handler, name: &str, query: &str, authorization: &str) -> Value {
+    let mut event: Value = serde_json::from_slice(&super::event("dashboard")).unwrap();
+    event["rawPath"] = format!("/dashboard/{name}").into();
+    event["rawQueryString"] = query.into();
+    event["headers"]["authorization"] = authorization.into();
+    invoke(handler, Bytes::from(event.to_string())).await
+}
+
+#[tokio::test]
+async fn every_table_is_a_file() {
+    let (url, pool) = warehouse().await;
+    let brokers = test_support::broker().await;
+    behind(brokers).await;
+    let handler = boot_with(&[("DATABASE_URL", &url), ("KAFKA_BROKERS", brokers)]).await;
+    let page = get(&handler, "", &credentials("example")).await;
+    let links = links(page["body"].as_str().unwrap());
+    let files: Vec<_> = links.iter().filter_map(|link| link.strip_prefix("/dashboard/")?.split_once('?')).collect();
+    assert_eq!(files.len(), page["body"].as_str().unwrap().matches("<table>").count());
+    for (name, query) in files {
+        let answer = file(&handler, name, query, &credentials("example")).await;
+        assert_eq!(answer["statusCode"], 200, "{name}");
+        assert_eq!(answer["headers"]["content-type"], "text/csv; charset=utf-8; header=present");
+        assert!(read_csv(&answer).len() > 1, "{name}");
+    }
+    let data = sql(
+        &pool,
+        "SELECT day::text, sum(up_bytes + down_bytes) FILTER (WHERE usage_type = 'video')::text FROM analytics.usage_by_day \
+         WHERE category = 'data' AND day >= '2024-01-08' GROUP BY day ORDER BY day",
+    );
+    let shown = read_csv(&file(&handler, "data.csv", "days=7", &credentials("example")).await);
+    assert_eq!(shown[0][..2], ["Day", "video, bytes"]);
+    assert_eq!(shown[1..].iter().map(|row| row[..2].to_vec()).collect::<Vec<_>>(), data.await);
+    expect![[r#"
+        Function,Topic,Behind,Consumers"#]]
+    .assert_eq(&read_csv(&file(&handler, "mappings.csv", "", &credentials("example")).await)[0].join(","));
+
+    for (name, query, authorization, status) in [
+        ("data.csv", "", "", 401),
+        ("data.csv", "", &*credentials("shop"), 403),
+        ("data.csv", "days=0", &credentials("example"), 400),
+        ("data.csv", "from=1999-01-01", &credentials("example"), 404),
+        ("data", "", &credentials("example"), 404),
+        ("msisdns.csv", "", &credentials("example"), 404),
+    ] {
+        let answer = file(&handler, name, query, authorization).await;
+        assert_eq!(answer["statusCode"], status, "{name}?{query}");
+        assert_eq!(answer["headers"]["content-type"], "application/problem+json");
+    }
+    let away = boot_with(&[("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d")]).await;
+    assert_eq!(file(&away, "data.csv", "", &credentials("example")).await["statusCode"], 503);
+}
+
+fn read_csv(answer: &Value) -> Vec<Vec<String>> {
+    let text = answer["body"].as_str().unwrap();
+    assert!(text.split_inclusive('\n').all(|line| line.ends_with("\r\n")), "{text}");
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
 }
 
 #[tokio::test]

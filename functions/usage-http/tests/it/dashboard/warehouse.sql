@@ -26,6 +26,17 @@ SELECT day, category, usage_type, sum(events) AS events, sum(up_bytes) AS up_byt
        count(DISTINCT msisdn) AS subscribers
 FROM prepared_layers.daily_usage GROUP BY 1, 2, 3;
 
+-- The same by the hour: most of it at nine, one record's share at eight in the evening.
+CREATE TABLE prepared_layers.usage_1h (window_start timestamp, msisdn text, category text, usage_type text,
+    events bigint, up_bytes bigint, down_bytes bigint, seconds bigint, PRIMARY KEY (window_start, msisdn, category, usage_type));
+INSERT INTO prepared_layers.usage_1h
+SELECT day + interval '9 hours', msisdn, category, usage_type, events - 1, up_bytes - up_bytes / events, down_bytes - down_bytes / events,
+       seconds - seconds / events
+FROM prepared_layers.daily_usage
+UNION ALL
+SELECT day + interval '20 hours', msisdn, category, usage_type, 1, up_bytes / events, down_bytes / events, seconds / events
+FROM prepared_layers.daily_usage;
+
 CREATE TABLE analytics.messages_by_day (day date, channel text, sender_type text, messages bigint);
 INSERT INTO analytics.messages_by_day
 SELECT day, channel, sender_type, 1 + (hashtext(concat_ws(' ', channel, sender_type, day::date)) & 65535) % (weight * 9)
@@ -34,13 +45,19 @@ FROM generate_series(date '2024-01-01', date '2024-01-14', '1 day') AS day,
              ('telex', 1)) AS channel (channel, weight),
      (VALUES ('customer'), ('agent'), ('bot')) AS sender (sender_type);
 
-CREATE TABLE analytics.response_times (room_id text, channel text, response_seconds bigint, day date);
+-- Each message of the last day.
+CREATE TABLE raw.messages (channel text, sender_type text, message_date timestamp);
+INSERT INTO raw.messages
+SELECT channel, sender_type, day + interval '1 hour' * (8 + n % 10) FROM analytics.messages_by_day, generate_series(1, messages) AS n
+WHERE day = '2024-01-14';
+
+CREATE TABLE analytics.response_times (room_id text, channel text, response_seconds bigint, day date, asked_at timestamp);
 INSERT INTO analytics.response_times
-SELECT n::text, (ARRAY['whatsapp', 'webchat', 'sms', 'email'])[1 + n % 4], 5 + (hashint8(n * 7919) & 65535) % (60 + n % 4 * 240),
+SELECT room_id, channel, response_seconds, day, day + interval '1 hour' * (8 + response_seconds % 10) FROM (SELECT n::text, (ARRAY['whatsapp', 'webchat', 'sms', 'email'])[1 + n % 4], 5 + (hashint8(n * 7919) & 65535) % (60 + n % 4 * 240),
        date '2024-01-01' + n % 14
-FROM generate_series(1, 2000) AS n WHERE n % 14 <> 5;
+FROM generate_series(1, 2000) AS n WHERE n % 14 <> 5) AS rooms (room_id, channel, response_seconds, day);
 -- Not answered yet.
-INSERT INTO analytics.response_times VALUES ('waiting', 'sms', NULL, '2024-01-14');
+INSERT INTO analytics.response_times VALUES ('waiting', 'sms', NULL, '2024-01-14', '2024-01-14 10:00');
 
 CREATE TABLE ops.runs (run_id bigint PRIMARY KEY, started_at timestamptz, finished_at timestamptz, status text, message text);
 INSERT INTO ops.runs VALUES
@@ -57,15 +74,16 @@ INSERT INTO ops.layer_audit VALUES
 
 UPDATE ops.layer_audit SET rows_out = rows_out - 30, withdrawn = 30 WHERE table_name = 'cdr_data.voice';
 
-CREATE TABLE ops.lanes (epoch bigint, topic text, partition integer, last_record_at timestamptz, loaded_at timestamptz);
+CREATE TABLE ops.lanes (epoch bigint, topic text, stream text, partition integer, last_record_at timestamptz, loaded_at timestamptz);
 INSERT INTO ops.lanes VALUES
     -- Of another epoch.
-    (1, 'cdr-data', 0, now(), now()),
-    (2, 'cdr-data', 0, now() - interval '2 hours 10 seconds', now() - interval '1 hour 10 seconds'),
-    (2, 'cdr-data', 1, now() - interval '3 days', now() - interval '3 days'),
-    (2, 'cdr-data', 2, now() + interval '3 days', now() - interval '3 hours'),
-    (2, 'chat-messages', 0, now() + interval '72 hours 10 seconds', now() - interval '1 hour 10 seconds'),
-    (2, 'rejected', 0, NULL, now() - interval '2 days 10 seconds');
+    (1, 'cdr-data', 'cdr_data', 0, now(), now()),
+    (2, 'cdr-data', 'cdr_data', 0, now() - interval '2 hours 10 seconds', now() - interval '1 hour 10 seconds'),
+    (2, 'cdr-data', 'cdr_data', 1, now() - interval '3 days', now() - interval '3 days'),
+    (2, 'cdr-data', 'cdr_data', 2, now() + interval '3 days', now() - interval '3 hours'),
+    (2, 'cdr-voice', 'cdr_voice', 0, now() - interval '50 hours 10 seconds', now() - interval '49 hours 10 seconds'),
+    (2, 'chat-messages', 'messages', 0, now() + interval '72 hours 10 seconds', now() - interval '1 hour 10 seconds'),
+    (2, 'rejected', 'rejected', 0, NULL, now() - interval '2 days 10 seconds');
 CREATE TABLE ops.file_conflicts (file_name text, other_file text, reason text, rows bigint, shared_rows bigint, landed_at timestamptz);
 INSERT INTO ops.file_conflicts VALUES
     ('cdr_voice_20240102_000000.csv', 'cdr_voice_20240101_000000.csv', 'shares', 1300, 1299, now() - interval '2 hours 10 seconds'),
