@@ -1,4 +1,4 @@
-# The commands of the README and of .ci/run. `make demo` needs Rust and a C toolchain; the others fetch their tools once,
+# The commands of the README and of .ci/run. `make demo` needs Rust, C and C++ compilers, make and perl; the others fetch their tools once,
 # into the cache (see crates/test-support/services/tools.sh).
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)

@@ -1,16 +1,17 @@
 //! What a cluster says of itself: its brokers and topics, how long these keep records, and what a group may do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer as _;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::Config;
 use crate::ends::left;
@@ -86,11 +87,14 @@ pub async fn retention(
     topics: &[&str],
     within: Duration,
 ) -> anyhow::Result<BTreeMap<String, Option<Retention>>> {
+    let mut told: BTreeMap<_, _> = topics.iter().map(|topic| ((*topic).to_owned(), None)).collect();
+    if topics.is_empty() {
+        return Ok(told);
+    }
     let admin: AdminClient<DefaultClientContext> = config.client().create().context("the Kafka client can't start")?;
     let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(within));
     let answers = admin.describe_configs(&asked, &options).await.context("Kafka does not tell how topics are set")?;
-    let mut told: BTreeMap<_, _> = topics.iter().map(|topic| ((*topic).to_owned(), None)).collect();
     // The client's type has room for a refusal, and it never makes one: a refused topic is one without entries.
     for resource in answers.into_iter().flatten().filter(|resource| !resource.entries.is_empty()) {
         let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { continue };
@@ -130,12 +134,25 @@ pub async fn may_read(config: &Config, group: &str, topic: &str, within: Duratio
 }
 
 fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: Instant) -> Result<(), KafkaError> {
-    let consumer: BaseConsumer = client.set("group.id", group).create()?;
+    let consumer: BaseConsumer<Refusal> = client.set("group.id", group).create_with_context(Refusal::default())?;
     let list = |partition, offset| {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, offset).map(|()| list)
     };
-    consumer.committed_offsets(list(0, Offset::Invalid)?, left(deadline))?;
+    loop {
+        match consumer.committed_offsets(list(0, Offset::Invalid)?, ATTEMPT.min(left(deadline))) {
+            Ok(_) => break,
+            Err(error) if error.rdkafka_error_code() != Some(Code::OperationTimedOut) => return Err(error),
+            // Who may not see the group is told so by the way, and goes on waiting for its answer.
+            Err(error) => {
+                drop(consumer.poll(Duration::ZERO));
+                let refusal = consumer.context().0.get().cloned();
+                if refusal.is_some() || left(deadline).is_zero() {
+                    return Err(refusal.unwrap_or(error));
+                }
+            }
+        }
+    }
     match consumer.commit(&list(NO_PARTITION, Offset::Offset(0))?, CommitMode::Sync) {
         // That there is no such partition; of a group that has members, that we are none.
         Err(KafkaError::ConsumerCommit(
@@ -146,6 +163,25 @@ fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: I
             | Code::RebalanceInProgress,
         )) => Ok(()),
         done => done,
+    }
+}
+
+/// Hears that the group may not be seen.
+#[derive(Default)]
+struct Refusal(OnceLock<KafkaError>);
+
+impl ConsumerContext for Refusal {}
+
+impl ClientContext for Refusal {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(kafka.facility = facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = %error, reason, "librdkafka");
+        if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
+            self.0.get_or_init(|| error);
+        }
     }
 }
 

@@ -15,10 +15,10 @@ Examples:
 pub(crate) const CHECK: &str = "\
 Examples:
   trunkline check --parameters local.parameters
-  trunkline check --json --timeout 10             # for a monitor; the exit code is 1 if anything is wrong
+  trunkline check --json --timeout 10    # for a monitor
 
-Each line is `ok` or `FAULT`, the service, and what was found. Nothing is changed, but for an object below checks/ in the \
-lake's bucket, which is removed again.";
+Each line is `ok` or `FAULT`, the service, and what was found. The exit code is 1 if anything is wrong. Nothing is changed, \
+but for an object below checks/ in the lake's bucket, which is removed again.";
 
 pub(crate) const UP: &str = "\
 Examples:

@@ -107,9 +107,7 @@ impl Verdict {
 
     /// Why the command fails.
     fn failure(&self) -> &'static str {
-        if self.differences == 0 {
-            "nothing was compared: name the files or folders that were delivered"
-        } else if self.differences == self.undecided {
+        if self.differences == self.undecided {
             "files wait for a decision: look with `trunkline files`"
         } else if self.differences == self.pending {
             "not everything is counted yet: try again later"
@@ -176,6 +174,8 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
         let api = Api { url: args.url, user: args.user, password: password()? };
         compare_answers(&counted, &basis.tariff, &api, &mut verdict).await?;
     }
+    let is_anything_compared = verdict.differences > 0 || verdict.is_clean();
+    ensure!(is_anything_compared, "{verdict}: name the files or folders that were delivered");
     println!("{verdict}");
     ensure!(verdict.is_clean(), "{}", verdict.failure());
     Ok(())

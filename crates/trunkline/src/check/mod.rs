@@ -34,6 +34,7 @@ const AT_START: Duration = Duration::from_secs(30);
 pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<()> {
     crate::logs::errors_to_stderr();
     let project = Project::read(&args.template)?;
+    ensure!(project.is_own(), "{} has none of this program's functions: there is nothing to check", project.file);
     let checks = checks(&project, &args);
     let at_once = checks.len();
     let mut sheets = Vec::new();

@@ -145,13 +145,13 @@ impl World {
 
     /// One look finds what is wrong with each service, and says which parameter to mend.
     fn faults_are_named(&self) {
-        let wrong = self.database.replacen("://", "://nobody:", 1);
+        let wrong_database = self.database.replacen("://", "://nobody:", 1);
         let wrong = [
             ("KafkaSaslPassword=wrong".to_owned(), "KAFKA_SASL_PASSWORD"),
             ("SftpPassword=wrong".to_owned(), "SFTP_PASSWORD"),
             ("LakeBucket=nowhere".to_owned(), "LAKE_BUCKET"),
             (format!("UsageStore=scylla://{}/nowhere", self.cassandra.address), "trunkline init"),
-            (format!("DatabaseUrl={wrong}"), "DATABASE_URL"),
+            (format!("DatabaseUrl={wrong_database}"), "DATABASE_URL"),
         ];
         let mut args = vec!["check", "--json", "--parameter-overrides"];
         args.extend(wrong.iter().map(|(parameter, _)| parameter.as_str()));
@@ -168,6 +168,17 @@ impl World {
             let is_named = faults.iter().any(|fault| fault["message"].as_str().is_some_and(|it| it.contains(remedy)));
             assert!(is_named, "{remedy} for {parameter} in {printed}");
         }
+        // Nothing waits for ever, and `up` says at its start what is wrong with a database.
+        let nobody = ["init", "--timeout", "1", "--parameter-overrides", "KafkaBrokers=127.0.0.1:1"];
+        let mut init = self.trunkline(&nobody);
+        assert!(
+            !init.ends().success() && init.printed().contains("within 1 s: check KAFKA_BROKERS"),
+            "{}",
+            init.printed()
+        );
+        let wrong = format!("DatabaseUrl={wrong_database}");
+        let mut up = self.trunkline(&["up", "--listen", "127.0.0.1:0", "--parameter-overrides", &wrong]);
+        up.until_printed("it misses the warehouse", |printed| printed.find("the warehouse failed"));
     }
 
     /// Waits until the API's answers for every subscriber are those that a second count of these files gives, and each of their
