@@ -5,8 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVICES := crates/test-support/services
 TOOLS := $(SERVICES)/tools.sh
 FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+# What the functions are built for, x86_64 or arm64: make package ARCH=arm64. Rust's target for it must be installed.
+ARCH := x86_64
 # Where `cargo lambda build` compiles what it packs, and `sam build` finds it compiled.
-PACKED := $(TARGET)/x86_64-unknown-linux-gnu/release
+PACKED := $(TARGET)/$(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu/release
 
 .PHONY: demo test cases lint fmt bench package sam-build deploy-local
 
@@ -54,14 +56,15 @@ bench: package
 ## start on Amazon Linux 2023, which has glibc 2.34. One by one: compiled together, some dependencies get other flags (for the
 ## linker's optimization), and sam-build, which goes one by one, would compile them again.
 package:
-	for name in $(FUNCTIONS); do $(TOOLS) cargo-lambda build --locked --release --x86-64 --output-format zip --bin $$name || exit; done
-	@symbols=$$(objdump -T $(FUNCTIONS:%=$(PACKED)/%)) && ! printf '%s\n' "$$symbols" | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
+	for name in $(FUNCTIONS); do $(TOOLS) cargo-lambda build --locked --release --$(subst _,-,$(ARCH)) --output-format zip --bin $$name || exit; done
+	@symbols=$$(readelf -W --dyn-syms $(FUNCTIONS:%=$(PACKED)/%)) && ! printf '%s\n' "$$symbols" | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'
 	@wc -c $(FUNCTIONS:%=$(TARGET)/lambda/%/bootstrap.zip)
 
 ## template.yaml as `sam deploy` takes it, in .aws-sam/. What `make package` has compiled is not compiled again.
 sam-build:
-	SAM_CLI_TELEMETRY=0 $(TOOLS) sam build --beta-features
+	SAM_CLI_TELEMETRY=0 $(TOOLS) sam build --beta-features --parameter-overrides Architecture=$(ARCH)
 
-## template.yaml onto LocalStack (docker compose up -d localstack init), through SAM.
+## template.yaml onto LocalStack (docker compose up -d localstack sftp), through SAM, for this machine's processors.
+deploy-local: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 deploy-local: sam-build
-	localstack/deploy.sh
+	ARCH=$(ARCH) localstack/deploy.sh

@@ -7,5 +7,6 @@ cat <<END
 API_PASSWORD=$(random)
 CRM_PASSWORD=$(random)
 POSTGRES_PASSWORD=$(random)
+S3_PASSWORD=$(random)
 SFTP_PASSWORD=$(random)
 END

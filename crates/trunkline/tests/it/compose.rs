@@ -1,11 +1,14 @@
 //! `docker-compose.yml` and `localstack/`, held against the template, the command line and their own page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
 use local_runtime::Template;
 use serde_json::Value;
+
+use crate::program::Program;
 
 /// Where a container's variables are read.
 const READERS: [&str; 6] = [
@@ -20,7 +23,7 @@ const READERS: [&str; 6] = [
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// What `localstack/env.sh` makes.
-const PASSWORDS: [&str; 4] = ["API_PASSWORD", "CRM_PASSWORD", "POSTGRES_PASSWORD", "SFTP_PASSWORD"];
+const PASSWORDS: [&str; 5] = ["API_PASSWORD", "CRM_PASSWORD", "POSTGRES_PASSWORD", "S3_PASSWORD", "SFTP_PASSWORD"];
 
 /// What Compose makes of the file: anchors, defaults and variables resolved.
 fn compose() -> Value {
@@ -175,7 +178,7 @@ fn containers_name_only_services_files_and_commands_that_are_there() {
     let parameters = read("localstack/parameters.sh");
     let network = between(&parameters, "\nnetwork)\n", ";;");
     let hosts = network.split([' ', '=', ',', '\n']).filter_map(|word| word.split(':').next());
-    let known = ["brokers", "sftp_host", "sftp_port", "22", "postgres", "scylla", "localstack", ""];
+    let known = ["brokers", "sftp_host", "sftp_port", "22", "postgres", "scylla", "s3", "localstack", ""];
     for host in hosts.filter(|host| !known.contains(host)) {
         assert!(names.contains(host), "parameters.sh names {host}, which is no service");
     }
@@ -215,4 +218,138 @@ fn the_connectors_tables_are_the_templates_topics() {
     let template = Template::parse(&read("template.yaml"), &values).expect("the template");
     let mappings = template.mappings.into_iter().filter(|mapping| mapping.function == "cdc-handler");
     assert_eq!(written, mappings.map(|mapping| mapping.topic).collect());
+}
+
+/// The documents' `docker exec redpanda-0 rpk …` and `docker exec sftp ls …`.
+#[test]
+fn containers_have_the_names_that_people_know() {
+    let compose = compose();
+    for name in ["redpanda-0", "redpanda-1", "redpanda-2", "sftp"] {
+        assert_eq!(services(&compose)[name]["container_name"], name);
+    }
+}
+
+/// What ends by itself is started again until it succeeds; what does not, whenever it ends. A dependency that ends without
+/// success would leave everything behind it out.
+#[test]
+fn what_runs_once_is_started_again_until_it_succeeds() {
+    let compose = compose();
+    let once = ["init", "cdr", "crm-tables", "crm"];
+    for (name, service) in services(&compose).iter().filter(|(name, _)| *name != "dbt") {
+        let policy = if once.contains(&name.as_str()) { "on-failure" } else { "unless-stopped" };
+        assert_eq!(service["restart"], policy, "{name}");
+        for (dependency, how) in service["depends_on"].as_object().into_iter().flatten() {
+            let is_once = once.contains(&dependency.as_str());
+            let condition = if is_once { "service_completed_successfully" } else { "service_healthy" };
+            assert_eq!(how["condition"], condition, "{name} waits for {dependency}");
+            let has_check = !services(&compose)[dependency]["healthcheck"].is_null();
+            assert!(is_once || has_check, "{name} waits for {dependency}, which has no health check");
+        }
+    }
+}
+
+/// A port where nobody listens.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A run of a service's command with these variables, until it ends: whether well, and what it printed.
+fn run(service: &Value, scratch: &Path, variables: &[(&str, String)]) -> (bool, String) {
+    let command: Vec<_> = strings(&service["command"]).filter(|word| *word != "--to-topics").collect();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    let index = scratch.join("idx_data.dat").display().to_string();
+    program.args(command.iter().map(|word| if word.ends_with("idx_data.dat") { index.as_str() } else { word }));
+    let mut program = Program::run(scratch, program.envs(variables.iter().map(|(name, value)| (name, value))));
+    (program.ends().success(), program.printed())
+}
+
+/// Started before its service, behind it, and once more: the tables are made once, and a start that comes too early fails, so
+/// that Compose repeats it.
+#[tokio::test]
+async fn the_crms_tables_may_be_made_early_late_and_twice() {
+    let (compose, scratch) = (compose(), tempfile::tempdir().expect("a folder"));
+    let service = &services(&compose)["crm-tables"];
+    let nobody = format!("postgres://crm:secret@127.0.0.1:{}/wtc_prod", closed_port());
+    let (ended_well, printed) = run(service, scratch.path(), &[("CRM_DATABASE_URL", nobody)]);
+    assert!(!ended_well, "{printed}");
+    let url = test_support::postgres_database().await;
+    for _ in 0..2 {
+        let (ended_well, printed) = run(service, scratch.path(), &[("CRM_DATABASE_URL", url.clone())]);
+        assert!(ended_well && printed.contains("accounts [50000], changes [0]"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn the_call_records_may_be_made_early_late_and_twice() {
+    let (compose, scratch) = (compose(), tempfile::tempdir().expect("a folder"));
+    let service = &services(&compose)["cdr"];
+    let server = test_support::sftp_server().await;
+    let variables = |port: u16| {
+        [
+            ("SFTP_HOST", server.host.clone()),
+            ("SFTP_PORT", port.to_string()),
+            ("SFTP_USER", server.user.clone()),
+            ("SFTP_PASSWORD", server.password.expose().to_owned()),
+            ("SFTP_HOST_KEY", server.host_key.clone()),
+        ]
+    };
+    let (ended_well, printed) = run(service, scratch.path(), &variables(closed_port()));
+    assert!(!ended_well, "{printed}");
+    for _ in 0..2 {
+        let (ended_well, printed) = run(service, scratch.path(), &variables(server.port));
+        assert!(ended_well && printed.contains("cdr_data [86400], cdr_voice [86400], files [87]"), "{printed}");
+        assert_eq!(std::fs::read_dir(server.upload()).expect("the folder").count(), 174);
+    }
+}
+
+/// While PostgreSQL's image makes the databases, its server listens on a socket only: the check must ask over TCP.
+#[tokio::test]
+async fn postgres_is_healthy_once_it_listens_on_tcp() {
+    let compose = compose();
+    let check = strings(&services(&compose)["postgres"]["healthcheck"]["test"]).nth(1).expect("a command").to_owned();
+    let is_healthy = |port: u16| {
+        // The socket's folder is this one, where nobody listens.
+        let mut command = Command::new("sh");
+        command.args(["-c", &check]).env("PGPORT", port.to_string()).env("PGHOST", "/");
+        command.status().expect("sh runs").success()
+    };
+    assert!(!is_healthy(closed_port()), "{check}");
+    let url = test_support::postgres_database().await;
+    let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok()).expect("a port");
+    assert!(is_healthy(port), "{check}");
+}
+
+/// What answers `deploy.sh` for EC2: a subnet and a group, one request each.
+fn ec2() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for id in ["<subnetId>subnet-1</subnetId>", "<groupId>sg-1</groupId>"] {
+            let (mut stream, _) = listener.accept().expect("a request");
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).expect("a request");
+            assert!(read > 0);
+            let length = id.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{id}")
+                .expect("sent");
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What the template's parameters are made of can be missing: nothing is deployed without them.
+#[test]
+fn a_deployment_without_parameters_fails() {
+    let output = Command::new(format!("{ROOT}/localstack/deploy.sh"))
+        .envs(PASSWORDS.map(|name| (name, name.to_lowercase())))
+        .envs([
+            ("AWS_ENDPOINT_URL", ec2().as_str()),
+            ("SFTP_HOST_KEY", "ssh-ed25519 AAAA"),
+            ("TRUNKLINE", "/bin/false"),
+        ])
+        .output()
+        .expect("deploy.sh runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && !said.contains("sam"), "{said}");
 }
