@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use crate::examples;
 use crate::values::{listen, new_file, probability, seconds};
 
-/// Call records in, exact daily usage per MSISDN out: small functions on Kafka, run from a SAM template.
+/// Turn call records into exact daily usage per MSISDN, with small functions on Kafka that a SAM template describes.
 #[derive(Parser)]
 #[command(name = "trunkline", version)]
 pub(crate) struct Cli {
@@ -20,64 +20,63 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// The whole pipeline in one process: services, synthetic call records, functions, a served API
+    /// Run the whole pipeline in one process, with its own services and synthetic data
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Run the template's functions on your own services, until Ctrl-C
     #[command(after_help = examples::UP)]
     Up(UpArgs),
-    /// Create topics, tables and the bucket, where they are missing
+    /// Create the topics, tables and bucket that are missing
     #[command(after_help = examples::INIT)]
     Init(InitArgs),
-    /// Try every service that the parameters name, and say what is wrong and what to do about it
+    /// Test every service that the parameters name; report each fault and its remedy
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Print the functions' environment variables, for `cargo lambda watch --env-file`
     Env(EnvArgs),
-    /// Load what is new in the lake into the warehouse and build the models, as is done every hour
+    /// Load new data from the lake into the warehouse and build the models, as the hourly schedule does
     #[command(after_help = examples::LOAD)]
     Load(LoadArgs),
-    /// Go past a record that can't be delivered: it is kept in the topic `rejected`, and its partition goes on behind
-    /// it
+    /// Skip a record that can't be delivered, after saving it to the topic `rejected`
     #[command(after_help = examples::SKIP)]
     Skip(SkipArgs),
-    /// Show how far everything is, on one page, and what needs a person
+    /// Show the state of everything on one page, and what needs your attention
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
-    /// Every file that has landed: what became of its rows, and whether a person has to decide about it
+    /// List the delivered files and what became of their rows, or decide about one that waits
     #[command(after_help = examples::FILES)]
     Files(FilesArgs),
     /// Call one function with an event and print its answer
     #[command(after_help = examples::INVOKE)]
     Invoke(InvokeArgs),
-    /// Send events to the functions whose folders under events/ they lie in
+    /// Send events to the functions that their folders under events/ are named after
     #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
-    /// Make synthetic data
+    /// Generate synthetic data
     #[command(subcommand)]
     Generate(Generate),
-    /// Compare the API's answers for every subscriber with an independent count of your files
+    /// Compare the API's answers for every subscriber with an independent count of the files
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
-    /// Print a script that completes the commands and options, for a shell
+    /// Print a shell's completion script
     #[command(after_help = examples::COMPLETION)]
     Completion(CompletionArgs),
     /// Write the man pages into a folder
     #[command(after_help = examples::MAN)]
     Man(ManArgs),
-    /// Read a password from standard input and print its argon2id hash, for API_USERS
+    /// Read a password from standard input and print its argon2id hash for API_USERS
     HashPassword,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Generate {
-    /// Call records, as files or straight into topics
+    /// Generate call records, as files or directly into topics
     #[command(after_help = examples::GENERATE_CDR)]
     Cdr(GenerateCdrArgs),
-    /// The CRM's database: accounts, addresses and devices, and then changes of them, each a transaction
+    /// Fill the CRM's database with accounts, addresses and devices, then change them, one transaction at a time
     #[command(after_help = examples::GENERATE_CRM)]
     Crm(GenerateCrmArgs),
-    /// Chat messages of customers and agents, posted to the API or written to a file
+    /// Generate chat messages of customers and agents; post them to the API or write them to a file
     #[command(after_help = examples::GENERATE_MESSAGES)]
     Messages(GenerateMessagesArgs),
 }
@@ -103,13 +102,13 @@ pub(crate) struct TemplateArgs {
 
 #[derive(Args)]
 pub(crate) struct CompletionArgs {
-    /// The shell
+    /// The shell to write the script for
     pub(crate) shell: Shell,
 }
 
 #[derive(Args)]
 pub(crate) struct ManArgs {
-    /// The folder; it is made where it is missing
+    /// The folder, which is created if it is missing
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
@@ -117,7 +116,7 @@ pub(crate) struct ManArgs {
 /// How long a service is waited for.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct TimeoutArgs {
-    /// How long to wait for a service to answer
+    /// Wait this long for a service to answer
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }
@@ -129,7 +128,7 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) timeout: TimeoutArgs,
-    /// The CRM's database: also check it for what would lose changes. It has a password, so better set the variable
+    /// Also check the CRM's database at this address. It contains a password: prefer the variable
     #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
     pub(crate) crm_database_url: Option<String>,
     #[command(flatten)]
@@ -141,7 +140,7 @@ pub(crate) struct StatusArgs {
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
-    /// Fail if something needs a person
+    /// Exit with 1 if something needs your attention
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -154,8 +153,8 @@ pub(crate) struct StatusArgs {
 pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) timeout: TimeoutArgs,
-    /// The CRM's database, for example postgres://user:password@host/wtc_prod: looked at for what would lose changes. Better in
-    /// the variable, as it has a password
+    /// Also check the CRM's database, for example postgres://user:password@host/wtc_prod, for settings that would lose
+    /// changes. The address contains a password: prefer the variable
     #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
     pub(crate) crm_database_url: Option<String>,
     #[command(flatten)]
@@ -169,21 +168,21 @@ pub(crate) struct UpArgs {
     /// Where the HTTP API listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18089", value_parser = listen)]
     pub(crate) listen: SocketAddr,
-    /// The brokers of the template's Kafka mappings, instead of those that it names. NAME is a mapping's event or logical id, its
-    /// function or its cluster's ARN; without it, they are those of all others
+    /// Use these brokers instead of those in the template. NAME limits them to one Kafka mapping: its event or logical id, its
+    /// function, or its cluster's ARN
     #[arg(long, value_name = "[NAME=]HOST:PORT,…")]
     pub(crate) brokers: Vec<crate::up::Brokers>,
     /// Call the functions over the Lambda Invoke API at this address, instead of in this process
     #[arg(long, value_name = "URL")]
     pub(crate) invoke: Option<String>,
-    /// What the functions' names begin with there: STACK- for what `sam deploy` made
+    /// The prefix of the functions' names there: STACK- for functions that `sam deploy` created
     #[arg(long, value_name = "PREFIX", requires = "invoke", default_value = "")]
     pub(crate) invoke_prefix: String,
 }
 
 #[derive(Args)]
 pub(crate) struct EnvArgs {
-    /// The functions, by the names of their folders [default: all of the template's]
+    /// The functions, by folder name [default: all functions of the template]
     pub(crate) functions: Vec<String>,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
@@ -191,16 +190,16 @@ pub(crate) struct EnvArgs {
 
 #[derive(Args)]
 pub(crate) struct LoadArgs {
-    /// Load everything that is in the topics at this moment: wait for the lake, and for a run that is at work
+    /// Load everything that is in the topics now: wait until it is in the lake, and until a running load has ended
     #[arg(long)]
     pub(crate) now: bool,
-    /// Once more what came from this hour on (UTC): objects and rows that are missing are restored
+    /// Load again what arrived from this hour (UTC) on; this restores missing objects and rows
     #[arg(long, value_name = "YYYY-MM-DDTHH")]
     pub(crate) from: Option<lake_loader::LoadHour>,
-    /// … and before this one
+    /// Load again what arrived before this hour (UTC)
     #[arg(long, value_name = "YYYY-MM-DDTHH")]
     pub(crate) to: Option<lake_loader::LoadHour>,
-    /// Build the models anew, from all that is loaded
+    /// Rebuild all models from all loaded data
     #[arg(long)]
     pub(crate) full_refresh: bool,
     #[command(flatten)]
@@ -209,13 +208,13 @@ pub(crate) struct LoadArgs {
 
 #[derive(Args)]
 pub(crate) struct SkipArgs {
-    /// The record's topic
+    /// The topic of the record
     #[arg(long)]
     pub(crate) topic: String,
-    /// The partition that stands still
+    /// The partition that has stopped
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partition: i32,
-    /// The offset at which it does, as the log and GET /health/mappings tell it
+    /// The offset of the record, as shown in the log and by GET /health/mappings
     #[arg(long, value_name = "O", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) offset: i64,
     #[command(flatten)]
@@ -227,12 +226,12 @@ pub(crate) struct SkipArgs {
 pub(crate) struct FilesArgs {
     #[command(subcommand)]
     pub(crate) decide: Option<Decision>,
-    /// A file, to be told everything about it
+    /// Show all details of this file
     pub(crate) name: Option<String>,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
-    /// Fail if a file waits for a decision, or none of its rows can be used
+    /// Exit with 1 if a file waits for a decision, or has no usable row
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -242,17 +241,17 @@ pub(crate) struct FilesArgs {
 /// What is to become of a file's version that waits.
 #[derive(Subcommand)]
 pub(crate) enum Decision {
-    /// Its rows count, beside those of the file that it waits for
+    /// Count its rows, and keep those of the conflicting file
     Accept(DecisionArgs),
-    /// Its rows count, and those of the file that it waits for are taken back
+    /// Count its rows, and withdraw those of the conflicting file
     Replace(DecisionArgs),
-    /// Its rows do not count
+    /// Do not count its rows
     Drop(DecisionArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct DecisionArgs {
-    /// The file that waits
+    /// The file that waits for a decision
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
@@ -260,18 +259,16 @@ pub(crate) struct DecisionArgs {
 
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// Everything that was delivered: files of call records, and folders of them
+    /// All delivered files of call records, or folders that contain them
     #[arg(required = true, value_name = "FOLDER|FILE")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Where the API answers
+    /// The address of the API
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:18089")]
     pub(crate) url: String,
-    /// A user of the API who may see every subscriber; the password comes from TRUNKLINE_API_PASSWORD, else from
-    /// standard input
+    /// An API user who may see every subscriber. The password is read from TRUNKLINE_API_PASSWORD, or from standard input
     #[arg(long)]
     pub(crate) user: String,
-    /// Look at what became of each file's rows first, in the lake and the usage store that the template's parameters
-    /// (--parameters, TRUNKLINE_PARAMETERS) name
+    /// First compare what became of each file's rows, as the lake and the usage store of the template's parameters say
     #[arg(long)]
     pub(crate) files: bool,
     #[command(flatten)]
@@ -280,9 +277,9 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Args)]
 pub(crate) struct InvokeArgs {
-    /// The function, by the name of its folder
+    /// The function, by folder name
     pub(crate) function: String,
-    /// The event's JSON
+    /// A file with the event as JSON
     pub(crate) event: PathBuf,
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
@@ -290,7 +287,7 @@ pub(crate) struct InvokeArgs {
 
 #[derive(Args)]
 pub(crate) struct ReplayArgs {
-    /// Events under events/<function>/
+    /// Event files below events/<function>/
     #[arg(required = true)]
     pub(crate) events: Vec<PathBuf>,
     #[command(flatten)]
@@ -353,19 +350,19 @@ pub(crate) struct GenerateCdrArgs {
 
 #[derive(Args)]
 pub(crate) struct GenerateCrmArgs {
-    /// The database, for example postgres://user:password@host/wtc_prod; better in the variable, as it has a password
+    /// The database, for example postgres://user:password@host/wtc_prod. It contains a password: prefer the variable
     #[arg(long, value_name = "URL", env = generator::crm::DATABASE_URL, hide_env_values = true)]
     pub(crate) database_url: String,
-    /// The same seed makes the same statements, and the phone numbers of the same seed's call records
+    /// The same seed makes the same statements, with the phone numbers of the same seed's call records
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Accounts to fill the tables with: account n has the number of subscriber n - 1
+    /// The number of accounts; account n has the phone number of subscriber n - 1
     #[arg(long, default_value_t = 50_000)]
     pub(crate) accounts: u32,
-    /// Changes to make after that; a run that is started again goes on, so more of them continue it
+    /// The number of changes after that. Run it again with a higher number to continue
     #[arg(long, default_value_t = 10_000)]
     pub(crate) changes: u64,
-    /// Changes a second; 0 for as many as the database takes
+    /// Changes per second; 0 means as fast as the database allows
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u32,
 }
@@ -376,7 +373,7 @@ pub(crate) struct GenerateMessagesArgs {
     pub(crate) messages: MessagesArgs,
     #[command(flatten)]
     pub(crate) to: MessagesTo,
-    /// A user of the API who may post; the password comes from TRUNKLINE_API_PASSWORD, else from standard input
+    /// An API user who may post. The password is read from TRUNKLINE_API_PASSWORD, or from standard input
     #[arg(long, required_unless_present = "to_file", conflicts_with = "to_file")]
     pub(crate) user: Option<String>,
 }
@@ -387,7 +384,7 @@ pub(crate) struct MessagesTo {
     /// Post the messages to the API at this address
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Write the messages into this file, one a line
+    /// Write the messages to this file, one per line
     #[arg(long, value_name = "FILE")]
     pub(crate) to_file: Option<PathBuf>,
 }
@@ -395,25 +392,25 @@ pub(crate) struct MessagesTo {
 /// Which messages.
 #[derive(Args, Clone)]
 pub(crate) struct MessagesArgs {
-    /// Messages, those of --faults not counted
+    /// The number of messages, without those that --faults adds
     #[arg(long, default_value_t = 10_000)]
     pub(crate) count: u32,
-    /// Rooms, each of one customer
+    /// The number of rooms; each belongs to one customer
     #[arg(long, default_value_t = 1_500)]
     pub(crate) rooms: u32,
-    /// The same seed makes the same messages, and the phone numbers of the same seed's call records
+    /// The same seed makes the same messages, with the phone numbers of the same seed's call records
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How many MSISDNs there are
+    /// The number of MSISDNs
     #[arg(long, default_value_t = 50_000)]
     pub(crate) subscribers: u32,
-    /// The days on which rooms are opened
+    /// The number of days on which rooms are opened
     #[arg(long, default_value_t = 1)]
     pub(crate) days: u32,
-    /// When the first one is, in the operator's time zone
+    /// The time of the first message, in the operator's time zone
     #[arg(long, value_name = "TIME", default_value = "2024-01-01T00:00:00")]
     pub(crate) start: jiff::civil::DateTime,
-    /// How probable it is that a message comes again, and that an unusable one follows: 0 to 1
+    /// The probability that a message is repeated, and that an unusable one follows: 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
     pub(crate) faults: f64,
 }
@@ -440,16 +437,16 @@ pub(crate) struct DemoArgs {
     /// Where the HTTP API listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = listen)]
     pub(crate) listen: SocketAddr,
-    /// Keep everything here, and go on from it when started again [default: a temporary folder]
+    /// Keep all data here, and continue from it when started again [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Compare the API's answers for every subscriber with an independent count of the files
+    /// Count the files a second time, and compare with the API's answers for every subscriber
     #[arg(long)]
     pub(crate) verify: bool,
-    /// End when everything has been counted, instead of serving until Ctrl-C
+    /// Exit when everything is counted, instead of serving until Ctrl-C
     #[arg(long)]
     pub(crate) exit: bool,
-    /// Write the run's figures here, as JSON
+    /// Write the figures of the run to this file, as JSON
     #[arg(long, value_name = "FILE", value_parser = new_file)]
     pub(crate) report: Option<PathBuf>,
 }

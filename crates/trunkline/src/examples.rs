@@ -29,7 +29,7 @@ Examples:
 pub(crate) const STATUS: &str = "\
 Examples:
   trunkline status
-  trunkline status --check                        # for a monitor; the exit code is 1 if something needs a person
+  trunkline status --check                        # for a monitor
   trunkline status --json";
 
 pub(crate) const LOAD: &str = "\
@@ -47,7 +47,7 @@ GET /health/mappings of `trunkline up` says where a partition stands still, and 
 pub(crate) const FILES: &str = "\
 Examples:
   trunkline files
-  trunkline files --check                         # for a monitor; the exit code is 1 if a file needs a person
+  trunkline files --check                         # for a monitor
   trunkline files cdr_voice_20240101_120000.csv
   trunkline files replace cdr_voice_20240101_120000.csv";
 

@@ -72,9 +72,9 @@ fn what_is_wrong_with_a_basis_is_named() {
 /// What `usage-http` documents is what is expected here, figure by figure.
 #[test]
 fn the_documented_answers_are_the_expected_ones() {
-    let readme = include_str!("../../../../functions/usage-http/README.md");
+    let page = include_str!("../../../../docs/api.md");
     let documented = |heading: &str| -> Value {
-        let text = &readme[readme.find(heading).expect(heading)..];
+        let text = &page[page.find(heading).expect(heading)..];
         let text = text.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
         serde_json::from_str(text).unwrap()
     };

@@ -143,6 +143,14 @@ impl World {
         assert!(status.ends_with("Needs a person\n  nothing\n"), "{status}");
     }
 
+    /// Files have landed, and nobody runs the functions.
+    fn nobody_reads(&self) {
+        let mut status = self.trunkline(&["status", "--check"]);
+        assert_eq!(status.ends().code(), Some(1), "{}", status.printed());
+        let needs = "nobody reads as trunkline-file-to-topic-landed-files";
+        assert!(status.printed().contains(needs), "{}", status.printed());
+    }
+
     /// One look finds what is wrong with each service, and says which parameter to mend.
     fn faults_are_named(&self) {
         let wrong_database = self.database.replacen("://", "://nobody:", 1);
@@ -287,6 +295,7 @@ async fn files_become_the_apis_answers_whatever_breaks_on_the_way() {
     // Nothing breaks.
     world.put(before).await;
     succeeds(&mut world.poll());
+    world.nobody_reads();
     let (up, url) = world.up();
     world.verified(&url, before);
     world.rows_are_records(before, true).await;

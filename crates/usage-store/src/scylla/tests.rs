@@ -80,7 +80,10 @@ async fn settings_that_lose_counts_are_looked_for() {
     let (_, store) = made().await;
     assert_eq!(store.faults().await.expect("an answer"), [""; 0]);
     assert_eq!(settings::setting(&store.connection, "commitlog_sync").await.as_deref(), Some("batch"));
-    assert_eq!(settings::setting(&store.connection, "minimum_timestamp_fail_threshold").await, None);
+    let guardrail = "minimum_timestamp_fail_threshold";
+    assert_eq!(settings::setting(&store.connection, guardrail).await, None);
+    let told = "SELECT name FROM system_views.settings WHERE name = ?";
+    assert_eq!(store.connection.query(told, &(guardrail,)).await.unwrap().rows_num(), 1, "it has another name now");
     assert_eq!(settings::setting(&store.connection, "no such setting").await, None);
 }
 
