@@ -1,5 +1,8 @@
 //! `trunkline generate cdr` and the other small commands.
 
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
 use crate::program::Program;
 
 #[test]
@@ -10,14 +13,8 @@ fn a_folder_gets_the_seeds_files_and_a_second_run_adds_none() {
             Program::start(scratch.path(), &["generate", "cdr", "--seconds", "2500", "--to-folder", "files"]);
         assert!(program.ends().success(), "{}", program.printed());
         assert!(program.printed().contains(" - INFO - Completed data generation. cdr_data [2500], cdr_voice [2500]"));
-        let mut names: Vec<_> = std::fs::read_dir(scratch.path().join("files"))
-            .expect("the folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .filter(|name| name.ends_with(".csv"))
-            .collect();
-        names.sort();
         assert_eq!(
-            names,
+            csv_files(&scratch.path().join("files")),
             [
                 "cdr_data_20240101_000000.csv",
                 "cdr_data_20240101_001640.csv",
@@ -28,6 +25,62 @@ fn a_folder_gets_the_seeds_files_and_a_second_run_adds_none() {
             ]
         );
     }
+}
+
+/// `trunkline generate cdr ARGS…` onto this server and into the topics of this broker; what it printed.
+async fn generate_onto(server: &embedded::SftpServer, scratch: &Path, args: &[&str]) -> (ExitStatus, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    command.args(["generate", "cdr", "--to-sftp", "--to-topics", "--to-folder", "files"]).args(args).envs([
+        ("KAFKA_BROKERS", test_support::broker().await),
+        ("SFTP_HOST", &server.host),
+        ("SFTP_PORT", &server.port.to_string()),
+        ("SFTP_USER", &server.user),
+        ("SFTP_PASSWORD", server.password.expose()),
+        ("SFTP_HOST_KEY", &server.host_key),
+    ]);
+    let mut program = Program::run(scratch, &mut command);
+    let status = program.ends();
+    (status, program.printed())
+}
+
+fn csv_files(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).filter(|n| n.ends_with(".csv")).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn files_and_topics_in_one_run_and_days_that_go_on() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let (server, other) = (test_support::sftp_server().await, test_support::sftp_server().await);
+    let args = ["--seconds", "1200", "--lines-per-file", "500", "--start", "2024-03-01T23:50", "--continue"];
+    for runs in [1, 2] {
+        let (status, printed) = generate_onto(&server, scratch.path(), &args).await;
+        assert!(status.success(), "{printed}");
+        assert!(printed.contains("cdr_data [1200], cdr_voice [1200], files [3]"), "{printed}");
+        let files = csv_files(&server.upload());
+        assert_eq!(files.len(), 6 * runs, "{files:?}");
+        assert_eq!(files, csv_files(&scratch.path().join("files")));
+        let kafka = kafka_sink::Config::plaintext(test_support::broker().await);
+        for topic in [generator::DATA_TOPIC, generator::VOICE_TOPIC] {
+            assert_eq!(test_support::records(kafka.client(), topic).await.len(), 1200 * runs);
+        }
+    }
+    let files = csv_files(&server.upload());
+    let days = ["cdr_data_20240301_235000.csv", "cdr_data_20240301_235820.csv", "cdr_data_20240302_000640.csv"];
+    assert_eq!(files[..3], days);
+    assert_eq!(
+        files[3..6],
+        ["20240302_001000", "20240302_001820", "20240302_002640"].map(|t| format!("cdr_data_{t}.csv"))
+    );
+
+    let (status, printed) = generate_onto(&other, scratch.path(), &args).await;
+    assert!(!status.success() && printed.contains("name another file with --index"), "{printed}");
+    let (status, printed) =
+        generate_onto(&other, scratch.path(), &[&args[..], &["--index", "other.dat"]].concat()).await;
+    assert!(status.success(), "{printed}");
+    assert_eq!(csv_files(&other.upload()).len(), 6);
 }
 
 #[tokio::test]
@@ -89,7 +142,7 @@ async fn messages_are_posted_and_what_the_api_says_of_them_is_checked() {
 
 /// The last line of what `generate messages --url` prints.
 fn post(scratch: &std::path::Path, messages: &[&str], url: &str, user: &str) -> String {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
     command.args(messages).args(["--url", url, "--user", user]);
     let mut program = Program::run(scratch, command.env("TRUNKLINE_API_PASSWORD", format!("{user}-password")));
     program.ends();
