@@ -11,19 +11,19 @@ use crate::program::{PATIENCE, Program, nothing_left_on};
 const SMALL: &str = "3600";
 
 /// Enough for a report.
-const TINY: &str = "60";
+pub(crate) const TINY: &str = "60";
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
 
 /// Where PostgreSQL's own user can reach it when the tests run as root.
-fn scratch() -> tempfile::TempDir {
+pub(crate) fn scratch() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).expect("passable");
     folder
 }
 
-fn demo(scratch: &Path, seconds: &str, args: &[&str]) -> (Program, PathBuf) {
+pub(crate) fn demo(scratch: &Path, seconds: &str, args: &[&str]) -> (Program, PathBuf) {
     let report = scratch.join("report.json");
     let report_text = report.to_str().expect("a UTF-8 path").to_owned();
     let mut all = vec!["demo", "--report", &report_text, "--seconds", seconds, "--subscribers", "2000"];
@@ -31,7 +31,7 @@ fn demo(scratch: &Path, seconds: &str, args: &[&str]) -> (Program, PathBuf) {
     (Program::start(scratch, &all), report)
 }
 
-fn read(report: &Path) -> Value {
+pub(crate) fn read(report: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(report).expect("a report")).expect("JSON")
 }
 

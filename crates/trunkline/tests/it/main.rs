@@ -8,6 +8,7 @@ mod directions;
 mod file_kills;
 mod generate;
 mod loads;
+mod openapi;
 mod program;
 mod real_services;
 mod skip;
