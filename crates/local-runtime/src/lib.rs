@@ -10,7 +10,7 @@ mod schedule;
 mod template;
 
 pub use http::PathPattern;
-pub use invoke::{Call, InProcess, InProcessFunction, Invocation, InvokeError, Invoker, RemoteInvoker};
+pub use invoke::{Call, FunctionError, InProcess, InProcessFunction, Invocation, InvokeError, Invoker, RemoteInvoker};
 pub use mapping::{
     EventSource, Found, MappingState, MappingStatus, PartitionStatus, Progress, SourceConfig, Stop, StopReason, look,
 };

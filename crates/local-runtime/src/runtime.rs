@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::kafka::MAX_PAYLOAD_BYTES;
 use crate::health::Health;
-use crate::http::{Router, Server};
+use crate::http::{Front, InvokeApi, Router, Server};
 use crate::invoke::Invoker;
 use crate::mapping::{MappingStatus, RunningMapping, Shared, SourceConfig, TopicIds};
 use crate::schedule;
@@ -31,6 +31,9 @@ pub struct Options {
     pub kafka_properties: BTreeMap<String, String>,
     /// Where the HTTP API listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where the functions' Invoke API listens; nowhere without one. It asks nobody who they are, so this has to be a
+    /// loopback address.
+    pub invoke_api: Option<SocketAddr>,
     /// The schedules of these functions fire once in the time beside, whatever the template says.
     pub schedule_every: BTreeMap<String, Duration>,
     /// Where a function of the template answers whether it is well, for example `/health`: the answer is completed by
@@ -41,6 +44,7 @@ pub struct Options {
 /// A running template. Dropping it tells everything to end and does not wait.
 pub struct Runtime {
     server: Option<Server>,
+    invoke_api: Option<Server>,
     mappings: Vec<RunningMapping>,
     watched: Mappings,
     schedules: JoinSet<()>,
@@ -81,6 +85,7 @@ impl Default for Options {
             brokers_of: BTreeMap::new(),
             kafka_properties: BTreeMap::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            invoke_api: None,
             schedule_every: BTreeMap::new(),
             health_path: None,
         }
@@ -88,23 +93,36 @@ impl Default for Options {
 }
 
 impl Runtime {
+    /// Whether the template can be started with these options, but for its addresses, which may be taken.
+    ///
+    /// # Errors
+    /// When no brokers are known for a mapping, or the Invoke API would be open to others.
+    pub fn check(template: &Template, options: &Options) -> anyhow::Result<()> {
+        sources(template, options)?;
+        if let Some(address) = options.invoke_api {
+            let is_private = address.ip().is_loopback();
+            anyhow::ensure!(
+                is_private,
+                "the Invoke API can't listen on {address}: it asks nobody who they are, so it is for this machine only \
+                 (127.0.0.1:{})",
+                address.port()
+            );
+        }
+        Ok(())
+    }
+
     /// Runs the template's mappings, schedules and HTTP API. No broker and no function has to be there yet.
     ///
     /// # Errors
-    /// When the address is taken, or no brokers are known for a mapping.
+    /// When an address is taken, or as [`Runtime::check`].
     pub async fn start(template: &Template, invoker: Arc<dyn Invoker>, options: Options) -> anyhow::Result<Self> {
+        Self::check(template, &options)?;
         let sources = sources(template, &options)?;
         let watched = Mappings(sources.iter().map(|source| Arc::new(Shared::new(&source.mapping))).collect());
-        let router = Router::new(&template.routes);
-        let server = if router.is_empty() {
-            None
-        } else {
-            let health = options.health_path.map(|path| Health::new(path, watched.clone()));
-            let server = Server::start(options.listen, router, Arc::clone(&invoker), health).await;
-            Some(server.with_context(|| format!("the HTTP API can't listen on {}", options.listen))?)
-        };
         let (mappings, schedules, stop) = (Vec::new(), JoinSet::new(), CancellationToken::new());
-        let mut runtime = Self { server, mappings, watched, schedules, stop };
+        let server = front(template, &invoker, &options, &watched).await?;
+        let invoke_api = invoke_api(template, &invoker, &options).await?;
+        let mut runtime = Self { server, invoke_api, mappings, watched, schedules, stop };
         let mut topic_ids = BTreeMap::new();
         for (source, shared) in sources.into_iter().zip(runtime.watched.0.iter()) {
             let of_cluster =
@@ -127,6 +145,12 @@ impl Runtime {
         self.server.as_ref().map(|server| server.address)
     }
 
+    /// Where the Invoke API listens; `None` when nobody asked for it.
+    #[must_use]
+    pub fn invoke_api_addr(&self) -> Option<SocketAddr> {
+        self.invoke_api.as_ref().map(|server| server.address)
+    }
+
     /// The progress of every mapping.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -146,15 +170,11 @@ impl Runtime {
         for mapping in &self.mappings {
             mapping.stop();
         }
-        let server = self.server.take();
+        let servers = [self.server.take(), self.invoke_api.take()];
         let mappings = &mut self.mappings;
         let schedules = &mut self.schedules;
         let all = async {
-            let front = async {
-                if let Some(server) = server {
-                    server.shutdown().await;
-                }
-            };
+            let front = futures::future::join_all(servers.into_iter().flatten().map(Server::shutdown));
             let ended = futures::future::join_all(mappings.iter_mut().map(RunningMapping::ended));
             let fired = async { while schedules.join_next().await.is_some() {} };
             tokio::join!(front, ended, fired);
@@ -169,6 +189,35 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// The HTTP API, if the template has routes.
+async fn front(
+    template: &Template,
+    invoker: &Arc<dyn Invoker>,
+    options: &Options,
+    watched: &Mappings,
+) -> anyhow::Result<Option<Server>> {
+    let router = Router::new(&template.routes);
+    if router.is_empty() {
+        return Ok(None);
+    }
+    let health = options.health_path.clone().map(|path| Health::new(path, watched.clone()));
+    let front = Arc::new(Front { router, invoker: Arc::clone(invoker), health });
+    let server = Server::start(options.listen, front).await;
+    Ok(Some(server.with_context(|| format!("the HTTP API can't listen on {}", options.listen))?))
+}
+
+/// The Invoke API, if somebody asked for it.
+async fn invoke_api(
+    template: &Template,
+    invoker: &Arc<dyn Invoker>,
+    options: &Options,
+) -> anyhow::Result<Option<Server>> {
+    let Some(address) = options.invoke_api else { return Ok(None) };
+    let api = Arc::new(InvokeApi::new(template.functions.clone(), Arc::clone(invoker)));
+    let server = Server::start(address, api).await;
+    Ok(Some(server.with_context(|| format!("the Invoke API can't listen on {address}"))?))
 }
 
 /// Where each enabled mapping's records come from.

@@ -178,6 +178,13 @@ pub(crate) struct UpArgs {
     /// The prefix of the functions' names there: STACK- for functions that `sam deploy` created
     #[arg(long, value_name = "PREFIX", requires = "invoke", default_value = "")]
     pub(crate) invoke_prefix: String,
+    /// Also serve the functions' Lambda Invoke API at this address, for `aws lambda invoke --endpoint-url` and `cargo lambda
+    /// invoke`. It asks nobody who they are, so it takes an address of this machine only, such as 127.0.0.1:9001
+    #[arg(long, value_name = "ADDRESS", value_parser = listen)]
+    pub(crate) invoke_api: Option<SocketAddr>,
+    /// When the template or the parameters file changes, run it anew, in this process
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args)]

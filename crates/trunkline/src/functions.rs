@@ -114,10 +114,14 @@ impl Project {
         Ok(InProcess::new([(name.to_owned(), in_process(self.boot(name).await?))]))
     }
 
-    /// Starts every function of the template in this process.
+    /// Starts every function of the template in this process. One that nothing here invokes may be missing.
     pub(crate) async fn boot_all(&self) -> anyhow::Result<InProcess> {
         let mut functions = Vec::new();
         for function in &self.template.functions {
+            if boot_of(&function.name).is_none() && !self.template.invokes(&function.name) {
+                tracing::warn!(template.place = %function.origin, "nothing here invokes {}, and it is not started", function.name);
+                continue;
+            }
             functions.push((function.name.clone(), in_process(self.boot(&function.name).await?)));
         }
         Ok(InProcess::new(functions))

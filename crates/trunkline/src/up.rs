@@ -1,16 +1,21 @@
 //! `trunkline up`: the template's functions on services that are there already.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use local_runtime::{Invoker, Options, RemoteInvoker, Runtime};
+use tokio::task::JoinSet;
 
 use crate::cli::UpArgs;
 use crate::functions::Project;
 use crate::interrupt::interrupted;
 use crate::{check, decisions};
 
+/// Between two looks at the template, for `--watch`: less than it takes to look up from the editor.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Where usage-http says whether it is well; the mappings have a part in that.
 pub(crate) const HEALTH_PATH: &str = "/health";
 /// The function that serves it, and the dashboard.
@@ -42,39 +47,118 @@ impl FromStr for Brokers {
     }
 }
 
-pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+/// A template that can be run, with its functions: nothing but its addresses may still fail.
+struct Ready {
+    project: Project,
+    is_in_process: bool,
+    kafka: Option<kafka_sink::Config>,
+    invoker: Arc<dyn Invoker>,
+    options: Options,
+}
+
+/// A template that runs.
+struct Running {
+    runtime: Runtime,
+    /// Ends with it.
+    _beside: JoinSet<()>,
+}
+
+pub(crate) async fn run(mut args: UpArgs) -> anyhow::Result<()> {
     crate::logs::to_stderr();
-    let project = Project::read(&args.template)?;
-    let kafka = kafka(&project)?;
-    let options = options(&args, &project, kafka.as_ref());
-    let starting = async {
-        let invoker = invoker(&args, &project).await?;
-        let runtime = Runtime::start(&project.template, invoker, options).await;
-        runtime.with_context(|| format!("{} can't be run (its brokers are given with --brokers)", project.file))
-    };
-    let runtime = tokio::select! {
-        runtime = starting => runtime?,
+    let mut files = Files::of(&args);
+    let starting = async { ready(&args).await?.start().await };
+    let mut running = tokio::select! {
+        running = starting => running?,
         ended = interrupted() => return ended,
     };
-    if let Some(address) = runtime.http_addr() {
-        println!("The API is at http://{address}. Ctrl-C ends everything.");
-        if project.template.function(USAGE_HTTP).is_some() {
-            println!("The dashboard is at http://{address}/dashboard, for users who may see every subscriber.");
+    loop {
+        // Another free port would be another address for those who know this one.
+        args.listen = running.runtime.http_addr().unwrap_or(args.listen);
+        let next = tokio::select! {
+            ended = interrupted() => {
+                running.runtime.shutdown().await;
+                return ended;
+            }
+            next = changed(&args, &mut files), if args.watch => next,
+        };
+        match next {
+            Ok(ready) => {
+                println!("{} has changed: running it anew.", ready.project.file);
+                running.runtime.shutdown().await;
+                running = ready.start().await?;
+            }
+            Err(error) => eprintln!("The change is not run, what ran before goes on: {error:#}"),
         }
-    } else {
-        println!("Running {}, which has no HTTP API. Ctrl-C ends everything.", project.file);
     }
-    let decisions = kafka.map(|kafka| tokio::spawn(decisions::follow(runtime.mappings(), kafka)));
-    if args.invoke.is_none() && project.is_own() {
-        // Functions connect to them when they first need to, the hourly load within the hour.
-        tokio::spawn(check::warn_of_databases(project.all_vars()));
+}
+
+async fn changed(args: &UpArgs, files: &mut Files) -> anyhow::Result<Ready> {
+    files.changed().await;
+    ready(args).await
+}
+
+async fn ready(args: &UpArgs) -> anyhow::Result<Ready> {
+    let project = Project::read(&args.template)?;
+    let kafka = kafka(&project)?;
+    let options = options(args, &project, kafka.as_ref());
+    Runtime::check(&project.template, &options)
+        .with_context(|| format!("{} can't be run (brokers are given with --brokers)", project.file))?;
+    let invoker = invoker(args, &project).await?;
+    Ok(Ready { project, is_in_process: args.invoke.is_none(), kafka, invoker, options })
+}
+
+impl Ready {
+    async fn start(self) -> anyhow::Result<Running> {
+        let Self { project, is_in_process, kafka, invoker, options } = self;
+        let runtime = Runtime::start(&project.template, invoker, options).await?;
+        if let Some(address) = runtime.http_addr() {
+            println!("The API is at http://{address}. Ctrl-C ends everything.");
+            if project.template.function(USAGE_HTTP).is_some() {
+                println!("The dashboard is at http://{address}/dashboard, for users who may see every subscriber.");
+            }
+        } else {
+            println!("Running {}, which has no HTTP API. Ctrl-C ends everything.", project.file);
+        }
+        if let Some(address) = runtime.invoke_api_addr() {
+            println!("The functions' Invoke API is at http://{address}, for programs on this machine.");
+        }
+        let mut beside = JoinSet::new();
+        if let Some(kafka) = kafka {
+            beside.spawn(decisions::follow(runtime.mappings(), kafka));
+        }
+        if is_in_process && project.is_own() {
+            // Functions connect to them when they first need to, the hourly load within the hour.
+            beside.spawn(check::warn_of_databases(project.all_vars()));
+        }
+        Ok(Running { runtime, _beside: beside })
     }
-    interrupted().await?;
-    if let Some(decisions) = decisions {
-        decisions.abort();
+}
+
+/// What a run is made of, and how it was when it was last looked at.
+struct Files(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Files {
+    fn of(args: &UpArgs) -> Self {
+        let paths = std::iter::once(&args.template.template).chain(&args.template.parameters);
+        Self(paths.map(|path| (path.clone(), std::fs::read(path).ok())).collect())
     }
-    runtime.shutdown().await;
-    Ok(())
+
+    /// Waits until one of them has another content. One that can't be read is just being written.
+    async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let mut is_changed = false;
+            for (path, before) in &mut self.0 {
+                let now = std::fs::read(path).ok();
+                if now.is_some() && now != *before {
+                    (*before, is_changed) = (now, true);
+                }
+            }
+            if is_changed {
+                return;
+            }
+        }
+    }
 }
 
 /// How this project's functions get to Kafka, which is how its mappings do: the service's take user and password from a
@@ -95,6 +179,7 @@ fn options(args: &UpArgs, project: &Project, kafka: Option<&kafka_sink::Config>)
     let named = args.brokers.iter().filter_map(|brokers| Some((brokers.of.clone()?, brokers.addresses.clone())));
     Options {
         listen: args.listen,
+        invoke_api: args.invoke_api,
         brokers: everybodys.map(|brokers| brokers.addresses.clone()),
         brokers_of: named.collect(),
         kafka_properties: kafka.map(kafka_sink::Config::security).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The event of an HTTP API (payload format 2.0) and what a function answers to it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +26,15 @@ pub struct Matched {
     pub path_parameters: BTreeMap<String, String>,
 }
 
+/// Where a request came from, and to.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub source_ip: IpAddr,
+    /// The port it came to.
+    pub port: u16,
+}
+
 /// The event for a request. As in the service, `rawPath` is percent-decoded and `rawQueryString` is not; names are
 /// lower-cased, repeated values comma-joined, cookies apart.
 #[must_use]
@@ -32,13 +42,14 @@ pub fn event(
     parts: &Parts,
     body: &Bytes,
     matched: &Matched,
-    source_ip: &str,
+    connection: Connection,
     request_id: &str,
     now: Timestamp,
 ) -> Bytes {
     let path = percent_decoded(parts.uri.path(), false);
     let query = parts.uri.query().unwrap_or_default();
-    let headers = joined_headers(&parts.headers);
+    let mut headers = joined_headers(&parts.headers);
+    add_the_front_s(&mut headers, connection, now);
     let host = headers.get(HOST.as_str()).map(String::as_str).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(name, _port)| name);
     let mut event = json!({
@@ -56,7 +67,7 @@ pub fn event(
                 "method": parts.method.as_str(),
                 "path": path,
                 "protocol": format!("{:?}", parts.version),
-                "sourceIp": source_ip,
+                "sourceIp": connection.source_ip.to_string(),
                 "userAgent": headers.get(USER_AGENT.as_str()).cloned().unwrap_or_default(),
             },
             "requestId": request_id,
@@ -102,6 +113,21 @@ fn joined_headers(headers: &HeaderMap) -> BTreeMap<&str, String> {
         .filter(|name| *name != COOKIE)
         .map(|name| (name.as_str(), values_of(headers, name).collect::<Vec<_>>().join(",")))
         .collect()
+}
+
+/// What the service's front tells of itself and of the client. Here it has no TLS.
+fn add_the_front_s(headers: &mut BTreeMap<&str, String>, connection: Connection, now: Timestamp) {
+    let source_ip = connection.source_ip.to_string();
+    headers
+        .entry("x-forwarded-for")
+        .and_modify(|before| *before = format!("{before}, {source_ip}"))
+        .or_insert(source_ip);
+    headers.insert("x-forwarded-port", connection.port.to_string());
+    headers.insert("x-forwarded-proto", "http".to_owned());
+    headers.entry("x-amzn-trace-id").or_insert_with(|| {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        format!("Root=1-{:08x}-{}", now.as_second(), &random[..24])
+    });
 }
 
 fn query_parameters(query: &str) -> BTreeMap<String, String> {
@@ -222,6 +248,25 @@ mod tests {
 
     use super::*;
 
+    fn connection() -> Connection {
+        Connection { source_ip: [127, 0, 0, 1].into(), port: 3_000 }
+    }
+
+    #[test]
+    fn what_a_front_before_this_one_tells_is_kept() {
+        let (parts, ()) = Request::builder()
+            .header("X-Forwarded-For", "192.0.2.1")
+            .header("X-Forwarded-Proto", "https")
+            .header("X-Amzn-Trace-Id", "Root=1-0-a")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let event = event(&parts, &Bytes::new(), &Matched::default(), connection(), "", Timestamp::UNIX_EPOCH);
+        let event: Value = serde_json::from_slice(&event).unwrap();
+        expect![[r#"{"x-amzn-trace-id":"Root=1-0-a","x-forwarded-for":"192.0.2.1, 127.0.0.1","x-forwarded-port":"3000","x-forwarded-proto":"http"}"#]]
+        .assert_eq(&event["headers"].to_string());
+    }
+
     #[test]
     fn an_event_looks_as_the_service_writes_it() {
         let (parts, ()) = Request::builder()
@@ -242,8 +287,11 @@ mod tests {
             path_parameters: [("msisdn".into(), "27 82".into())].into(),
         };
         let now: Timestamp = "2024-03-12T19:03:58.390Z".parse().unwrap();
-        let event = event(&parts, &Bytes::from_static(b"{}"), &matched, "127.0.0.1", "id-1", now);
-        let event: Value = serde_json::from_slice(&event).unwrap();
+        let event = event(&parts, &Bytes::from_static(b"{}"), &matched, connection(), "id-1", now);
+        let mut event: Value = serde_json::from_slice(&event).unwrap();
+        let trace = event["headers"]["x-amzn-trace-id"].take();
+        let (root, random) = trace.as_str().unwrap().rsplit_once('-').unwrap();
+        assert_eq!((root, random.len()), ("Root=1-65f0a71e", 24));
         expect![[r#"
             {
               "body": "{}",
@@ -302,7 +350,7 @@ mod tests {
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let matched = Matched::default();
-            let event = event(&parts, &Bytes::copy_from_slice(body), &matched, "", "", Timestamp::UNIX_EPOCH);
+            let event = event(&parts, &Bytes::copy_from_slice(body), &matched, connection(), "", Timestamp::UNIX_EPOCH);
             let event: Value = serde_json::from_slice(&event).unwrap();
             expect.assert_eq(&format!("{} {}", event["body"], event["isBase64Encoded"]));
         };

@@ -13,5 +13,5 @@ pub fn function_of(file: &Path) -> Option<&str> {
 }
 
 /// Where everything here says that it is.
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "000000000000";
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const ACCOUNT: &str = "000000000000";

@@ -52,16 +52,18 @@ impl Invoker for InProcess {
             // A task of its own: the closure's own code and its future both may panic.
             let task = AbortOnDropHandle::new(tokio::spawn(async move { function(invocation).await }));
             match tokio::time::timeout(call.timeout, task).await {
-                Ok(Ok(Ok(answer))) if answer.len() > MAX_PAYLOAD_BYTES => Err(InvokeError::Failed(format!(
-                    "the answer of {} bytes is above the service's limit of {MAX_PAYLOAD_BYTES}",
-                    answer.len()
-                ))),
+                Ok(Ok(Ok(answer))) if answer.len() > MAX_PAYLOAD_BYTES => Err(InvokeError::failed(
+                    "Function.ResponseSizeTooLarge",
+                    format!("the answer of {} bytes is above the service's limit of {MAX_PAYLOAD_BYTES}", answer.len()),
+                )),
                 Ok(Ok(Ok(answer))) => Ok(answer),
-                Ok(Ok(Err(error))) => Err(InvokeError::Failed(format!("{error:#}"))),
-                Ok(Err(ended)) => Err(InvokeError::Failed(match ended.try_into_panic() {
-                    Ok(panic) => format!("the function panicked: {}", panic_message(&*panic)),
-                    Err(ended) => format!("the function's task ended: {ended}"),
-                })),
+                Ok(Ok(Err(error))) => Err(InvokeError::failed("Error", format!("{error:#}"))),
+                Ok(Err(ended)) => Err(match ended.try_into_panic() {
+                    Ok(panic) => {
+                        InvokeError::failed("Panic", format!("the function panicked: {}", panic_message(&*panic)))
+                    }
+                    Err(ended) => InvokeError::failed("Error", format!("the function's task ended: {ended}")),
+                }),
                 Err(_) => Err(InvokeError::TimedOut(call.timeout)),
             }
         }

@@ -24,6 +24,29 @@ pub struct Call {
     pub request_id: String,
 }
 
+/// What a function says of its failure, as the service passes it on.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct FunctionError {
+    /// `errorType`.
+    pub kind: String,
+    /// `errorMessage`.
+    pub message: String,
+}
+
+impl FunctionError {
+    pub(crate) fn new(kind: &str, message: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), message: message.into() }
+    }
+}
+
+impl InvokeError {
+    /// A failure of the function itself; `kind` is its `errorType`.
+    pub(crate) fn failed(kind: &str, message: impl Into<String>) -> Self {
+        Self::Failed(FunctionError::new(kind, message))
+    }
+}
+
 /// Why an invocation brought no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
@@ -32,7 +55,7 @@ pub enum InvokeError {
     Unknown(String),
     /// The function returned an error, panicked or crashed.
     #[error("{0}")]
-    Failed(String),
+    Failed(FunctionError),
     /// The function took longer than its timeout.
     #[error("timed out after {} s", .0.as_secs_f64())]
     TimedOut(Duration),

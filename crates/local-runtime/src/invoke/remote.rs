@@ -24,8 +24,10 @@ pub struct RemoteInvoker {
 /// What the Invoke API answers when a function has failed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FunctionError {
+struct Refusal {
     error_message: String,
+    #[serde(default)]
+    error_type: Option<String>,
 }
 
 impl RemoteInvoker {
@@ -62,20 +64,18 @@ impl RemoteInvoker {
         let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         let is_function_error = response.headers().contains_key("x-amz-function-error");
-        let body = Limited::new(response.into_body(), MAX_PAYLOAD_BYTES)
-            .collect()
-            .await
-            .map_err(|error| InvokeError::Failed(format!("the answer of {} can't be read: {error}", call.function)))?;
+        let body = Limited::new(response.into_body(), MAX_PAYLOAD_BYTES).collect().await.map_err(|error| {
+            InvokeError::failed("Error", format!("the answer of {} can't be read: {error}", call.function))
+        })?;
         let body = body.to_bytes();
         if status == StatusCode::NOT_FOUND {
             return Err(InvokeError::Unknown(call.function.clone()));
         }
         if is_function_error || !status.is_success() {
-            let message = match serde_json::from_slice::<FunctionError>(&body) {
-                Ok(error) => error.error_message,
-                Err(_) => format!("the Invoke API answered {status}"),
-            };
-            return Err(InvokeError::Failed(message));
+            return Err(match serde_json::from_slice::<Refusal>(&body) {
+                Ok(error) => InvokeError::failed(error.error_type.as_deref().unwrap_or("Error"), error.error_message),
+                Err(_) => InvokeError::failed("Error", format!("the Invoke API answered {status}")),
+            });
         }
         Ok(body)
     }

@@ -217,7 +217,9 @@ impl EventSource {
         let outcome = match answer.try_recv() {
             Ok(outcome) => outcome,
             Err(oneshot::error::TryRecvError::Empty) => return None,
-            Err(oneshot::error::TryRecvError::Closed) => Err(InvokeError::Failed("the invocation was dropped".into())),
+            Err(oneshot::error::TryRecvError::Closed) => {
+                Err(InvokeError::failed("Error", "the invocation was dropped"))
+            }
         };
         let mut flight = self.flight.take()?;
         let mapping = &self.source.mapping;

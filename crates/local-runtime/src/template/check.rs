@@ -28,14 +28,14 @@ pub enum Severity {
     Error,
 }
 
-/// A project's own rules, for its own functions. Other functions' mappings are what their own projects want them to be.
+/// A project's own rules, for its own functions. Others' mappings are what their own projects want them to be.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The project's functions: the rules are about their mappings. These log in to the brokers as the functions do, not
     /// with the service's secrets.
     pub functions: Vec<String>,
-    /// Those of them that must see every record in order: nothing in their mappings may give a batch up, split it or reorder
-    /// it.
+    /// Those of them that must see every record in order: nothing in their mappings may give a batch up, split it or
+    /// reorder it.
     pub lossless: Vec<String>,
     /// Consumer groups are named `<prefix>-<function>-<topic>`.
     pub group_prefix: Option<String>,

@@ -69,14 +69,8 @@ pub(super) fn mapping_of(
     if let Some(registry) = settings.get("SchemaRegistryConfig")? {
         registry.note("SchemaRegistryConfig is not run here: records come as they are, neither decoded nor validated");
     }
-    let later = later(properties)?;
-    let topics = properties.need("Topics")?;
-    let topic = match topics.texts()?.as_slice() {
-        [topic] if !topic.is_empty() => topic.clone(),
-        topics_found => {
-            return Err(topics.error(format!("expected exactly one topic, found {}", topics_found.len())));
-        }
-    };
+    let later = later(properties, settings)?;
+    let topic = one_topic(&properties.need("Topics")?)?;
     Ok(Mapping {
         function: function.name.clone(),
         timeout: function.timeout,
@@ -101,8 +95,19 @@ pub(super) fn mapping_of(
     })
 }
 
+fn one_topic(topics: &Value<'_>) -> Result<String, TemplateError> {
+    match topics.texts()?.as_slice() {
+        [topic] if !topic.is_empty() => Ok(topic.clone()),
+        found => Err(topics.error(format!("expected exactly one topic, found {}", found.len()))),
+    }
+}
+
 fn starting_position(properties: &Value<'_>) -> Result<StartingPosition, TemplateError> {
-    let position = properties.need("StartingPosition")?;
+    let Some(position) = properties.get("StartingPosition")? else {
+        // The service's guide requires it, its API takes mappings of Kafka without.
+        properties.note("StartingPosition is missing: the mapping begins at the oldest record");
+        return Ok(StartingPosition::TrimHorizon);
+    };
     match position.text()?.as_str() {
         "TRIM_HORIZON" => Ok(StartingPosition::TrimHorizon),
         "LATEST" => Ok(StartingPosition::Latest),
@@ -117,7 +122,7 @@ fn starting_position(properties: &Value<'_>) -> Result<StartingPosition, Templat
     }
 }
 
-fn later(properties: &Value<'_>) -> Result<Later, TemplateError> {
+fn later(properties: &Value<'_>, settings: &Value<'_>) -> Result<Later, TemplateError> {
     let integer = |key: &str, range| properties.get(key)?.map(|value| value.integer(range)).transpose();
     let mut filters = Vec::new();
     if let Some(criteria) = properties.get("FilterCriteria")?
@@ -135,7 +140,7 @@ fn later(properties: &Value<'_>) -> Result<Later, TemplateError> {
         None => None,
     };
     let responses = properties.get("FunctionResponseTypes")?.map_or(Ok(Vec::new()), |types| types.texts())?;
-    let mode = properties.get("ConsumptionMode")?.map(|mode| mode.text()).transpose()?;
+    let mode = settings.get("ConsumptionMode")?.map(|mode| mode.text()).transpose()?;
     let secrets = match properties.get("SourceAccessConfigurations")? {
         Some(accesses) => secrets(&accesses)?,
         None => Vec::new(),
@@ -199,6 +204,11 @@ pub(super) fn schedule(
         is_scheduler,
         is_enabled: state.is_none_or(|state| state == "ENABLED") && flag(&properties, "Enabled", true)?,
     };
+    name_rest_of_schedule(&properties)?;
+    Ok(Some(schedule))
+}
+
+fn name_rest_of_schedule(properties: &Value<'_>) -> Result<(), TemplateError> {
     if let Some(window) = properties.get("FlexibleTimeWindow")?
         && window.need("Mode")?.text()? != "OFF"
     {
@@ -209,7 +219,7 @@ pub(super) fn schedule(
         "RetryPolicy" | "DeadLetterConfig" => "a firing that fails is logged, and the next one is the retry",
         _ => "the schedule is run without it",
     });
-    Ok(Some(schedule))
+    Ok(())
 }
 
 /// The route of an event. One without path and method takes every request that no other route takes.

@@ -220,6 +220,14 @@ impl Template {
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.name == name)
     }
+
+    /// Whether a mapping, schedule or route invokes this function.
+    #[must_use]
+    pub fn invokes(&self, name: &str) -> bool {
+        self.mappings.iter().any(|mapping| mapping.function == name)
+            || self.schedules.iter().any(|schedule| schedule.function == name)
+            || self.routes.iter().any(|route| route.function == name)
+    }
 }
 
 impl Function {

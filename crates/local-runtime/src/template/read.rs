@@ -13,8 +13,8 @@ const MAX_TIMEOUT_SECONDS: i64 = 900;
 const DEFAULT_MEMORY_MIB: i64 = 128;
 const MAX_MEMORY_MIB: i64 = 10_240;
 
-/// Properties of functions that say how they are packed, what they may do and where they run. They are for whatever runs
-/// the functions; what invokes them, and with what, does not depend on them. Concurrency is looked at by the check.
+/// Properties of functions that say how they are packed, what they may do and where they run. They are for whatever
+/// runs the functions; what invokes them, and with what, does not depend on them.
 const OF_THE_SANDBOX: [&str; 36] = [
     "Architectures",
     "AssumeRolePolicyDocument",

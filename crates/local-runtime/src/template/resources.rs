@@ -66,7 +66,8 @@ impl<'r> Resources<'r> {
         self.resources.iter().filter(move |resource| resource.kind == kind)
     }
 
-    /// An `AWS::Lambda::EventSourceMapping`: `None`, and said, when it is not one of Kafka for a function of the template.
+    /// An `AWS::Lambda::EventSourceMapping`: `None`, and said, when it is not one of Kafka for a function of the
+    /// template.
     pub(super) fn mapping(
         &self,
         scope: &Scope<'_>,
@@ -101,6 +102,7 @@ impl<'r> Resources<'r> {
         let settings = settings.as_ref().unwrap_or(&properties);
         let origin = Origin { line: resource.node.line, path: resource.id.to_owned() };
         let mapping = events::mapping_of(function, origin, cluster, &properties, settings)?;
+        events::name_rest(settings);
         events::name_rest(&properties);
         Ok(Some(mapping))
     }
@@ -140,13 +142,13 @@ impl<'r> Resources<'r> {
     pub(super) fn name_what_is_not_run(&self, root: &Node, scope: &Scope<'_>) -> Result<(), TemplateError> {
         name_macros(root, scope);
         if let Some(front) = root.get("Globals").and_then(|globals| globals.get("HttpApi")) {
-            name_front(&scope.value(front, "Globals.HttpApi")?)?;
+            name_front(&scope.value(front, "Globals.HttpApi")?);
         }
         let mut by_type: BTreeMap<&str, Vec<&Resource<'_>>> = BTreeMap::new();
         for resource in &self.resources {
             match resource.kind {
                 "AWS::Serverless::Function" | "AWS::Lambda::Function" | "AWS::Lambda::EventSourceMapping" => {}
-                "AWS::Serverless::HttpApi" => name_front(&scope.value(&resource.properties(), resource.id)?)?,
+                "AWS::Serverless::HttpApi" => name_front(&scope.value(&resource.properties(), resource.id)?),
                 kind => by_type.entry(kind).or_default().push(resource),
             }
         }
@@ -200,10 +202,12 @@ fn others(resources: &[&Resource<'_>]) -> String {
 }
 
 /// What an HTTP API says about all of its routes.
-fn name_front(properties: &Value<'_>) -> Result<(), TemplateError> {
+fn name_front(properties: &Value<'_>) {
     // In payload format 2.0 the path of another stage than $default begins with the stage's name.
-    if properties.name_of("StageName")?.is_some_and(|stage| stage != "$default") {
-        properties.note("StageName is not run here: paths have no stage in front");
+    match properties.name_of("StageName") {
+        Ok(None) => {}
+        Ok(Some(stage)) if stage == "$default" => {}
+        _ => properties.note("StageName is not run here: paths have no stage in front"),
     }
     let harmless = ["AccessLogSettings", "Description", "FailOnWarnings", "Name", "PropagateTags", "Tags"];
     properties.name_rest(&harmless, |name| match name {
@@ -213,7 +217,6 @@ fn name_front(properties: &Value<'_>) -> Result<(), TemplateError> {
         "StageVariables" => "no event has them",
         _ => "requests are answered without it",
     });
-    Ok(())
 }
 
 /// Macros may change the whole template.

@@ -426,8 +426,8 @@ impl<'s> Value<'s> {
         }
     }
 
-    /// Names every entry that nobody has asked for, and that is not among those that change nothing here; `instead` says
-    /// what happens without it.
+    /// Names every entry that nobody has asked for, and that is not among those that change nothing here; `instead`
+    /// says what happens without it.
     pub(super) fn name_rest(&self, harmless: &[&str], instead: impl Fn(&str) -> &'static str) {
         let Kind::Map(entries) = &self.node.kind else { return };
         for (name, node) in entries {

@@ -9,8 +9,8 @@ use saphyr_parser::{BufferedInput, Event, Parser, ScalarStyle, Span, Tag};
 /// CloudFormation's own templates stay far below this; it keeps the reader's recursion off the end of the stack.
 const MAX_DEPTH: usize = 100;
 
-/// Lines within brackets that begin further left than the reader takes; each costs reading up to it once more.
-const MAX_OUTDENTED_LINES: usize = 1_000;
+/// Places where the reader is stricter than CloudFormation's; each costs reading up to it once more.
+const MAX_REPAIRS: usize = 1_000;
 /// Further right than any nesting begins.
 const INDENTATION_COLUMNS: usize = 1_024;
 
@@ -45,6 +45,8 @@ pub(crate) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct YamlError {
     pub(crate) line: usize,
+    /// 0-based.
+    column: usize,
     pub(crate) why: String,
 }
 
@@ -79,34 +81,40 @@ impl Node {
 /// Reads the text's one document.
 pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
     let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_OUTDENTED_LINES {
+    for _ in 0..MAX_REPAIRS {
         match Reader::new(&text).document() {
-            Err(error) if is_outdented(&error.why) => text = Cow::Owned(indented(&text, error.line)),
-            outcome => return outcome,
+            Ok(document) => return Ok(document),
+            Err(error) => match repaired(&text, &error) {
+                Some(repaired) => text = Cow::Owned(repaired),
+                None => return Err(error),
+            },
         }
     }
     Reader::new(&text).document()
 }
 
-/// Within brackets, a line may begin anywhere for most readers, CloudFormation's among them; not for this one. It says so
-/// of nothing else.
-fn is_outdented(why: &str) -> bool {
-    matches!(why, "invalid indentation" | "invalid indentation in flow construct")
-}
-
-fn indented(text: &str, line: usize) -> String {
-    let lines = text.split_inclusive('\n').enumerate();
-    lines.fold(String::with_capacity(text.len() + INDENTATION_COLUMNS), |mut out, (index, content)| {
-        if index + 1 == line {
-            out.extend(std::iter::repeat_n(' ', INDENTATION_COLUMNS));
+/// The text as the reader takes it, where it refuses what most others take, CloudFormation's among them. Both are said
+/// of what stands within brackets only.
+fn repaired(text: &str, error: &YamlError) -> Option<String> {
+    let start = text.split_inclusive('\n').take(error.line.checked_sub(1)?).map(str::len).sum::<usize>();
+    match error.why.as_str() {
+        // Within brackets, a line may begin anywhere.
+        "invalid indentation" | "invalid indentation in flow construct" => {
+            let (before, line) = text.split_at_checked(start)?;
+            Some(format!("{before}{}{line}", " ".repeat(INDENTATION_COLUMNS)))
         }
-        out.push_str(content);
-        out
-    })
+        // `!Split [-, x]`
+        "plain scalar cannot start with '-' followed by ,[]{}" => {
+            let column = text.get(start..)?.char_indices().nth(error.column)?.0;
+            let (before, dash) = text.split_at_checked(start + column)?;
+            Some(format!("{before}'-'{}", dash.strip_prefix('-')?))
+        }
+        _ => None,
+    }
 }
 
 fn fail(span: &Span, why: impl Into<String>) -> YamlError {
-    YamlError { line: span.start.line(), why: why.into() }
+    YamlError { line: span.start.line(), column: span.start.col(), why: why.into() }
 }
 
 struct Reader<'a> {
@@ -136,8 +144,12 @@ impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
         match self.events.next_event() {
             Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(YamlError { line: error.marker().line(), why: error.info().to_owned() }),
-            None => Err(YamlError { line: 0, why: "the template ends too early".into() }),
+            Some(Err(error)) => Err(YamlError {
+                line: error.marker().line(),
+                column: error.marker().col(),
+                why: error.info().to_owned(),
+            }),
+            None => Err(YamlError { line: 0, column: 0, why: "the template ends too early".into() }),
         }
     }
 
@@ -255,6 +267,7 @@ mod tests {
             "a:\n  b: [\n    {c: 1,\n d: 2\n}\n  ]\n  e: [\nf]\n",
             expect![[r#"{a: {b: [{c: "1"@3, d: "2"@4}], e: ["f"@8]}}"#]],
         );
+        check("a: [-, é, -]\nb: {c: -}\n", expect![[r#"{a: ["-"@1, "é"@1, "-"@1], b: {c: "-"@2}}"#]]);
         check("a:\n  b: 1\n c: 2\n", expect!["line 3: while parsing a block mapping, did not find expected key"]);
     }
 

@@ -185,6 +185,18 @@ async fn a_body_is_passed_on_up_to_the_limit() {
     runtime.shutdown().await;
 }
 
+#[tokio::test]
+async fn request_line_and_header_values_are_limited() {
+    let (runtime, address) = start().await;
+    // `GET /echo/1?` and ` HTTP/1.1`, and what the client sends of itself: `host` and `content-type`.
+    let others = "GET /echo/1?".len() + " HTTP/1.1".len() + address.to_string().len() + "text/plain".len();
+    for (bytes, status) in [(10_240, 200), (10_241, 431)] {
+        let path = format!("/echo/1?{}", "x".repeat(bytes - others));
+        assert_eq!(send(address, "GET", &path, Bytes::new()).await.status(), status, "{bytes}");
+    }
+    runtime.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_waits_for_open_requests_and_not_for_ever() {
     let (runtime, address) = start().await;

@@ -5,6 +5,7 @@ mod fixture;
 mod health;
 mod http;
 mod invoke;
+mod invoke_api;
 mod mapping;
 mod not_run;
 mod places;
