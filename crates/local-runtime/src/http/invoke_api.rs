@@ -225,10 +225,12 @@ impl Refusal {
         Self { status: StatusCode::FORBIDDEN, kind: "AccessDeniedException", message }
     }
 
-    /// The service's own form, whose SDKs look for both the header and `Message`.
+    /// The service's own form, of which SDKs read the header and `Message`; `cargo lambda invoke` reads the other two.
     fn response(self) -> Response<Full<Bytes>> {
         let fault = if self.status.is_server_error() { "Service" } else { "User" };
-        let body = json!({"Type": fault, "Message": self.message});
+        let body = json!({
+            "Type": fault, "Message": &self.message, "errorType": self.kind, "errorMessage": &self.message,
+        });
         let mut response = json_response(self.status, body.to_string().into());
         response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(self.kind));
         response

@@ -74,7 +74,7 @@ async fn a_function_answers_or_fails_as_in_the_service() {
     check(&runtime, r#""fail""#, expect![[r#"200 x-amz-function-error: Unhandled x-amz-executed-version: $LATEST {"errorMessage":"on purpose","errorType":"Error"}"#]]).await;
     check(&runtime, r#""panic""#, expect![[r#"200 x-amz-function-error: Unhandled x-amz-executed-version: $LATEST {"errorMessage":"the function panicked: on purpose","errorType":"Panic"}"#]]).await;
     check(&runtime, r#""large""#, expect![[r#"200 x-amz-function-error: Unhandled x-amz-executed-version: $LATEST {"errorMessage":"the answer of 7000000 bytes is above the service's limit of 6291456","errorType":"Function.ResponseSizeTooLarge"}"#]]).await;
-    check(&runtime, "{", expect![[r#"400 x-amzn-errortype: InvalidRequestContentException {"Message":"Could not parse request body into json: EOF while parsing an object at line 1 column 1","Type":"User"}"#]]).await;
+    check(&runtime, "{", expect![[r#"400 x-amzn-errortype: InvalidRequestContentException {"Message":"Could not parse request body into json: EOF while parsing an object at line 1 column 1","Type":"User","errorMessage":"Could not parse request body into json: EOF while parsing an object at line 1 column 1","errorType":"InvalidRequestContentException"}"#]]).await;
     let answer = invoke(&runtime, F, &[], Bytes::from_static(br#""wait""#)).await;
     let (_, body) = answer.split_once(" {").unwrap();
     let body: Value = serde_json::from_str(&format!("{{{body}")).unwrap();
@@ -94,8 +94,8 @@ async fn a_function_is_found_by_each_of_its_names_and_others_are_not() {
         assert_eq!(answer, "200 x-amz-executed-version: $LATEST 1", "{name}");
     }
     let path = "/2015-03-31/functions/nobody/invocations";
-    expect![[r#"404 x-amzn-errortype: ResourceNotFoundException {"Message":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody","Type":"User"}"#]].assert_eq(&invoke(&runtime, path, &[], Bytes::new()).await);
-    expect![[r#"404 x-amzn-errortype: UnknownOperationException {"Message":"only POST /2015-03-31/functions/NAME/invocations is served here","Type":"User"}"#]].assert_eq(&invoke(&runtime, "/2015-03-31/functions", &[], Bytes::new()).await);
+    expect![[r#"404 x-amzn-errortype: ResourceNotFoundException {"Message":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody","Type":"User","errorMessage":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody","errorType":"ResourceNotFoundException"}"#]].assert_eq(&invoke(&runtime, path, &[], Bytes::new()).await);
+    expect![[r#"404 x-amzn-errortype: UnknownOperationException {"Message":"only POST /2015-03-31/functions/NAME/invocations is served here","Type":"User","errorMessage":"only POST /2015-03-31/functions/NAME/invocations is served here","errorType":"UnknownOperationException"}"#]].assert_eq(&invoke(&runtime, "/2015-03-31/functions", &[], Bytes::new()).await);
     runtime.shutdown().await;
 }
 
@@ -105,12 +105,12 @@ async fn events_are_limited_and_pages_are_refused() {
     let json = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2)));
     let limit = 6 * 1024 * 1024;
     assert!(invoke(&runtime, F, &[], json(limit)).await.starts_with("200 "));
-    expect![[r#"413 x-amzn-errortype: RequestTooLargeException {"Message":"Request must be smaller than 6291456 bytes for the InvokeFunction operation","Type":"User"}"#]].assert_eq(&invoke(&runtime, F, &[], json(limit + 1)).await);
+    expect![[r#"413 x-amzn-errortype: RequestTooLargeException {"Message":"Request must be smaller than 6291456 bytes for the InvokeFunction operation","Type":"User","errorMessage":"Request must be smaller than 6291456 bytes for the InvokeFunction operation","errorType":"RequestTooLargeException"}"#]].assert_eq(&invoke(&runtime, F, &[], json(limit + 1)).await);
     let event = [("X-Amz-Invocation-Type", "Event")];
-    expect![[r#"413 x-amzn-errortype: RequestTooLargeException {"Message":"Request must be smaller than 1048576 bytes for the InvokeFunction operation","Type":"User"}"#]].assert_eq(&invoke(&runtime, F, &event, json(1024 * 1024 + 1)).await);
-    expect![[r#"400 x-amzn-errortype: InvalidParameterValueException {"Message":"X-Amz-Invocation-Type is one of RequestResponse, Event, DryRun","Type":"User"}"#]].assert_eq(&invoke(&runtime, F, &[("X-Amz-Invocation-Type", "Later")], json(3)).await);
-    expect![[r#"403 x-amzn-errortype: AccessDeniedException {"Message":"the Invoke API is for programs on this machine: not for pages, and under no other name","Type":"User"}"#]].assert_eq(&invoke(&runtime, F, &[("Origin", "http://example.org")], json(3)).await);
-    expect![[r#"403 x-amzn-errortype: AccessDeniedException {"Message":"the Invoke API is for programs on this machine: not for pages, and under no other name","Type":"User"}"#]].assert_eq(&invoke(&runtime, F, &[("Host", "example.org")], json(3)).await);
+    expect![[r#"413 x-amzn-errortype: RequestTooLargeException {"Message":"Request must be smaller than 1048576 bytes for the InvokeFunction operation","Type":"User","errorMessage":"Request must be smaller than 1048576 bytes for the InvokeFunction operation","errorType":"RequestTooLargeException"}"#]].assert_eq(&invoke(&runtime, F, &event, json(1024 * 1024 + 1)).await);
+    expect![[r#"400 x-amzn-errortype: InvalidParameterValueException {"Message":"X-Amz-Invocation-Type is one of RequestResponse, Event, DryRun","Type":"User","errorMessage":"X-Amz-Invocation-Type is one of RequestResponse, Event, DryRun","errorType":"InvalidParameterValueException"}"#]].assert_eq(&invoke(&runtime, F, &[("X-Amz-Invocation-Type", "Later")], json(3)).await);
+    expect![[r#"403 x-amzn-errortype: AccessDeniedException {"Message":"the Invoke API is for programs on this machine: not for pages, and under no other name","Type":"User","errorMessage":"the Invoke API is for programs on this machine: not for pages, and under no other name","errorType":"AccessDeniedException"}"#]].assert_eq(&invoke(&runtime, F, &[("Origin", "http://example.org")], json(3)).await);
+    expect![[r#"403 x-amzn-errortype: AccessDeniedException {"Message":"the Invoke API is for programs on this machine: not for pages, and under no other name","Type":"User","errorMessage":"the Invoke API is for programs on this machine: not for pages, and under no other name","errorType":"AccessDeniedException"}"#]].assert_eq(&invoke(&runtime, F, &[("Host", "example.org")], json(3)).await);
     runtime.shutdown().await;
 }
 
