@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use kafka_sink::{KafkaPosition, Moved, Place, Rejected, Seat, Sink};
+use kafka_sink::{Cluster, KafkaPosition, Moved, Place, Rejected, Seat, Sink};
 use local_runtime::event::kafka::MAX_PAYLOAD_BYTES;
 use local_runtime::{Found, Mapping, SourceConfig, StopReason};
 use tokio::time::Instant;
@@ -43,6 +43,7 @@ pub(crate) async fn run(args: SkipArgs) -> anyhow::Result<()> {
     let kafka: kafka_sink::Config = project.all_vars().read()?;
     let mappings = mappings_of(&project, &args.topic)?;
     let place = format!("{}-{}@{}", args.topic, args.partition, args.offset);
+    Cluster::reach(&kafka, Some(ANSWER_WITHIN)).await?;
     let undeliverable = look(&kafka, mappings[0], &args).await.with_context(|| format!("can't skip {place}"))?;
     let groups = groups(&kafka, &mappings, &args).await?;
     if groups.here.is_empty() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use kafka_sink::Cluster;
 use local_runtime::Template;
 use tokio::time::Instant;
 
@@ -21,6 +22,7 @@ const PATIENCE_BEYOND_WINDOW: Duration = Duration::from_secs(30);
 /// because nobody runs them, or because more and more comes.
 pub(crate) async fn until_taken(project: &Project, functions: &[&str]) -> anyhow::Result<u64> {
     let kafka: kafka_sink::Config = project.all_vars().read()?;
+    Cluster::reach(&kafka, Some(LAG_WITHIN)).await?;
     let (groups, window) = groups_and_window(&project.template, functions);
     let deadline = Instant::now() + window + PATIENCE_BEYOND_WINDOW;
     loop {

@@ -58,16 +58,29 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<()> {
 fn checks<'a>(project: &'a Project, args: &'a CheckArgs) -> Vec<LocalBoxFuture<'a, Sheet>> {
     let limit = args.timeout.timeout;
     let mut checks = vec![
-        within(limit, "functions", async move |sheet| functions::check(sheet, project).await).boxed_local(),
-        within(limit, "kafka", async move |sheet| kafka::check(sheet, project, limit).await).boxed_local(),
-        within(limit, "sftp", async move |sheet| sftp::check(sheet, &project.all_vars()).await).boxed_local(),
-        within(limit, "lake", async move |sheet| lake::check(sheet, &project.all_vars()).await).boxed_local(),
-        within(limit, "usage", async move |sheet| usage::check(sheet, &project.all_vars()).await).boxed_local(),
-        within(limit, "warehouse", async move |sheet| warehouse::check(sheet, &project.all_vars()).await).boxed_local(),
+        within(limit, ("functions", "the parameters"), async move |sheet| functions::check(sheet, project).await)
+            .boxed_local(),
+        within(limit, ("kafka", "KAFKA_BROKERS"), async move |sheet| kafka::check(sheet, project, limit).await)
+            .boxed_local(),
+        within(limit, ("sftp", "SFTP_HOST"), async move |sheet| sftp::check(sheet, &project.all_vars()).await)
+            .boxed_local(),
+        within(limit, ("lake", "AWS_ENDPOINT_URL_S3"), async move |sheet| {
+            lake::check(sheet, &project.all_vars()).await
+        })
+        .boxed_local(),
+        within(limit, ("usage", "USAGE_STORE"), async move |sheet| usage::check(sheet, &project.all_vars()).await)
+            .boxed_local(),
+        within(limit, ("warehouse", "DATABASE_URL"), async move |sheet| {
+            warehouse::check(sheet, &project.all_vars()).await
+        })
+        .boxed_local(),
     ];
     if let Some(url) = &args.crm_database_url {
         checks.push(
-            within(limit, "crm", async move |sheet| crm::check(sheet, url, &project.all_vars()).await).boxed_local(),
+            within(limit, ("crm", "CRM_DATABASE_URL"), async move |sheet| {
+                crm::check(sheet, url, &project.all_vars()).await
+            })
+            .boxed_local(),
         );
     }
     checks
@@ -75,8 +88,8 @@ fn checks<'a>(project: &'a Project, args: &'a CheckArgs) -> Vec<LocalBoxFuture<'
 
 /// Says in the log what is wrong with the databases.
 pub(crate) async fn warn_of_databases(vars: Vars) {
-    let usage = within(AT_START, "usage", async |sheet| usage::check(sheet, &vars).await);
-    let warehouse = within(AT_START, "warehouse", async |sheet| warehouse::check(sheet, &vars).await);
+    let usage = within(AT_START, ("usage", "USAGE_STORE"), async |sheet| usage::check(sheet, &vars).await);
+    let warehouse = within(AT_START, ("warehouse", "DATABASE_URL"), async |sheet| warehouse::check(sheet, &vars).await);
     let (usage, warehouse) = futures::future::join(usage, warehouse).await;
     for error in usage.faults().chain(warehouse.faults()) {
         tracing::warn!(error, "functions will fail: `trunkline check` looks at all services");
@@ -90,10 +103,11 @@ fn naming(variable: &str, error: &anyhow::Error) -> anyhow::Error {
     if is_advice { anyhow!(error) } else { anyhow!("{error}: check {variable}, and whether its server runs") }
 }
 
-/// One service's checks. What they end with is a fault, and so is that they don't end.
+/// The checks of one service, which is named with the variable that has its address. What they end with is a fault, and so
+/// is that they don't end.
 async fn within(
     limit: Duration,
-    service: &'static str,
+    (service, address): (&'static str, &'static str),
     check: impl AsyncFnOnce(&mut Sheet) -> anyhow::Result<()>,
 ) -> Sheet {
     let mut sheet = Sheet::of(service);
@@ -101,8 +115,8 @@ async fn within(
         Ok(Ok(())) => {}
         Ok(Err(error)) => sheet.fault(format!("{error:#}")),
         Err(_) => sheet.fault(format!(
-            "it did not answer everything within {} s: is its address right, and does a firewall let this machine \
-             through? --timeout waits longer",
+            "it did not answer everything within {} s: check {address}, and whether a firewall lets this machine through; \
+             --timeout waits longer",
             (limit + GRACE).as_secs()
         )),
     }
