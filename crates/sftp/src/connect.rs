@@ -224,10 +224,10 @@ async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Re
         match answers.greeting() {
             Ok(Some(greeting)) => return Ok(Greeted { greeting, answers, incoming, outgoing }),
             Ok(None) => {}
-            Err(Malformed) => return Err(says_something_else(user, answers.rest())),
+            Err(Malformed) => return Err(says_something_else(user, &answers.rest())),
         }
         match incoming.wait().await {
-            Some(ChannelMsg::Data { data }) => answers.push(&data),
+            Some(ChannelMsg::Data { data }) => answers.push(data),
             Some(ChannelMsg::ExtendedData { data, .. }) => complaint = data.to_vec(),
             // What it complains about may come behind the end of what it says.
             Some(ChannelMsg::Close) => break,
@@ -235,7 +235,7 @@ async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Re
             Some(_) => {}
         }
     }
-    Err(match (answers.rest(), first_line(&complaint)) {
+    Err(match (answers.rest().as_slice(), first_line(&complaint)) {
         ([], None) => Failure::no_files(
             user,
             "it ends the session at once: is the account locked, its password expired, its shell none, or its folder missing?",

@@ -328,7 +328,7 @@ async fn receive(exchange: Arc<Exchange>, mut incoming: ChannelReadHalf, mut ans
         match answers.next() {
             Ok(Some((id, answer))) => exchange.answer(id, answer),
             Ok(None) => match incoming.wait().await {
-                Some(ChannelMsg::Data { data }) => answers.push(&data),
+                Some(ChannelMsg::Data { data }) => answers.push(data),
                 Some(ChannelMsg::Eof | ChannelMsg::Close) => break "the server has ended the session",
                 None => break goodbye.said().unwrap_or("the connection is closed"),
                 Some(_) => {}

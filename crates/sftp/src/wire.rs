@@ -249,25 +249,26 @@ impl Greeting {
     }
 }
 
-/// Makes answers of the bytes that come.
+/// Makes answers of the bytes that come. Each is copied once, into a piece of memory of its length.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    bytes: BytesMut,
+    /// The next answer, as far as it is there: its length first.
+    answer: BytesMut,
+    /// What has come behind it.
+    more: Bytes,
     /// So much of an answer that is not taken is still to come.
     skipped_bytes: usize,
 }
 
 impl Answers {
     /// Takes bytes as they come.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let skipped = self.skipped_bytes.min(bytes.len());
-        self.skipped_bytes -= skipped;
-        self.bytes.extend_from_slice(&bytes[skipped..]);
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        self.more = if self.more.is_empty() { bytes } else { [&*self.more, &*bytes].concat().into() };
     }
 
     /// What has come and is not taken yet.
-    pub(crate) fn rest(&self) -> &[u8] {
-        &self.bytes
+    pub(crate) fn rest(&self) -> Vec<u8> {
+        [&*self.answer, &*self.more].concat()
     }
 
     /// The first answer, when it is there.
@@ -291,6 +292,9 @@ impl Answers {
 
     /// The next answer that is there, and the request's id.
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Answer)>, Malformed> {
+        let skipped = self.skipped_bytes.min(self.more.len());
+        self.skipped_bytes -= skipped;
+        self.more.advance(skipped);
         let Some(len) = self.len() else { return Ok(None) };
         if len > LONGEST_ANSWER_BYTES {
             return self.skip(len);
@@ -309,35 +313,43 @@ impl Answers {
         Ok(Some((id, answer)))
     }
 
+    /// Makes the answer so long, if so much has come.
+    fn fill(&mut self, len: usize) -> bool {
+        let missing = len.saturating_sub(self.answer.len());
+        self.answer.reserve(missing);
+        let here = self.more.split_to(missing.min(self.more.len()));
+        self.answer.extend_from_slice(&here);
+        here.len() == missing
+    }
+
     /// The next answer's length, where it is known.
-    fn len(&self) -> Option<usize> {
-        self.bytes.first_chunk().map(|len| u32::from_be_bytes(*len) as usize)
+    fn len(&mut self) -> Option<usize> {
+        self.fill(size_of::<u32>());
+        self.answer.first_chunk().map(|len| u32::from_be_bytes(*len) as usize)
     }
 
     /// An answer of this length, without it.
     fn take(&mut self, len: usize) -> Option<Bytes> {
-        let whole = size_of::<u32>() + len;
-        if self.bytes.len() < whole {
-            // In one piece, so that no answer is moved again and again while it comes.
-            self.bytes.reserve(whole - self.bytes.len());
+        if !self.fill(size_of::<u32>() + len) {
             return None;
         }
-        let mut packet = self.bytes.split_to(whole).freeze();
+        let mut packet = std::mem::take(&mut self.answer).freeze();
         packet.advance(size_of::<u32>());
         Some(packet)
     }
 
     /// Passes over an answer whose beginning says what it is.
     fn skip(&mut self, len: usize) -> Result<Option<(u32, Answer)>, Malformed> {
-        let Some(mut head) = self.bytes.get(size_of::<u32>()..HEAD_BYTES) else { return Ok(None) };
+        if !self.fill(HEAD_BYTES) {
+            return Ok(None);
+        }
+        let mut head = std::mem::take(&mut self.answer).freeze();
+        head.advance(size_of::<u32>());
         let (kind, id, names) = (head.get_u8(), head.get_u32(), head.get_u32());
         if kind != FXP_NAME {
             return Err(Malformed);
         }
-        let whole = size_of::<u32>() + len;
-        let here = whole.min(self.bytes.len());
-        self.bytes.advance(here);
-        self.skipped_bytes = whole - here;
+        self.skipped_bytes = size_of::<u32>() + len - HEAD_BYTES;
         Ok(Some((id, Answer::TooLong(TooLong { bytes: len, names }))))
     }
 }
@@ -417,7 +429,7 @@ mod tests {
         for piece in [1, 3, 10, bytes.len()] {
             let (mut answers, mut came) = (Answers::default(), Vec::new());
             for piece in bytes.chunks(piece) {
-                answers.push(piece);
+                answers.push(Bytes::copy_from_slice(piece));
                 while let Some((id, answer)) = answers.next().unwrap() {
                     came.push((id, format!("{answer:?}")));
                 }
@@ -442,7 +454,7 @@ mod tests {
         let bytes = [folder, packet(FXP_STATUS, 2, &[&[0; 12]])].concat();
         let (mut answers, mut came, mut most) = (Answers::default(), Vec::new(), 0);
         for piece in bytes.chunks(32 << 10) {
-            answers.push(piece);
+            answers.push(Bytes::copy_from_slice(piece));
             most = most.max(answers.rest().len());
             came.extend(std::iter::from_fn(|| answers.next().unwrap()));
         }
@@ -459,7 +471,7 @@ mod tests {
         let attributes = [told.concat(), extended].concat();
         let name = [text(b"first"), text(b""), attributes.clone()].concat();
         let mut answers = Answers::default();
-        answers.push(&packet(FXP_NAME, 1, &[&2_u32.to_be_bytes(), &name, &name]));
+        answers.push(packet(FXP_NAME, 1, &[&2_u32.to_be_bytes(), &name, &name]).into());
         let Some((1, Answer::Names(names))) = answers.next().unwrap() else { panic!("no names") };
         let expected = Attributes { size: Some(7), permissions: Some(0o100_644), mtime: Some(2) };
         assert_eq!(names.iter().map(|name| name.attributes).collect::<Vec<_>>(), [expected; 2]);
@@ -469,7 +481,7 @@ mod tests {
     fn what_is_none_of_the_protocol() {
         let next = |bytes: &[u8]| {
             let mut answers = Answers::default();
-            answers.push(bytes);
+            answers.push(Bytes::copy_from_slice(bytes));
             answers.next().map(|answer| answer.is_some())
         };
         assert_eq!(next(b""), Ok(false));
@@ -480,7 +492,7 @@ mod tests {
         assert_eq!(next(&packet(FXP_NAME, 1, &[&u32::MAX.to_be_bytes()])), Err(Malformed));
         assert_eq!(next(&packet(42, 1, &[])), Err(Malformed));
         let mut answers = Answers::default();
-        answers.push(b"Welcome");
+        answers.push(Bytes::from_static(b"Welcome"));
         assert!(answers.greeting().is_err());
         assert_eq!(answers.rest(), b"Welcome");
     }

@@ -13,9 +13,9 @@ need() {
 has_java_17() {
     ls /usr/lib/jvm/java-17-openjdk*/bin/java || { java -version 2>&1 | grep -q '"17\.'; }
 }
-has_nss_wrapper() {
-    # The loader only warns of a library that isn't there.
-    [ -z "$(LD_PRELOAD=libnss_wrapper.so /bin/true 2>&1)" ]
+# has_preload LIBRARY: the loader only warns of one that isn't there.
+has_preload() {
+    [ -z "$(LD_PRELOAD=$1 /bin/true 2>&1)" ]
 }
 
 need openjdk-17-jre-headless has_java_17
@@ -27,10 +27,11 @@ need postgresql-client command -v psql
 need openssh-client command -v sftp
 need openssh-server test -x /usr/sbin/sshd
 # The users of the tests' sshd.
-need libnss-wrapper has_nss_wrapper
+need libnss-wrapper has_preload libnss_wrapper.so
 # SFTP servers of other makes.
 need openssh-sftp-server test -x /usr/lib/sftp-server
 need dropbear-bin test -x /usr/sbin/dropbear
+need libuid-wrapper has_preload libuid_wrapper.so
 need proftpd-core test -x /usr/sbin/proftpd
 need proftpd-mod-crypto test -e /usr/lib/proftpd/mod_sftp.so
 need erlang-ssh sh -c 'ls /usr/lib/erlang/lib/ssh-*'

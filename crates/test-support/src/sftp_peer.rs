@@ -137,6 +137,12 @@ impl Plan<'_> {
         [self.port.to_string(), folder, host_key, USER.to_owned(), self.password.expose().to_owned()].into_iter()
     }
 
+    /// Whom a server that has a choice serves as.
+    fn user(&self) -> anyhow::Result<u32> {
+        let we = self.home.metadata()?.uid();
+        Ok(if we == 0 { NOBODY } else { we })
+    }
+
     async fn mina(&self) -> anyhow::Result<Launch> {
         let jars = format!("{}/*", provision("mina").await?.display());
         let program = services("sftp/Mina.java").display().to_string();
@@ -178,8 +184,7 @@ impl Plan<'_> {
 
     async fn proftpd(&self) -> anyhow::Result<Launch> {
         let home = self.home.display();
-        let is_root = self.home.metadata()?.uid() == 0;
-        let user = if is_root { NOBODY } else { self.home.metadata()?.uid() };
+        let user = self.user()?;
         let mut openssl = Command::new("openssl");
         let hash = run(openssl.args(["passwd", "-6", self.password.expose()]), PATIENCE).await?;
         // Read by nobody else, or it is refused.
@@ -191,7 +196,6 @@ impl Plan<'_> {
             std::fs::write(self.home.join(name), text)?;
             std::fs::set_permissions(self.home.join(name), PermissionsExt::from_mode(0o600))?;
         }
-        let runs_as = if is_root { "User nobody\nGroup nogroup\n" } else { "" };
         let (port, settings) = (self.port, self.settings.join("\n"));
         let config = format!(
             "\
@@ -200,13 +204,18 @@ LoadModule mod_sftp.c
 DefaultAddress 127.0.0.1
 SocketBindTight on
 Port {port}
-{runs_as}PidFile {home}/pid
+User nobody
+Group nogroup
+PidFile {home}/pid
 ScoreboardFile none
 DelayEngine off
 UseReverseDNS off
 WtmpLog off
 TransferLog none
 SystemLog none
+<IfModule mod_ctrls.c>
+ControlsEngine off
+</IfModule>
 AuthOrder mod_auth_file.c
 AuthUserFile {home}/users
 AuthGroupFile {home}/groups
@@ -219,14 +228,16 @@ SFTPAuthMethods password
         );
         let path = self.home.join("proftpd.conf");
         std::fs::write(&path, config)?;
-        Ok(("/usr/sbin/proftpd".into(), vec!["-n".into(), "-c".into(), path.into()]))
+        // It insists on changing users, which an ordinary one can't: `uid_wrapper` only says that it was done.
+        let arguments =
+            ["LD_PRELOAD=libuid_wrapper.so", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1", "/usr/sbin/proftpd", "-n", "-c"];
+        Ok(("env".into(), arguments.map(OsString::from).into_iter().chain([path.into()]).collect()))
     }
 
     /// It has a form of its own for keys, so it makes one itself.
     async fn dropbear(&self) -> anyhow::Result<(Launch, String)> {
         let home = self.home.display();
-        let user = self.home.metadata()?.uid();
-        make_accounts(self.home, if user == 0 { NOBODY } else { user }, self.password).await?;
+        make_accounts(self.home, self.user()?, self.password).await?;
         let key = self.home.join("dropbear");
         let mut dropbearkey = Command::new("dropbearkey");
         let said = run(dropbearkey.args(["-t", "ecdsa", "-f"]).arg(&key), PATIENCE).await?;
