@@ -6,6 +6,7 @@ mod compose;
 mod demo;
 mod directions;
 mod file_kills;
+mod foreign;
 mod generate;
 mod loads;
 mod openapi;
