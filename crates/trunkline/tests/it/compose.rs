@@ -254,9 +254,9 @@ fn closed_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// A run of a service's command with these variables, until it ends: whether well, and what it printed.
-fn run(service: &Value, scratch: &Path, variables: &[(&str, String)]) -> (bool, String) {
-    let command: Vec<_> = strings(&service["command"]).filter(|word| *word != "--to-topics").collect();
+/// A run of a service's command with these variables, and less of it, until it ends: whether well, and what it printed.
+fn run(service: &Value, less: [&str; 2], scratch: &Path, variables: &[(&str, String)]) -> (bool, String) {
+    let command: Vec<_> = strings(&service["command"]).filter(|word| *word != "--to-topics").chain(less).collect();
     let mut program = Command::new(env!("CARGO_BIN_EXE_trunkline"));
     let index = scratch.join("idx_data.dat").display().to_string();
     program.args(command.iter().map(|word| if word.ends_with("idx_data.dat") { index.as_str() } else { word }));
@@ -269,21 +269,21 @@ fn run(service: &Value, scratch: &Path, variables: &[(&str, String)]) -> (bool, 
 #[tokio::test]
 async fn the_crms_tables_may_be_made_early_late_and_twice() {
     let (compose, scratch) = (compose(), tempfile::tempdir().expect("a folder"));
-    let service = &services(&compose)["crm-tables"];
+    let (service, less) = (&services(&compose)["crm-tables"], ["--accounts", "1000"]);
     let nobody = format!("postgres://crm:secret@127.0.0.1:{}/wtc_prod", closed_port());
-    let (ended_well, printed) = run(service, scratch.path(), &[("CRM_DATABASE_URL", nobody)]);
+    let (ended_well, printed) = run(service, less, scratch.path(), &[("CRM_DATABASE_URL", nobody)]);
     assert!(!ended_well, "{printed}");
     let url = test_support::postgres_database().await;
     for _ in 0..2 {
-        let (ended_well, printed) = run(service, scratch.path(), &[("CRM_DATABASE_URL", url.clone())]);
-        assert!(ended_well && printed.contains("accounts [50000], changes [0]"), "{printed}");
+        let (ended_well, printed) = run(service, less, scratch.path(), &[("CRM_DATABASE_URL", url.clone())]);
+        assert!(ended_well && printed.contains("accounts [1000], changes [0]"), "{printed}");
     }
 }
 
 #[tokio::test]
 async fn the_call_records_may_be_made_early_late_and_twice() {
     let (compose, scratch) = (compose(), tempfile::tempdir().expect("a folder"));
-    let service = &services(&compose)["cdr"];
+    let (service, less) = (&services(&compose)["cdr"], ["--seconds", "2500"]);
     let server = test_support::sftp_server().await;
     let variables = |port: u16| {
         [
@@ -294,12 +294,12 @@ async fn the_call_records_may_be_made_early_late_and_twice() {
             ("SFTP_HOST_KEY", server.host_key.clone()),
         ]
     };
-    let (ended_well, printed) = run(service, scratch.path(), &variables(closed_port()));
+    let (ended_well, printed) = run(service, less, scratch.path(), &variables(closed_port()));
     assert!(!ended_well, "{printed}");
     for _ in 0..2 {
-        let (ended_well, printed) = run(service, scratch.path(), &variables(server.port));
-        assert!(ended_well && printed.contains("cdr_data [86400], cdr_voice [86400], files [87]"), "{printed}");
-        assert_eq!(std::fs::read_dir(server.upload()).expect("the folder").count(), 174);
+        let (ended_well, printed) = run(service, less, scratch.path(), &variables(server.port));
+        assert!(ended_well && printed.contains("cdr_data [2500], cdr_voice [2500], files [3]"), "{printed}");
+        assert_eq!(std::fs::read_dir(server.upload()).expect("the folder").count(), 6);
     }
 }
 
