@@ -68,7 +68,9 @@ impl Parameters {
     /// Adds what only the environment names, where the template knows such a parameter: one that never says its name has none.
     pub(crate) fn or_environment(self, template: &Path) -> Self {
         // A template that can't be read is told of by who reads it.
-        self.or(&std::fs::read_to_string(template).unwrap_or_default(), |variable| std::env::var(variable).ok())
+        let template = std::fs::read_to_string(template).unwrap_or_default();
+        let environment = Vars::from_env();
+        self.or(&template, |variable| environment.get(variable).map(str::to_owned))
     }
 
     fn or(mut self, template: &str, variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -94,8 +96,9 @@ impl Parameters {
 
 /// Refuses an environment that asks for another value than the template's.
 pub(crate) fn check_fixed(vars: &Vars) -> anyhow::Result<()> {
+    let environment = Vars::from_env();
     for name in FIXED {
-        if let (Ok(wanted), Some(is)) = (std::env::var(name), vars.get(name)) {
+        if let (Some(wanted), Some(is)) = (environment.get(name), vars.get(name)) {
             ensure!(
                 wanted == is,
                 "{name} is {is} and can't be {wanted}, since the lake's tables go by it: unset the variable"
