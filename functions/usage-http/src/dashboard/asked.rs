@@ -43,9 +43,9 @@ pub(crate) enum Rank {
 /// The subscribers of a ranking.
 pub(crate) const MAX_SUBSCRIBERS: u8 = 10;
 
-/// A subscriber by the place in a ranking, so that no link holds the number. Text form: `cost.3.528.2024-01-01.2024-01-14`, the
-/// rank, the place from 1, the digits that are shown anyway, and the days of the ranking. Where it has changed since, as files come
-/// late, the digits are somebody else's.
+/// A subscriber by the place in a ranking, so that no link holds the number. Text form:
+/// `cost.3.528.2024-01-01.2024-01-14`, the rank, the place from 1, the digits that are shown anyway, and the days of
+/// the ranking. Where it has changed since, as files come late, the digits are somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) rank: Rank,
@@ -76,8 +76,8 @@ impl Asked {
     /// Where nothing is asked for.
     pub(crate) const DEFAULT: Self = Self { period: Period::Last(DEFAULT_DAYS), subscriber: None, stays: false };
 
-    /// Reads `from` and `to`, of which one alone is a single day; where both are absent, or empty as a form sends them, `days`;
-    /// and `subscriber` and `refresh`.
+    /// Reads `from` and `to`, of which one alone is a single day; where both are absent, or empty as a form sends them,
+    /// `days`; and `subscriber` and `refresh`.
     ///
     /// # Errors
     /// [`Problem::InvalidParameter`] names the one that is malformed.

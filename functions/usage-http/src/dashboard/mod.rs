@@ -1,5 +1,5 @@
-//! The dashboard: one page, made here, without a script, and its tables as files. What can't be read is said in its place; the
-//! rest is there.
+//! The dashboard: one page, made here, without a script, and its tables as files. What can't be read is said in its
+//! place; the rest is there.
 
 mod asked;
 mod chart;
@@ -27,7 +27,8 @@ use warehouse::{Conflict, Loads, Messages, Rejected, Top, Usage, Waits};
 /// The groups of Trunkline's event source mappings.
 const GROUP_PREFIX: &str = "trunkline-";
 
-/// Kafka's answer to that takes a quarter of a second; a cluster that takes this long does not hold up the rest of the page longer.
+/// Kafka's answer to that takes a quarter of a second; a cluster that takes this long does not hold up the rest of the
+/// page longer.
 const KAFKA_WAIT: Duration = Duration::from_secs(3);
 
 const USAGE: &str = "analytics.usage_by_day";

@@ -164,7 +164,8 @@ impl Page {
     /// The table of this name, to be a file.
     ///
     /// # Errors
-    /// [`Problem::NotFound`] where there never is one, [`Problem::EmptyTable`] where it has nothing to show, or can't be read.
+    /// [`Problem::NotFound`] where there never is one, [`Problem::EmptyTable`] where it has nothing to show,
+    /// [`Problem::Unavailable`] where that can't be told.
     pub(super) fn into_table(self, name: &str) -> Result<Table, Problem> {
         if !parts::TABLES.contains(&name) {
             return Err(Problem::NotFound);
@@ -196,17 +197,24 @@ fn tiles(view: &View, tariff: &Tariff) -> Vec<Tile> {
         Some(all) => (Unit::Seconds.short(all.median_seconds), "median wait".to_owned()),
         None => ("–".to_owned(), "no answers".to_owned()),
     });
+    let mut tiles = Vec::from(usage_tiles(&marts.usage, tariff));
+    tiles.extend([tile("Messages", messages, ""), tile("Response", waits, "")]);
+    tiles.extend(pipeline_tiles(view));
+    tiles
+}
+
+fn pipeline_tiles(view: &View) -> [Tile; 5] {
+    let marts = &view.marts;
     let lags = of(&view.lags, |lags| {
         let behind = lags.iter().map(|lag| u128::from(lag.records)).sum();
         let mappings = if lags.len() == 1 { "mapping" } else { "mappings" };
         (Unit::Things.short(behind), format!("records, {} {mappings}", lags.len()))
     });
-    let load = of(&marts.loads, |loads| match loads.runs.first() {
+    let last = marts.loads.as_ref().ok().and_then(|loads| loads.runs.first());
+    let load = of(&marts.loads, |_| match last {
         Some(run) => (run.status.short(), parts::when(run)),
         None => ("–".to_owned(), "none yet".to_owned()),
     });
-    let load_tone =
-        marts.loads.as_ref().ok().and_then(|loads| loads.runs.first()).map_or("", |run| parts::tone(&run.status));
     let silent = marts.loads.as_ref().map_or(0, |loads| loads.topics.iter().filter(|it| parts::is_silent(it)).count());
     let topics = of(&marts.loads, |loads| (silent.to_string(), format!("of {} topics", loads.topics.len())));
     let waiting = marts.conflicts.as_ref().map_or(0, Vec::len);
@@ -214,18 +222,14 @@ fn tiles(view: &View, tariff: &Tariff) -> Vec<Tile> {
     let rejected = of(&marts.rejected, |rows| {
         (Unit::Things.short(rows.iter().map(|row| row.rows).sum()), "rows, of the newest".to_owned())
     });
-    let toned = |tone, count| if count > 0 { tone } else { "" };
-    let mut tiles = Vec::from(usage_tiles(&marts.usage, tariff));
-    tiles.extend([
-        tile("Messages", messages, ""),
-        tile("Response", waits, ""),
+    let bad_if_any = |count| if count > 0 { "bad" } else { "" };
+    [
         tile("Behind", lags, ""),
-        tile("Last load", load, load_tone),
-        tile("Silent", topics, toned("bad", silent)),
-        tile("Files", conflicts, toned("bad", waiting)),
+        tile("Last load", load, last.map_or("", |run| parts::tone(&run.status))),
+        tile("Silent", topics, bad_if_any(silent)),
+        tile("Files", conflicts, bad_if_any(waiting)),
         tile("Rejected", rejected, ""),
-    ]);
-    tiles
+    ]
 }
 
 fn usage_tiles(section: &Section<Option<(Days, Vec<Usage>)>>, tariff: &Tariff) -> [Tile; 3] {

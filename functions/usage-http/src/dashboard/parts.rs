@@ -30,7 +30,8 @@ pub(crate) struct Part {
     columns: Vec<Vec<Block>>,
 }
 
-/// What stands in a frame of its own. The table is that of the figure where there is one, and is absent where a note says why.
+/// What stands in a frame of its own. The table is that of the figure where there is one, and is absent where a note
+/// says why.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Block {
     title: String,

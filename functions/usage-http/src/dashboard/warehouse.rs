@@ -175,20 +175,23 @@ pub(crate) async fn last_days(pool: &Pool, table: &str, count: i64) -> anyhow::R
 /// The rows of these days: of a table by day, or, of one day, of a table with times.
 struct Source {
     table: &'static str,
-    /// Selects day and hour.
-    slot: String,
+    /// A row's slot, which is grouped by as it is: as texts, or computed, a million would take seconds.
+    at: &'static str,
+    /// Selects day and hour of `at`.
+    slot: &'static str,
     within: String,
 }
 
 impl Source {
-    fn of(days: &Days, by_day: &'static str, (table, time): (&'static str, &str)) -> Self {
+    fn of(days: &Days, by_day: &'static str, [table, time, at]: [&'static str; 3]) -> Self {
         if !days.are_hours() {
-            let (slot, within) = ("day::text, NULL::integer", "day = ANY ($1::text[]::date[])");
-            return Self { table: by_day, slot: slot.to_owned(), within: within.to_owned() };
+            let within = "day = ANY ($1::text[]::date[])".to_owned();
+            return Self { table: by_day, at: "day", slot: "at::text, NULL::integer", within };
         }
         Self {
             table,
-            slot: format!("{time}::date::text, extract(hour FROM {time})::integer"),
+            at,
+            slot: "at::date::text, extract(hour FROM at)::integer",
             within: format!("{time} >= ($1::text[]::date[])[1] AND {time} < ($1::text[]::date[])[1] + 1"),
         }
     }
@@ -197,11 +200,14 @@ impl Source {
 /// Everybody's usage, or a subscriber's.
 pub(crate) async fn usage(pool: &Pool, days: &Days, subscriber: Option<Msisdn>) -> anyhow::Result<Vec<Usage>> {
     let by_day = if subscriber.is_some() { "prepared_layers.daily_usage" } else { "analytics.usage_by_day" };
-    let Source { table, slot, within } = Source::of(days, by_day, ("prepared_layers.usage_1h", "window_start"));
+    let by_hour = ["prepared_layers.usage_1h", "window_start", "window_start"];
+    let Source { table, at, slot, within } = Source::of(days, by_day, by_hour);
     let whose = if subscriber.is_some() { "AND msisdn = $2" } else { "" };
     let sql = format!(
-        "SELECT {slot}, category, usage_type, sum(up_bytes)::bigint, sum(down_bytes)::bigint, sum(seconds)::bigint, sum(events)::bigint \
-         FROM {table} WHERE {within} {whose} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        "WITH sums AS (SELECT {at} AS at, category, usage_type, sum(up_bytes)::bigint AS up_bytes, sum(down_bytes)::bigint AS down_bytes, \
+                              sum(seconds)::bigint AS seconds, sum(events)::bigint AS events \
+                       FROM {table} WHERE {within} {whose} GROUP BY 1, 2, 3) \
+         SELECT {slot}, category, usage_type, up_bytes, down_bytes, seconds, events FROM sums ORDER BY at, category, usage_type"
     );
     let msisdn = subscriber.map(|msisdn| msisdn.to_string());
     let parameter: Option<&(dyn ToSql + Sync)> = msisdn.as_ref().map(|msisdn| msisdn as _);
@@ -277,15 +283,14 @@ pub(crate) async fn messages(pool: &Pool, days: &Days) -> anyhow::Result<Message
 }
 
 async fn messages_by(pool: &Pool, days: &Days, column: &str) -> anyhow::Result<Vec<SlotMessages>> {
-    let Source { table, slot, within } =
-        Source::of(days, "analytics.messages_by_day", ("raw.messages", "message_date"));
+    let by_hour = ["raw.messages", "message_date", "date_trunc('hour', message_date)"];
+    let Source { table, at, slot, within } = Source::of(days, "analytics.messages_by_day", by_hour);
     let messages = if days.are_hours() { "count(*)" } else { "sum(messages)" };
     let sql = format!(
-        "WITH asked AS (SELECT {slot}, {column}, {messages} FROM {table} WHERE {within} GROUP BY 1, 2, 3), \
-              named (day, hour, heading, messages) AS (SELECT * FROM asked), \
-              top AS (SELECT heading FROM named GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $2) \
-         SELECT day, hour, top.heading, sum(messages)::bigint FROM named LEFT JOIN top USING (heading) \
-         GROUP BY day, hour, top.heading ORDER BY day, hour, top.heading"
+        "WITH asked AS (SELECT {at} AS at, {column} AS heading, {messages} AS messages FROM {table} WHERE {within} GROUP BY 1, 2), \
+              top AS (SELECT heading FROM asked GROUP BY heading ORDER BY sum(messages) DESC, heading LIMIT $2), \
+              sums AS (SELECT at, top.heading, sum(messages)::bigint AS messages FROM asked LEFT JOIN top USING (heading) GROUP BY 1, 2) \
+         SELECT {slot}, heading, messages FROM sums ORDER BY at, heading"
     );
     let rows = query(pool, &sql, days, &[&MAX_CHANNELS]).await?;
     let message = |row: &Row| {
