@@ -19,7 +19,8 @@ const WRITES_IN_FLIGHT: usize = 64;
 /// The longest write that every server must take.
 const WRITE_BYTES: u64 = 32 << 10;
 
-/// A connection to the server: any number of transfers at once. It ends when the client, its files and streams are dropped.
+/// A connection to the server: any number of transfers at once. It ends when the client, its files and streams are
+/// dropped.
 pub struct Client {
     session: Arc<Session>,
     follow_links: bool,
@@ -65,8 +66,8 @@ impl Client {
         stat_of(path, attributes).map(Some)
     }
 
-    /// Opens a file for reading. Where the server allows no more open files, this waits until another one of this client is
-    /// closed: whoever holds one must not wait for a second.
+    /// Opens a file for reading. Where the server allows no more open files, this waits until another one of this
+    /// client is closed: whoever holds one must not wait for a second.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::TooManyHandles`], [`Error::Lost`].
@@ -74,8 +75,8 @@ impl Client {
         File::open(&self.session, path).await
     }
 
-    /// A file's bytes, as many as it had when it was opened, with many reads on their way at once (8 MiB of memory); then it
-    /// is closed.
+    /// A file's bytes, as many as it had when it was opened, with many reads on their way at once (8 MiB of memory);
+    /// then it is closed.
     ///
     /// # Errors
     /// Those of [`Client::open`] and [`File::read`].

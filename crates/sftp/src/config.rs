@@ -140,8 +140,8 @@ impl Credentials {
             Err(error) => error.to_string(),
         };
         Err(format!(
-            "SFTP_PRIVATE_KEY can't be used ({why}): expected an Ed25519, ECDSA or RSA key, as `ssh-keygen -t ed25519` makes \
-             one; `ssh-keygen -p -f KEY` turns other formats into OpenSSH's"
+            "SFTP_PRIVATE_KEY can't be used ({why}): expected an Ed25519, ECDSA or RSA key, as `ssh-keygen -t ed25519` \
+             makes one; `ssh-keygen -p -f KEY` turns other formats into OpenSSH's"
         ))
     }
 }
@@ -179,8 +179,8 @@ const HOST_KEY_TYPES: [&[Algorithm]; 3] = [
 ];
 
 impl HostKey {
-    /// The algorithms of keys that can be the expected one, by type: a server shows one key of those it is asked for. The type
-    /// that fitted the last time comes first.
+    /// The algorithms of keys that can be the expected one, by type: a server shows one key of those it is asked for.
+    /// The type that fitted the last time comes first.
     pub(crate) fn algorithms(&self) -> Vec<Vec<Algorithm>> {
         let expected = |algorithm: &&Algorithm| self.pins.iter().any(|pin| pin.may_have(algorithm));
         let fitted = self.fitted.load(Ordering::Relaxed);

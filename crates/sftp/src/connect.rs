@@ -29,8 +29,8 @@ const WINDOW_BYTES: u32 = 16 << 20;
 const PACKET_BYTES: u32 = 65_535;
 /// How much of what a program says in the place of the file protocol is shown: a line.
 const SHOWN_CHARS: usize = 100;
-/// The fastest first, on a processor with AES instructions: for 1 GB, AES-GCM takes this client 0.5 s, ChaCha20 1.0 s and
-/// AES-CTR with its MAC 2.4 s.
+/// The fastest first, on a processor with AES instructions: for 1 GB, AES-GCM takes this client 0.5 s, ChaCha20 1.0 s
+/// and AES-CTR with its MAC 2.4 s.
 const CIPHERS: &[cipher::Name] = &[
     cipher::AES_256_GCM,
     cipher::AES_128_GCM,
@@ -130,7 +130,8 @@ impl From<russh::Error> for Failure {
             {
                 Self::refused(
                     "every safe signature with its host key",
-                    "it signs with SHA-1 only (ssh-rsa), which is not safe; let it offer rsa-sha2-256, with the same key",
+                    "it signs with SHA-1 only (ssh-rsa), which is not safe; let it offer rsa-sha2-256, with the same \
+                     key",
                 )
             }
             russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. } => Self::OtherTypes(theirs.join(", ")),
@@ -174,8 +175,8 @@ async fn open(config: Config) -> Result<Session, Failure> {
     Session::begin(connection, greeted).await.map_err(failed)
 }
 
-/// A connection to a server with the expected key. A server with keys of several types shows one of the types that it is
-/// asked for; as a fingerprint does not tell its type, one after the other is asked for, beginning with the one that
+/// A connection to a server with the expected key. A server with keys of several types shows one of the types that it
+/// is asked for; as a fingerprint does not tell its type, one after the other is asked for, beginning with the one that
 /// fitted the last time.
 async fn secure(config: &Config) -> Result<Connection, Failure> {
     let (mut shown, mut types) = (Vec::new(), String::new());
@@ -214,8 +215,8 @@ async fn begin_subsystem(connection: &Connection, user: &str) -> Result<Channel<
     }
 }
 
-/// Says the first word of the file protocol, and waits for the server's. The user's shell or another command may have begun
-/// in the place of the file protocol, or beside it.
+/// Says the first word of the file protocol, and waits for the server's. The user's shell or another command may have
+/// begun in the place of the file protocol, or beside it.
 async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Result<Greeted, Failure> {
     let (mut incoming, outgoing) = channel.split();
     outgoing.data_bytes(wire::init()).await.map_err(|error| connection.ended(user, &error.to_string()))?;
@@ -238,7 +239,8 @@ async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Re
     Err(match (answers.rest().as_slice(), first_line(&complaint)) {
         ([], None) => Failure::no_files(
             user,
-            "it ends the session at once: is the account locked, its password expired, its shell none, or its folder missing?",
+            "it ends the session at once: is the account locked, its password expired, its shell none, or its folder \
+             missing?",
         ),
         ([], Some(line)) => Failure::no_files(user, &format!("it ends the session at once, and says: {line}")),
         (said, _) => says_something_else(user, said),
@@ -248,8 +250,8 @@ async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Re
 fn says_something_else(user: &str, said: &[u8]) -> Failure {
     let line = first_line(said).unwrap_or_else(|| "bytes that are no text".to_owned());
     let why = format!(
-        "in its place something else is printed at the login: {line}; what the account's start files (.bashrc) print for people \
-         must not be printed to programs, and a password or an account that has expired must be renewed"
+        "in its place something else is printed at the login: {line}; what the account's start files (.bashrc) print for \
+         people must not be printed to programs, and a password or an account that has expired must be renewed"
     );
     Failure::no_files(user, &why)
 }

@@ -36,8 +36,8 @@ pub enum Error {
     },
     /// The server hung up before it said whether this user may come in, or before there was a session.
     #[error(
-        "the SFTP server ended the login of the user {user} ({why}): it may have too many sessions, or be about to restart; \
-         nothing is wrong with the credentials as far as it said, and a later try may succeed"
+        "the SFTP server ended the login of the user {user} ({why}): it may have too many sessions, or be about to \
+         restart; nothing is wrong with the credentials as far as it said, and a later try may succeed"
     )]
     LoginEnded {
         /// `SFTP_USER`.
@@ -67,11 +67,11 @@ pub enum Error {
         /// The server's answer.
         why: String,
     },
-    /// The server allows no more open files, although this client has none open: others have. (Where this client has some
-    /// open, it waits for one of them to be closed.)
+    /// The server allows no more open files, although this client has none open: others have. (Where this client has
+    /// some open, it waits for one of them to be closed.)
     #[error(
-        "the SFTP server refuses {doing}: {why}; other clients have too many files open there: a later try may succeed, or \
-         raise the server's limit"
+        "the SFTP server refuses {doing}: {why}; other clients have too many files open there: a later try may \
+         succeed, or raise the server's limit"
     )]
     TooManyHandles {
         /// What was asked.
@@ -81,8 +81,8 @@ pub enum Error {
     },
     /// The server lists a whole folder in one answer, and this one is longer than is taken.
     #[error(
-        "the SFTP server lists {path} in one answer of {} MiB ({names} names); {} MiB is taken, which is about {} names: move \
-         files that were collected to another folder",
+        "the SFTP server lists {path} in one answer of {} MiB ({names} names); {} MiB is taken, which is about {} names: \
+         move files that were collected to another folder",
         .bytes >> 20, LONGEST_ANSWER_BYTES >> 20, fitting(*.bytes, *.names)
     )]
     FolderTooLarge {

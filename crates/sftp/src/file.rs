@@ -9,8 +9,8 @@ use crate::session::{Handle, Session, Trouble};
 use crate::wire::{Attributes, Mode, Request};
 use crate::{Error, Stat};
 
-/// What may be on its way at once of a file, which is its memory: covers 250 MB/s over a round trip of 20 ms, and what a
-/// server and a line hold back besides.
+/// What may be on its way at once of a file, which is its memory: covers 250 MB/s over a round trip of 20 ms, and what
+/// a server and a line hold back besides.
 const READ_AHEAD_BYTES: u32 = 8 << 20;
 /// Reads on their way at once, where they are short.
 const READS_IN_FLIGHT: u32 = 128;
@@ -45,8 +45,8 @@ impl File {
         self.stat
     }
 
-    /// Its length and last change by now. Asked after everything has been read and before [`File::close`], it says whether
-    /// what was read is whole and unchanged; some servers remove a file as soon as it is closed.
+    /// Its length and last change by now. Asked after everything has been read and before [`File::close`], it says
+    /// whether what was read is whole and unchanged; some servers remove a file as soon as it is closed.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Lost`].

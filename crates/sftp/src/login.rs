@@ -79,8 +79,8 @@ async fn answer_with(ssh: &mut Handle<Check>, user: &str, password: &str) -> Res
     }
 }
 
-/// Signs with the hash that the server says it likes best, and then with the other one: what it says is what its program
-/// can do, and not always what its operator allows.
+/// Signs with the hash that the server says it likes best, and then with the other one: what it says is what its
+/// program can do, and not always what its operator allows.
 async fn with_rsa_key(ssh: &mut Handle<Check>, user: &str, key: &RsaKey) -> Result<AuthResult, Failure> {
     let hashes = match ssh.best_supported_rsa_hash().await? {
         Some(None) => {
@@ -106,8 +106,8 @@ async fn with_rsa_key(ssh: &mut Handle<Check>, user: &str, key: &RsaKey) -> Resu
     }
 }
 
-/// An RSA key. It signs with AWS-LC, which takes equal time whatever the key: the implementation that the SSH library has
-/// for all else that is RSA does not.
+/// An RSA key. It signs with AWS-LC, which takes equal time whatever the key: the implementation that the SSH library
+/// has for all else that is RSA does not.
 pub struct RsaKey {
     public: PublicKey,
     pair: KeyPair,

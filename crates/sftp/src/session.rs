@@ -14,7 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connect::{Connection, Goodbye, Greeted};
 use crate::wire::{Answer, Answers, Attributes, Name, Request, Status, TooLong};
 
-/// The longest wait for an answer; with all reads in flight, a line of 2 Mbit/s takes this long to bring a file's share.
+/// The longest wait for an answer; with all reads in flight, a line of 2 Mbit/s takes this long to bring a file's
+/// share.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// The longest read: with its header, the answer fits into a packet of the file protocol, by custom 256 KiB.
 const LONGEST_READ_BYTES: u32 = 255 << 10;
@@ -105,7 +106,8 @@ impl Session {
         Ok(())
     }
 
-    /// Opens a file or a folder. Where the server allows no more of them at once, this waits until one of ours is closed.
+    /// Opens a file or a folder. Where the server allows no more of them at once, this waits until one of ours is
+    /// closed.
     pub(crate) async fn open(self: &Arc<Self>, request: Request<'_>) -> Result<Handle, Trouble> {
         loop {
             if self.slots.are_full() {
@@ -249,8 +251,8 @@ struct Waiting {
 struct Waiter {
     /// None where nobody waits.
     asked: Option<oneshot::Sender<Answer>>,
-    /// The place that is free with the answer, and not before. It is freed in the order of the answers: the next one that is
-    /// opened may get the same handle.
+    /// The place that is free with the answer, and not before. It is freed in the order of the answers: the next one
+    /// that is opened may get the same handle.
     closes: Option<Slot>,
 }
 
@@ -409,8 +411,8 @@ impl Slot {
         is_new
     }
 
-    /// The server has no place for it beside the others: no more than those are tried from now on. False where there are
-    /// no others, so that waiting would be of no use.
+    /// The server has no place for it beside the others: no more than those are tried from now on. False where there
+    /// are no others, so that waiting would be of no use.
     fn give_up(self) -> bool {
         let mut count = self.slots.count();
         let others = count.open - 1;

@@ -69,8 +69,8 @@ impl Status {
         self.code == FAILURE
     }
 
-    /// Whether the server opens nothing because too much is open. There is no number for it: some say it in words, and Apache
-    /// MINA says that there is no space, which nothing needs that is only read.
+    /// Whether the server opens nothing because too much is open. There is no number for it: some say it in words, and
+    /// Apache MINA says that there is no space, which nothing needs that is only read.
     pub(crate) fn says_too_many_are_open(&self, opens: Request<'_>) -> bool {
         let text = self.text.to_ascii_lowercase();
         let is_written = matches!(opens, Request::Open { mode: Mode::Replace, .. });

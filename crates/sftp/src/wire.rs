@@ -7,8 +7,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut, TryGetError};
 
 /// The version that every server speaks.
 const VERSION: u32 = 3;
-/// The longest answer that is taken. Some servers list a folder in one: this is about 100,000 names, and leaves most of the
-/// memory of a small function to the files themselves.
+/// The longest answer that is taken. Some servers list a folder in one: this is about 100,000 names, and leaves most of
+/// the memory of a small function to the files themselves.
 pub(crate) const LONGEST_ANSWER_BYTES: usize = 16 << 20;
 /// The longest first answer: a version and some names of extensions. The first letters of a text are more, as a length.
 const LONGEST_GREETING_BYTES: usize = 64 << 10;

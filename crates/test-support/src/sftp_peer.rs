@@ -78,18 +78,7 @@ impl SftpPeer {
         let mut host_key = public_key(&home.path().join("host.pub"))?;
         let (password, [port]) = (Secret::random(), free_ports().await?);
         let plan = Plan { home: home.path(), folder: &folder, port, password: &password, settings };
-        let (program, arguments) = match make {
-            SftpMake::Mina => plan.mina().await?,
-            SftpMake::AsyncSsh => plan.asyncssh().await?,
-            SftpMake::ProFtpd => plan.proftpd().await?,
-            SftpMake::Dropbear => {
-                let (dropbear, key) = plan.dropbear().await?;
-                host_key = key;
-                dropbear
-            }
-            SftpMake::Go => plan.go().await?,
-            SftpMake::Erlang => plan.erlang()?,
-        };
+        let (program, arguments) = plan.launch(make, &mut host_key).await?;
         let server = Service {
             name: format!("{make:?}"),
             program,
@@ -135,6 +124,22 @@ impl Plan<'_> {
     fn told(&self) -> impl Iterator<Item = String> {
         let (folder, host_key) = (self.folder.display().to_string(), self.home.join("host").display().to_string());
         [self.port.to_string(), folder, host_key, USER.to_owned(), self.password.expose().to_owned()].into_iter()
+    }
+
+    /// How it is started. Most take the host key that is there.
+    async fn launch(&self, make: SftpMake, host_key: &mut String) -> anyhow::Result<Launch> {
+        Ok(match make {
+            SftpMake::Mina => self.mina().await?,
+            SftpMake::AsyncSsh => self.asyncssh().await?,
+            SftpMake::ProFtpd => self.proftpd().await?,
+            SftpMake::Dropbear => {
+                let (dropbear, key) = self.dropbear().await?;
+                *host_key = key;
+                dropbear
+            }
+            SftpMake::Go => self.go().await?,
+            SftpMake::Erlang => self.erlang()?,
+        })
     }
 
     /// Whom a server that has a choice serves as.
@@ -183,7 +188,6 @@ impl Plan<'_> {
     }
 
     async fn proftpd(&self) -> anyhow::Result<Launch> {
-        let home = self.home.display();
         let user = self.user()?;
         let mut openssl = Command::new("openssl");
         let hash = run(openssl.args(["passwd", "-6", self.password.expose()]), PATIENCE).await?;
@@ -196,8 +200,18 @@ impl Plan<'_> {
             std::fs::write(self.home.join(name), text)?;
             std::fs::set_permissions(self.home.join(name), PermissionsExt::from_mode(0o600))?;
         }
+        let path = self.home.join("proftpd.conf");
+        std::fs::write(&path, self.proftpd_config())?;
+        // It insists on changing users, which an ordinary one can't: `uid_wrapper` only says that it was done.
+        let arguments =
+            ["LD_PRELOAD=libuid_wrapper.so", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1", "/usr/sbin/proftpd", "-n", "-c"];
+        Ok(("env".into(), arguments.map(OsString::from).into_iter().chain([path.into()]).collect()))
+    }
+
+    fn proftpd_config(&self) -> String {
+        let home = self.home.display();
         let (port, settings) = (self.port, self.settings.join("\n"));
-        let config = format!(
+        format!(
             "\
 ServerType standalone
 LoadModule mod_sftp.c
@@ -225,13 +239,7 @@ SFTPHostKey {home}/host
 SFTPAuthMethods password
 {settings}
 "
-        );
-        let path = self.home.join("proftpd.conf");
-        std::fs::write(&path, config)?;
-        // It insists on changing users, which an ordinary one can't: `uid_wrapper` only says that it was done.
-        let arguments =
-            ["LD_PRELOAD=libuid_wrapper.so", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1", "/usr/sbin/proftpd", "-n", "-c"];
-        Ok(("env".into(), arguments.map(OsString::from).into_iter().chain([path.into()]).collect()))
+        )
     }
 
     /// It has a form of its own for keys, so it makes one itself.

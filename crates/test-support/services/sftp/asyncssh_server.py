@@ -35,12 +35,14 @@ class Files(asyncssh.SFTPServer):
             if "bare" in HABITS:
                 entry = asyncssh.SFTPName(entry.filename, b"", asyncssh.SFTPAttrs())
             elif "untyped" in HABITS:
-                entry = asyncssh.SFTPName(entry.filename, b"", asyncssh.SFTPAttrs(size=entry.attrs.size, permissions=0o644))
+                attributes = asyncssh.SFTPAttrs(size=entry.attrs.size, permissions=0o644)
+                entry = asyncssh.SFTPName(entry.filename, b"", attributes)
             if "extended" in HABITS:
                 entry.attrs.extended = [(b"acl@example.com", b"none"), (b"tag@example.com", b"")]
             yield entry
         if "latin-1" in HABITS:
-            yield asyncssh.SFTPName(b"r\xe9sum\xe9.csv", b"", asyncssh.SFTPAttrs(size=1, permissions=0o100644, atime=1, mtime=1))
+            attributes = asyncssh.SFTPAttrs(size=1, permissions=0o100644, atime=1, mtime=1)
+            yield asyncssh.SFTPName(b"r\xe9sum\xe9.csv", b"", attributes)
 
     def read(self, file_obj, offset, size):
         data = super().read(file_obj, offset, size)
