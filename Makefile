@@ -22,6 +22,7 @@ test:
 	$(SERVICES)/prerequisites.sh
 	$(SERVICES)/provision.sh kafka
 	$(SERVICES)/provision.sh cassandra
+	$(SERVICES)/provision.sh mina
 	cargo test --locked --workspace --no-fail-fast
 	$(TOOLS) cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS) sam validate --region us-east-1
