@@ -16,12 +16,13 @@ pub(crate) struct Parameters {
 
 /// The variables that give a parameter's value where nothing else does: those that scripts for the same servers have, by the
 /// same names as the functions'. Only these: a `DATABASE_URL` that somebody has set is rather about something else.
-const VARIABLES: [(&str, &str); 16] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("KAFKA_BROKERS", "KafkaBrokers"),
     ("KAFKA_SASL_MECHANISM", "KafkaSaslMechanism"),
     ("KAFKA_SASL_PASSWORD", "KafkaSaslPassword"),
     ("KAFKA_SASL_USERNAME", "KafkaSaslUsername"),
     ("KAFKA_TLS_CA", "KafkaTlsCa"),
+    ("SFTP_AFTER", "SftpAfter"),
     ("SFTP_FOLLOW_LINKS", "SftpFollowLinks"),
     ("SFTP_HOST", "SftpHost"),
     ("SFTP_HOST_KEY", "SftpHostKey"),
@@ -30,6 +31,7 @@ const VARIABLES: [(&str, &str); 16] = [
     ("SFTP_PORT", "SftpPort"),
     ("SFTP_PRIVATE_KEY", "SftpPrivateKey"),
     ("SFTP_PRIVATE_KEY_PASSPHRASE", "SftpPrivateKeyPassphrase"),
+    ("SFTP_READY", "SftpReady"),
     ("SFTP_REMOTE_PATH", "SftpRemotePath"),
     ("SFTP_SETTLE_SECONDS", "SftpSettleSeconds"),
     ("SFTP_USER", "SftpUser"),

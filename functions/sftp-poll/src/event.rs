@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use anyhow::Context;
 use serde::Deserialize;
 use telecom::FileName;
@@ -5,8 +7,10 @@ use telecom::FileName;
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A schedule's event: look for new files.
+    /// A schedule's event: look for new files, once.
     Poll,
+    /// `{"look_every_seconds": 2, "look_for_seconds": 58}`: look for new files until the schedule's next event.
+    Watch(Watch),
     /// `{"reprocess": NAME}`: announce this landed file again.
     Reprocess(FileName),
     /// `{"accept": NAME}`: the version of the file that waits counts, beside what it waits for.
@@ -17,8 +21,19 @@ pub enum Event {
     Drop(FileName),
 }
 
+/// How long an invocation looks for new files, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The pause between two looks.
+    pub every: Duration,
+    /// When the last look begins at the latest, from the start.
+    pub lasts: Duration,
+}
+
 #[derive(Deserialize)]
 struct Payload {
+    look_every_seconds: Option<u32>,
+    look_for_seconds: Option<u32>,
     reprocess: Option<FileName>,
     accept: Option<FileName>,
     replace: Option<FileName>,
@@ -35,17 +50,30 @@ impl Event {
         if payload.is_empty() {
             return Ok(Self::Poll);
         }
-        let expected =
-            r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop"#;
+        let expected = r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop"#;
         let payload: Option<Payload> = serde_json::from_slice(payload).context(expected)?;
-        let Some(Payload { reprocess, accept, replace, drop }) = payload else { return Ok(Self::Poll) };
+        let Some(payload) = payload else { return Ok(Self::Poll) };
+        let Payload { reprocess, accept, replace, drop, .. } = payload;
         match (reprocess, accept, replace, drop) {
-            (None, None, None, None) => Ok(Self::Poll),
+            (None, None, None, None) => payload.looks().context(expected),
             (Some(name), None, None, None) => Ok(Self::Reprocess(name)),
             (None, Some(name), None, None) => Ok(Self::Accept(name)),
             (None, None, Some(name), None) => Ok(Self::Replace(name)),
             (None, None, None, Some(name)) => Ok(Self::Drop(name)),
             _ => anyhow::bail!("{expected}: one of them at a time"),
+        }
+    }
+}
+
+impl Payload {
+    fn looks(&self) -> anyhow::Result<Event> {
+        match (self.look_every_seconds, self.look_for_seconds) {
+            (None, None) | (Some(0), Some(_)) => Ok(Event::Poll),
+            (Some(every), Some(lasts)) => {
+                let [every, lasts] = [every, lasts].map(|seconds| Duration::from_secs(seconds.into()));
+                Ok(Event::Watch(Watch { every, lasts }))
+            }
+            _ => anyhow::bail!("look_every_seconds and look_for_seconds go together"),
         }
     }
 }
@@ -81,6 +109,17 @@ mod tests {
             include_str!("../../../events/sftp-poll/drop.json"),
             expect![[r#"Drop("cdr_data_20240101_120000.csv")"#]],
         );
+        check(
+            r#"{"look_every_seconds": 2, "look_for_seconds": 58}"#,
+            expect!["Watch(Watch { every: 2s, lasts: 58s })"],
+        );
+        check(r#"{"look_every_seconds": 0, "look_for_seconds": 58}"#, expect!["Poll"]);
+        check(
+            r#"{"look_every_seconds": 2}"#,
+            expect![[
+                r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: look_every_seconds and look_for_seconds go together"#
+            ]],
+        );
         check("", expect!["Poll"]);
         check("null", expect!["Poll"]);
         check("{}", expect!["Poll"]);
@@ -88,26 +127,26 @@ mod tests {
         check(
             r#"{"reprocess": "../etc/passwd"}"#,
             expect![[
-                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 30"#
+                r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: the file name must be cdr_data_YYYYMMDD_HHMMSS.csv or cdr_voice_YYYYMMDD_HHMMSS.csv, perhaps with .gz or .zst at line 1 column 30"#
             ]],
         );
         check(
             r#"{"reprocess": 7}"#,
             expect![[
-                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: invalid type: integer `7`, expected a string at line 1 column 15"#
+                r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: invalid type: integer `7`, expected a string at line 1 column 15"#
             ]],
         );
         let name = "cdr_data_20240101_120000.csv";
         check(
             &format!(r#"{{"accept": "{name}", "drop": "{name}"}}"#),
             expect![[
-                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: one of them at a time"#
+                r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: one of them at a time"#
             ]],
         );
         check(
             "poll",
             expect![[
-                r#"expected a schedule's event, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: expected value at line 1 column 1"#
+                r#"expected a schedule's event, {"look_every_seconds": N, "look_for_seconds": N}, or {"reprocess": "FILE NAME"}, or the same with accept, replace or drop: expected value at line 1 column 1"#
             ]],
         );
     }

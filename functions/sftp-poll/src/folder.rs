@@ -1,8 +1,11 @@
+use std::collections::HashMap;
+
 use lake::registers::Stat;
 use sftp::Entry;
 use telecom::FileName;
 
 use crate::known::Brief;
+use crate::ready::Ready;
 
 /// A file as it lies in the folder of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +34,13 @@ pub(crate) enum Plan {
     Nothing,
 }
 
-/// For how long nobody must have written to a file.
+/// How it is told that a file is whole.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Patience<'a> {
+    pub(crate) ready: &'a Ready,
+    /// For how long nobody must have written to a file.
     pub(crate) settle_s: u64,
+    /// The same, for a last line without a line end.
     pub(crate) last_line_s: u64,
 }
 
@@ -64,21 +70,36 @@ impl Delivered {
 
 /// Tells files of call detail records, in chronological order by the time in the name, from names that mean nothing here.
 /// `now` is in seconds since 1970.
-pub(crate) fn sort(entries: Vec<Entry>, now: u64, patience: Patience) -> (Vec<Delivered>, Vec<String>) {
-    let (mut files, mut unmatched) = (Vec::new(), Vec::new());
+pub(crate) fn sort(entries: Vec<Entry>, now: u64, patience: Patience<'_>) -> (Vec<Delivered>, Vec<String>) {
+    let (mut named, mut unmatched) = (Vec::new(), Vec::new());
+    let mut markers: HashMap<FileName, u64> = HashMap::new();
     for Entry { name, size, mtime } in entries {
         if is_temporary(&name) {
             continue;
         }
-        let Ok(name) = FileName::parse(&name) else {
+        if let Some(marked) = patience.ready.marked(&name) {
+            markers.insert(marked, mtime);
+        } else if let Ok(name) = FileName::parse(&name) {
+            named.push((name, Stat { size, mtime }));
+        } else {
             unmatched.push(name);
-            continue;
-        };
-        // Without a wait the server's clock does not matter, so it may be fast.
-        let has_lain = |wait_s: u64| wait_s == 0 || mtime.saturating_add(wait_s) <= now;
-        let (is_settled, is_still) = (has_lain(patience.settle_s), has_lain(patience.last_line_s));
-        files.push(Delivered { name, stat: Stat { size, mtime }, is_settled, is_still });
+        }
     }
+    let delivered = |(name, stat): (FileName, Stat)| {
+        // Without a wait the server's clock does not matter, so it may be fast.
+        let has_lain = |wait_s: u64| wait_s == 0 || stat.mtime.saturating_add(wait_s) <= now;
+        let (is_settled, is_still) = match patience.ready {
+            Ready::Settle => (has_lain(patience.settle_s), has_lain(patience.last_line_s)),
+            Ready::Rename => (true, true),
+            Ready::Marker(_) => {
+                // One that is older than the file belongs to what had the name before.
+                let is_marked = markers.get(&name).is_some_and(|written| *written >= stat.mtime);
+                (is_marked, is_marked)
+            }
+        };
+        Delivered { name, stat, is_settled, is_still }
+    };
+    let mut files: Vec<Delivered> = named.into_iter().map(delivered).collect();
     files.sort_by_key(|file| file.name);
     unmatched.sort();
     (files, unmatched)
@@ -112,7 +133,8 @@ mod tests {
         ];
         let entries = entries.map(|(name, size, mtime)| Entry { name: name.to_owned(), size, mtime });
         let show = |settle_s, last_line_s| {
-            let (files, unmatched) = sort(entries.to_vec(), 1_000, Patience { settle_s, last_line_s });
+            let patience = Patience { ready: &Ready::Settle, settle_s, last_line_s };
+            let (files, unmatched) = sort(entries.to_vec(), 1_000, patience);
             let show = |file: &Delivered| format!("{} {} {}", file.name, file.is_settled, file.is_still);
             let files: Vec<_> = files.iter().map(show).collect();
             format!("{}\nunmatched {unmatched:?}\n", files.join("\n"))
@@ -128,6 +150,40 @@ mod tests {
         "#]]
         .assert_eq(&show(60, 900));
         assert!(show(0, 0).lines().take(6).all(|line| line.ends_with("true true")));
+    }
+
+    #[test]
+    fn files_that_are_whole_when_they_appear() {
+        let entries = [
+            ("cdr_data_20240101_000000.csv", 999),
+            ("cdr_data_20240101_000000.csv.done", 999),
+            ("cdr_data_20240102_000000.csv.gz", 10),
+            ("cdr_data_20240103_000000.csv", 998),
+            ("cdr_data_20240103_000000.csv.done", 997),
+            ("README.done", 1),
+            ("cdr_data_20240104_000000.csv.part", 1),
+        ];
+        let entries = entries.map(|(name, mtime)| Entry { name: name.to_owned(), size: 1, mtime });
+        let show = |ready| {
+            let (files, unmatched) =
+                sort(entries.to_vec(), 1_000, Patience { ready: &ready, settle_s: 60, last_line_s: 900 });
+            let show = |file: &Delivered| format!("{} {} {}\n", file.name, file.is_settled, file.is_still);
+            format!("{}unmatched {unmatched:?}\n", files.iter().map(show).collect::<String>())
+        };
+        expect![[r#"
+            cdr_data_20240101_000000.csv true true
+            cdr_data_20240102_000000.csv.gz true true
+            cdr_data_20240103_000000.csv true true
+            unmatched ["README.done", "cdr_data_20240101_000000.csv.done", "cdr_data_20240103_000000.csv.done"]
+        "#]]
+        .assert_eq(&show(Ready::Rename));
+        expect![[r#"
+            cdr_data_20240101_000000.csv true true
+            cdr_data_20240102_000000.csv.gz false false
+            cdr_data_20240103_000000.csv false false
+            unmatched ["README.done"]
+        "#]]
+        .assert_eq(&show(Ready::Marker(".done".to_owned())));
     }
 
     #[test]

@@ -31,6 +31,15 @@ pub(crate) struct Brief {
     pub(crate) is_withdrawn: bool,
 }
 
+/// What may be new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Files.
+    Files,
+    /// Those, and what somebody has decided about a file that waits: that is done by another process.
+    Decisions,
+}
+
 impl Brief {
     pub(crate) fn of(version: &Version) -> Self {
         let waits = version.decision.conflict().is_some();
@@ -44,6 +53,11 @@ impl Brief {
             is_undecided: version.decision == Decision::Landed,
             is_withdrawn: matches!(version.decision, Decision::Withdrawn { .. }),
         }
+    }
+
+    /// Nothing is left to take of the file as it is, nor to decide about it.
+    pub(crate) fn has_all_of(&self, stat: Stat) -> bool {
+        self.stat == stat && self.bytes == stat.size && !self.waits && !self.is_undecided
     }
 }
 
@@ -60,12 +74,11 @@ pub(crate) struct Known(Mutex<HashMap<FileName, Brief>>);
 
 impl Known {
     /// Reads the registers of `files` that are not known yet, and forgets those of other files.
-    pub(crate) async fn update(&self, objects: &impl Objects, files: &[FileName]) -> Result<(), Miss> {
+    pub(crate) async fn update(&self, objects: &impl Objects, files: &[FileName], news: News) -> Result<(), Miss> {
         let unknown: HashSet<FileName> = {
             let mut known = self.known();
             let present: HashSet<FileName> = files.iter().copied().collect();
-            // What somebody decides about a file that waits is done by another process.
-            known.retain(|name, brief| present.contains(name) && !brief.waits);
+            known.retain(|name, brief| present.contains(name) && !(brief.waits && news == News::Decisions));
             known.shrink_to_fit();
             present.into_iter().filter(|name| !known.contains_key(name)).collect()
         };

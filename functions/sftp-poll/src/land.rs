@@ -150,7 +150,7 @@ async fn whole<'a, R: Rules>(server: &'a impl Server, wanted: &'a Wanted) -> Res
     let unchanged = stream::once(async move {
         // A last line is whole where nobody has written to the file since.
         let must_be_still = wanted.grown.is_none() || wanted.takes_last_line;
-        if must_be_still && server.stat(name).await? != Some(wanted.stat) {
+        if must_be_still && server.stat_of_read(name).await? != Some(wanted.stat) {
             return Err(Miss::Unsettled);
         }
         if let Some(version) = &wanted.grown {

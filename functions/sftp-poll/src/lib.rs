@@ -14,6 +14,7 @@ mod miss;
 mod people;
 mod poll;
 mod ports;
+mod ready;
 mod registers;
 mod reprocess;
 mod rules;
@@ -34,7 +35,8 @@ use serde::{Deserialize, Serialize};
 use telecom::{FileName, RecordRules, Zone};
 use tokio::sync::OnceCell;
 
-pub use event::Event;
+pub use event::{Event, Watch};
+pub use ready::{After, Ready};
 pub use upgrade::{Upgraded, upgrade};
 
 use crate::index::Index;
@@ -61,11 +63,17 @@ pub struct Config {
 /// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
-    /// A file is taken when it has not changed for so many seconds. 0 takes files at once: only where all of them are
-    /// renamed into place.
+    /// How it is told that a file is whole.
+    #[serde(rename = "SFTP_READY", default)]
+    pub ready: Ready,
+    /// What becomes of a file on the server when all of it has landed and is announced.
+    #[serde(rename = "SFTP_AFTER", default)]
+    pub after: After,
+    /// With [`Ready::Settle`], a file is taken when it has not changed for so many seconds.
     #[serde(rename = "SFTP_SETTLE_SECONDS", default = "settle_s")]
     pub settle_s: u64,
-    /// A last line without a line end is taken when the file has not changed for so many seconds: it may be half a line.
+    /// With [`Ready::Settle`], a last line without a line end is taken when the file has not changed for so many seconds: it may
+    /// be half a line.
     #[serde(rename = "SFTP_LAST_LINE_SECONDS", default = "last_line_s")]
     pub last_line_s: u64,
     /// The topic of announcements.
@@ -76,9 +84,9 @@ pub struct Settings {
     pub zone: Zone,
 }
 
-/// A minute without a write: uploads pause for seconds, not for minutes.
+/// Uploads pause for seconds. One that pauses for longer is only taken in two pieces: nothing is counted twice or lost.
 fn settle_s() -> u64 {
-    60
+    20
 }
 
 /// A quarter of an hour: an upload that pauses for longer has usually failed.
@@ -169,6 +177,22 @@ pub struct Report {
     pub deferred: u64,
     /// Files whose name is not that of a file of call detail records.
     pub unmatched: u64,
+    /// Files deleted or moved on the server, as `SFTP_AFTER` says.
+    pub cleared: u64,
+}
+
+impl Report {
+    /// Takes over what a later look did, and how things stand now.
+    fn add(&mut self, later: Self) {
+        self.landed += later.landed;
+        self.recovered += later.recovered;
+        self.announced += later.announced;
+        self.grown += later.grown;
+        self.changed += later.changed;
+        self.cleared += later.cleared;
+        let Self { conflicts, waiting_lines, settling, deferred, unmatched, .. } = later;
+        *self = Self { conflicts, waiting_lines, settling, deferred, unmatched, ..*self };
+    }
 }
 
 /// The function in its outermost form.
@@ -194,6 +218,7 @@ pub async fn handle(deps: &Deps, event: Event, deadline: Deadline) -> anyhow::Re
     match event {
         // Their states are some 20 KiB: too much for every caller's stack.
         Event::Poll => Box::pin(poll::poll(deps, deadline)).await,
+        Event::Watch(watch) => Box::pin(poll::watch(deps, watch, deadline)).await,
         Event::Reprocess(name) => Box::pin(announce_again(deps, name, deadline)).await,
         Event::Accept(name) => Box::pin(judge(deps, name, Verdict::Accept, deadline)).await,
         Event::Replace(name) => Box::pin(judge(deps, name, Verdict::Replace, deadline)).await,

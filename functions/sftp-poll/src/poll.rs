@@ -5,17 +5,19 @@ use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use lake::names::{self, PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::Deadline;
-use sftp::Client;
+use sftp::Listing;
 use telecom::FileName;
 
+use crate::event::Watch;
 use crate::folder::{Delivered, Patience, Plan, sort};
 use crate::job::{Done, bytes_to_read};
-use crate::known::Brief;
+use crate::known::{Brief, News};
 use crate::landed_files::LandedFiles;
 use crate::miss::Miss;
 use crate::ports::Topic as _;
+use crate::ready::After;
 use crate::rules::Design;
-use crate::server::SftpServer;
+use crate::server::{START_MARGIN, SftpServer};
 use crate::work::{Brought, Then, Work};
 use crate::{Deps, Report, format};
 
@@ -31,55 +33,24 @@ const EXAMPLES: usize = 5;
 
 /// Looks for new files, once.
 pub(crate) async fn poll(deps: &Deps, deadline: Deadline) -> anyhow::Result<Report> {
-    let started = Instant::now();
-    format::check(&deps.lake, &deps.is_checked).await?;
-    let client = Client::connect(&deps.sftp).await?;
-    let path = &deps.sftp.remote_path;
-    let patience = Patience { settle_s: deps.settings.settle_s, last_line_s: deps.settings.last_line_s };
-    let listing = client.list(path).await?;
-    let (files, mut unmatched) = sort(listing.files, now_s(), patience);
-    unmatched.extend(listing.left_out.iter().map(ToString::to_string));
-    warn_of_unmatched(&unmatched);
-    let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
-    deps.known.update(&deps.lake, &present).await.map_err(error_of)?;
-    let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
-    let work = deps.work();
-    let waiting = work.waiting().await.map_err(error_of)?;
-    let mut poll = Poll {
-        deps,
-        work,
-        server: SftpServer::new(client, path, deadline),
-        tally: Tally {
-            topic,
-            report: Report { unmatched: unmatched.len() as u64, ..Report::default() },
-            waiting,
-            failures: 0,
-            first: None,
-        },
-    };
-    poll.run(&files, &present).await?;
-    let Tally { mut report, waiting, failures, first, .. } = poll.tally;
-    report.conflicts = waiting.len() as u64;
-    tracing::info!(
-        files = files.len(),
-        landed = report.landed,
-        recovered = report.recovered,
-        announced = report.announced,
-        grown = report.grown,
-        changed = report.changed,
-        conflicts = report.conflicts,
-        waiting_lines = report.waiting_lines,
-        settling = report.settling,
-        deferred = report.deferred,
-        unmatched = report.unmatched,
-        failures,
-        duration_ms = started.elapsed().as_millis() as u64,
-        "SFTP folder polled"
-    );
-    match first {
-        None => Ok(report),
-        Some(error) => Err(error
-            .context(format!("polling failed after {} files were announced (failures: {failures})", report.announced))),
+    let mut poll = Poll::begin(deps, deadline).await?;
+    poll.look().await?;
+    poll.finish()
+}
+
+/// Looks for new files again and again. What comes in between two invocations waits for the next one.
+pub(crate) async fn watch(deps: &Deps, watch: Watch, deadline: Deadline) -> anyhow::Result<Report> {
+    let began = Instant::now();
+    let mut poll = Poll::begin(deps, deadline).await?;
+    loop {
+        let looked = Instant::now();
+        poll.look().await?;
+        // A folder that takes long to list is not listed all the time.
+        let pause = watch.every.max(looked.elapsed());
+        if began.elapsed() + pause > watch.lasts || deadline.is_within(pause + START_MARGIN) {
+            return poll.finish();
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -109,48 +80,200 @@ pub(crate) fn error_of(miss: Miss) -> anyhow::Error {
     }
 }
 
-/// One poll under way.
+/// One invocation under way.
 struct Poll<'a> {
     deps: &'a Deps,
+    deadline: Deadline,
     work: Work<'a, Lake, Design>,
     server: SftpServer,
     tally: Tally<'a>,
+    /// It has looked before.
+    has_looked: bool,
 }
 
 /// What has come of the files so far.
 struct Tally<'a> {
     topic: LandedFiles<'a>,
+    /// What this look has done.
+    look: Report,
+    /// What all looks have done.
     report: Report,
     /// The files that wait for a person.
     waiting: BTreeSet<FileName>,
     failures: u64,
     first: Option<anyhow::Error>,
+    /// A service has failed: nothing else begins in this invocation.
+    is_over: bool,
 }
 
 /// What is to be done, and for which file.
 type Job = (Delivered, Plan);
 
-impl Poll<'_> {
-    async fn run(&mut self, files: &[Delivered], present: &[FileName]) -> anyhow::Result<()> {
-        let mut notes = self.notes().await?;
-        let plans = self.plans(files);
-        if !notes.is_empty() || plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain)) {
-            self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
+impl<'a> Poll<'a> {
+    async fn begin(deps: &'a Deps, deadline: Deadline) -> anyhow::Result<Self> {
+        format::check(&deps.lake, &deps.is_checked).await?;
+        let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+        Ok(Self {
+            deps,
+            deadline,
+            work: deps.work(),
+            server: SftpServer::connect(&deps.sftp, deadline).await?,
+            tally: Tally {
+                topic,
+                look: Report::default(),
+                report: Report::default(),
+                waiting: BTreeSet::new(),
+                failures: 0,
+                first: None,
+                is_over: false,
+            },
+            has_looked: false,
+        })
+    }
+
+    /// Looks for new files, and takes them. Ends with an error where none can be taken, not where one can't.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let patience = Patience {
+            ready: &self.deps.settings.ready,
+            settle_s: self.deps.settings.settle_s,
+            last_line_s: self.deps.settings.last_line_s,
+        };
+        let listing = self.list().await?;
+        let (files, mut unmatched) = sort(listing.files, now_s(), patience);
+        unmatched.extend(listing.left_out.iter().map(ToString::to_string));
+        self.work = self.deps.work();
+        self.tally.look = Report { unmatched: unmatched.len() as u64, ..Report::default() };
+        let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
+        let news = if self.has_looked { News::Files } else { News::Decisions };
+        self.deps.known.update(&self.deps.lake, &present, news).await.map_err(error_of)?;
+        if !self.has_looked {
+            warn_of_unmatched(&unmatched);
+            self.tally.waiting = self.work.waiting().await.map_err(error_of)?;
         }
-        self.work.catch_up(&notes).await.map_err(error_of)?;
-        // These come in their turn.
-        let landing = files.iter().zip(&plans).filter(|(_, plan)| **plan == Plan::Land);
-        let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
-        notes.retain(|piece| !landing.contains(piece));
-        if !notes.is_empty() {
-            self.bring_left(notes).await;
-            self.deps.known.update(&self.deps.lake, present).await.map_err(error_of)?;
+        self.run(&files, &present).await?;
+        self.tally.look.conflicts = self.tally.waiting.len() as u64;
+        self.tell(files.len(), started);
+        self.tally.report.add(self.tally.look);
+        self.has_looked = true;
+        match self.tally.is_over {
+            true => self.tally.result(),
+            false => Ok(()),
+        }
+    }
+
+    /// Some servers end a session after a while.
+    async fn list(&mut self) -> anyhow::Result<Listing> {
+        match self.server.list().await {
+            Err(error) if self.has_looked && error.is_transient() => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "connecting anew");
+                self.server = SftpServer::connect(&self.deps.sftp, self.deadline).await?;
+                Ok(self.server.list().await?)
+            }
+            listed => Ok(listed?),
+        }
+    }
+
+    /// The first look is always told, the others where they did something.
+    fn tell(&self, files: usize, started: Instant) {
+        let Tally { look, failures, .. } = &self.tally;
+        let done = look.landed + look.recovered + look.announced + look.grown + look.changed + look.cleared;
+        if self.has_looked && done == 0 {
+            return;
+        }
+        tracing::info!(
+            files,
+            landed = look.landed,
+            recovered = look.recovered,
+            announced = look.announced,
+            grown = look.grown,
+            changed = look.changed,
+            conflicts = look.conflicts,
+            waiting_lines = look.waiting_lines,
+            settling = look.settling,
+            deferred = look.deferred,
+            unmatched = look.unmatched,
+            cleared = look.cleared,
+            failures,
+            duration_ms = started.elapsed().as_millis() as u64,
+            "SFTP folder polled"
+        );
+    }
+
+    fn finish(mut self) -> anyhow::Result<Report> {
+        self.tally.result()?;
+        Ok(self.tally.report)
+    }
+
+    async fn run(&mut self, files: &[Delivered], present: &[FileName]) -> anyhow::Result<()> {
+        let plans = self.plans(files);
+        let has_work = plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain));
+        let taken = self.taken(files, &plans);
+        // Notes are left by invocations that ended, so the first look is for them.
+        if !self.has_looked || has_work || !taken.is_empty() {
+            let notes = self.notes().await?;
+            self.clear(taken, &notes).await;
+            self.bring(files, &plans, notes, present).await?;
         }
         let (jobs, last) = self.jobs(files);
         self.take_all(jobs).await;
         // A file that came anew under its name may be what another one was moved away for: that one is known by now.
         self.take_all(last).await;
         Ok(())
+    }
+
+    /// Brings to their end what earlier invocations have left on their way.
+    async fn bring(
+        &mut self,
+        files: &[Delivered],
+        plans: &[Plan],
+        mut notes: Vec<PieceKey>,
+        present: &[FileName],
+    ) -> anyhow::Result<()> {
+        if !notes.is_empty() || plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain)) {
+            self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
+        }
+        self.work.catch_up(&notes).await.map_err(error_of)?;
+        // These come in their turn.
+        let landing = files.iter().zip(plans).filter(|(_, plan)| **plan == Plan::Land);
+        let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
+        notes.retain(|piece| !landing.contains(piece));
+        if !notes.is_empty() {
+            self.bring_left(notes).await;
+            self.deps.known.update(&self.deps.lake, present, News::Decisions).await.map_err(error_of)?;
+        }
+        Ok(())
+    }
+
+    /// The files of which nothing is left to take, where they are not to be kept.
+    fn taken(&self, files: &[Delivered], plans: &[Plan]) -> Vec<Delivered> {
+        if self.deps.settings.after == After::Keep {
+            return Vec::new();
+        }
+        let is_taken =
+            |file: &Delivered| self.deps.known.brief(&file.name).is_some_and(|brief| brief.has_all_of(file.stat));
+        let idle = files.iter().zip(plans).filter(|(_, plan)| **plan == Plan::Nothing).map(|(file, _)| *file);
+        idle.filter(is_taken).collect()
+    }
+
+    /// Deletes or moves the files that have been taken, once they are announced: those without a note.
+    async fn clear(&mut self, mut taken: Vec<Delivered>, notes: &[PieceKey]) {
+        let Self { deps, server, tally, .. } = self;
+        let (settings, server) = (&deps.settings, &*server);
+        taken.retain(|file| notes.iter().all(|piece| piece.name() != file.name));
+        let cleared =
+            stream::iter(taken).map(|file| async move { (file.name, server.clear(settings, &file).await) }.boxed());
+        let mut cleared = cleared.buffer_unordered(FILES_IN_FLIGHT);
+        while let Some((name, cleared)) = cleared.next().await {
+            match cleared {
+                Ok(()) => tally.look.cleared += 1,
+                // Written to since: the next look sees what it is.
+                Err(Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten | Miss::Deferred) => {}
+                Err(Miss::File(error) | Miss::Service(error)) => {
+                    tally.fail(error.context(format!("SFTP_AFTER: clearing {name} away")));
+                }
+            }
+        }
     }
 
     fn plans(&self, files: &[Delivered]) -> Vec<Plan> {
@@ -163,8 +286,8 @@ impl Poll<'_> {
         for (file, plan) in files.iter().zip(self.plans(files)) {
             match plan {
                 Plan::Nothing => {}
-                Plan::Settle => self.tally.report.settling += 1,
-                Plan::WaitForLine => self.tally.report.waiting_lines += 1,
+                Plan::Settle => self.tally.look.settling += 1,
+                Plan::WaitForLine => self.tally.look.waiting_lines += 1,
                 Plan::Land | Plan::Grow => jobs.push((*file, plan)),
                 Plan::LandAgain => last.push((*file, plan)),
             }
@@ -190,7 +313,7 @@ impl Poll<'_> {
                     if let Some(announcement) = announcement {
                         // What has taken another's place waits no more.
                         self.tally.waiting.remove(&piece.name());
-                        self.tally.report.recovered += 1;
+                        self.tally.look.recovered += 1;
                         self.tally.announce(&self.work, vec![announcement]).await;
                     }
                 }
@@ -202,7 +325,7 @@ impl Poll<'_> {
 
     /// Takes files, several at once, and announces them in their order.
     async fn take_all(&mut self, jobs: Vec<Job>) {
-        let Self { deps, work, server, tally } = self;
+        let Self { deps, work, server, tally, .. } = self;
         let (work, server) = (&*work, &*server);
         let takes = stream::iter(jobs).map(|(file, plan)| {
             let known = deps.known.brief(&file.name);
@@ -223,7 +346,7 @@ impl Poll<'_> {
                     Ok(done) => announcements.extend(tally.done(deps, file.name, plan, done)),
                     Err(Miss::UnfinishedLine) => {
                         deps.known.saw(&file.name, file.stat);
-                        tally.report.waiting_lines += 1;
+                        tally.look.waiting_lines += 1;
                     }
                     Err(miss) => {
                         // Perhaps it is not what is remembered of it any more: somebody has decided about it meanwhile.
@@ -235,6 +358,7 @@ impl Poll<'_> {
             if !announcements.is_empty() {
                 tally.announce(work, announcements).await;
                 if tally.topic.has_failed() {
+                    tally.is_over = true;
                     // The copies under way are still brought to their end, so that no upload is left half done.
                     server.stop();
                 }
@@ -258,10 +382,10 @@ impl Tally<'_> {
         let Done { brought: Brought { then, newest }, landed } = done;
         self.remember(deps, name, newest);
         match landed {
-            Some(landed) if !landed.is_new => self.report.recovered += 1,
-            Some(landed) if !landed.piece.is_first() => self.report.grown += 1,
-            Some(_) if plan == Plan::Land => self.report.landed += 1,
-            Some(_) => self.report.changed += 1,
+            Some(landed) if !landed.is_new => self.look.recovered += 1,
+            Some(landed) if !landed.piece.is_first() => self.look.grown += 1,
+            Some(_) if plan == Plan::Land => self.look.landed += 1,
+            Some(_) => self.look.changed += 1,
             None => {}
         }
         match then {
@@ -280,7 +404,7 @@ impl Tally<'_> {
         if let Err(error) = self.topic.announce(&announcements).await {
             return self.fail(error);
         }
-        self.report.announced += announcements.len() as u64;
+        self.look.announced += announcements.len() as u64;
         let pieces: Vec<_> = announcements.iter().filter_map(Announcement::piece).collect();
         let notes = stream::iter(pieces).map(|piece| async move { work.announced(&piece).await }.boxed());
         let notes = notes.buffer_unordered(NOTES_IN_FLIGHT);
@@ -291,11 +415,12 @@ impl Tally<'_> {
 
     fn miss(&mut self, server: &SftpServer, name: FileName, miss: Miss) {
         let error = match miss {
-            Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => return self.report.settling += 1,
-            Miss::Deferred => return self.report.deferred += 1,
+            Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => return self.look.settling += 1,
+            Miss::Deferred => return self.look.deferred += 1,
             Miss::File(error) => error,
             Miss::Service(error) => {
                 server.stop();
+                self.is_over = true;
                 error
             }
         };
@@ -305,5 +430,16 @@ impl Tally<'_> {
     fn fail(&mut self, error: anyhow::Error) {
         self.failures += 1;
         self.first.get_or_insert(error);
+    }
+
+    fn result(&mut self) -> anyhow::Result<()> {
+        let (announced, failures) = (self.report.announced, self.failures);
+        match self.first.take() {
+            None => Ok(()),
+            Some(error) => {
+                Err(error
+                    .context(format!("polling failed after {announced} files were announced (failures: {failures})")))
+            }
+        }
     }
 }

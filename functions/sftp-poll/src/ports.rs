@@ -71,6 +71,11 @@ pub(crate) trait Server: Sync {
     /// A file's length and last change; `None` where there is none.
     fn stat(&self, name: FileName) -> impl Future<Output = Result<Option<Stat>, Miss>> + Send;
 
+    /// The same, for a file of which all has just been read: some servers remove it then.
+    fn stat_of_read(&self, name: FileName) -> impl Future<Output = Result<Option<Stat>, Miss>> + Send {
+        self.stat(name)
+    }
+
     /// A part of a file.
     fn read(&self, name: FileName, range: Range<u64>) -> impl Future<Output = Result<Chunks<'_, Miss>, Miss>> + Send;
 }

@@ -1,6 +1,7 @@
 //! Files from OpenSSH's server into the lake.
 
 use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::ensure;
@@ -33,14 +34,13 @@ pub(crate) async fn small_files(bench: &mut Bench) -> anyhow::Result<()> {
     poll(bench, SMALL_FILES, SMALL_FILE_BYTES).await
 }
 
-/// One invocation that lands so many files of so many bytes. They are sparse: nothing looks at what is in them.
+/// One invocation that lands so many files of so many bytes.
 async fn poll(bench: &mut Bench, files: u64, bytes: u64) -> anyhow::Result<()> {
     let world = World::new(Kafka::Embedded, Counters::Postgres).await?;
     let sshd = test_support::sshd().await;
     for second in 0..files {
-        let name = format!("cdr_data_20240101_{:02}{:02}{:02}.csv", second / 3600, second / 60 % 60, second % 60);
-        let file = File::create(sshd.upload().join(name))?;
-        file.set_len(bytes)?;
+        let name = format!("cdr_voice_20240101_{:02}{:02}{:02}.csv", second / 3600, second / 60 % 60, second % 60);
+        let file = write_calls(File::create(sshd.upload().join(name))?, second, bytes)?;
         file.set_modified(SystemTime::now() - AGE)?;
     }
     let mut vars = world.vars.clone();
@@ -71,4 +71,22 @@ async fn poll(bench: &mut Bench, files: u64, bytes: u64) -> anyhow::Result<()> {
         peak_bytes: function.peak_memory_bytes()?,
     });
     function.stop().await
+}
+
+/// Fills a file with rows of calls, which are no other file's: what counts of a file is found by its rows.
+fn write_calls(file: File, number: u64, bytes: u64) -> std::io::Result<File> {
+    let mut out = BufWriter::new(file);
+    out.write_all(b"msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time\n")?;
+    let (mut row, mut written) = (0_u64, 0);
+    while written < bytes {
+        let (minute, second) = (row / 60 % 60, row % 60);
+        let line = format!(
+            "27{number:03}{row:06},{},voice,27820000000,{},2024-01-01 10:{minute:02}:{second:02}\n",
+            row % 50,
+            row % 600
+        );
+        out.write_all(line.as_bytes())?;
+        (row, written) = (row + 1, written + line.len() as u64);
+    }
+    out.into_inner().map_err(std::io::IntoInnerError::into_error)
 }

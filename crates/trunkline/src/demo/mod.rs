@@ -33,9 +33,6 @@ use report::{Counting, Report, Stages};
 use screen::Screen;
 use stack::{API_USER, Endpoints};
 
-/// The template looks into the SFTP folder once a minute; somebody who watches should not wait for it.
-const POLL_SFTP_EVERY: Duration = Duration::from_secs(1);
-
 /// The broker is in this process, and listens already.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 
@@ -75,7 +72,6 @@ async fn pipeline(args: &DemoArgs, folder: &Folder, endpoints: &Endpoints, began
 
     let options = local_runtime::Options {
         listen: args.listen,
-        schedule_every: BTreeMap::from([("sftp-poll".to_owned(), POLL_SFTP_EVERY)]),
         health_path: Some(crate::up::HEALTH_PATH.to_owned()),
         ..local_runtime::Options::default()
     };

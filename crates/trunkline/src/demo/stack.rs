@@ -21,6 +21,8 @@ const LAKE_WINDOW_SECONDS: u32 = 1;
 
 /// Long enough that a file that is still being written is not taken, short enough for somebody who watches.
 const SETTLE_SECONDS: u32 = 1;
+/// Somebody is watching.
+const LOOK_SECONDS: u32 = 1;
 
 /// The API's only user.
 pub(super) const API_USER: &str = "demo";
@@ -90,6 +92,7 @@ impl Endpoints {
             ("SftpHostKey", &self.sftp_host_key),
             ("SftpRemotePath", self.sftp_remote_path),
             ("SftpSettleSeconds", &SETTLE_SECONDS.to_string()),
+            ("SftpLookSeconds", &LOOK_SECONDS.to_string()),
             // Files are renamed into place, so a last line without a line end is one that was cut.
             ("SftpLastLineSeconds", &SETTLE_SECONDS.to_string()),
             ("LakeBucket", BUCKET),

@@ -45,7 +45,7 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
     let report = |landed: u8, announced: u8| {
         Promise::Answer(json!({
             "landed": landed, "recovered": 0, "announced": announced, "grown": 0, "changed": 0,
-            "conflicts": 0, "waiting_lines": 0, "settling": 0, "deferred": 0, "unmatched": 0,
+            "conflicts": 0, "waiting_lines": 0, "settling": 0, "deferred": 0, "unmatched": 0, "cleared": 0,
         }))
     };
     match (function, case) {
@@ -187,6 +187,7 @@ async fn parameters(services: &Services) -> String {
         ("SftpPassword", sftp.password.expose()),
         ("SftpHostKey", &sftp.host_key),
         ("SftpSettleSeconds", "0"),
+        ("SftpLookSeconds", "0"),
         ("LakeBucket", "trunkline"),
         ("LakeEndpoint", &object_store.endpoint),
         ("UsageStore", &database),

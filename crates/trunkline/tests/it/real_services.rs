@@ -79,6 +79,8 @@ impl World {
             ("SftpUser", sshd.user.clone()),
             ("SftpPassword", sshd.password.expose().to_owned()),
             ("SftpHostKey", sshd.host_keys[0].clone()),
+            // Polls are called by hand.
+            ("SftpLookSeconds", "0".to_owned()),
             ("SftpRemotePath", sshd.remote_path.clone()),
             ("SftpSettleSeconds", SETTLE.as_secs().to_string()),
             ("SftpLastLineSeconds", SETTLE.as_secs().to_string()),

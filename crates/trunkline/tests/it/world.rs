@@ -59,6 +59,8 @@ impl World {
             ("SftpUser", sshd.user.clone()),
             ("SftpPassword", sshd.password.expose().to_owned()),
             ("SftpHostKey", sshd.host_keys[0].clone()),
+            // Polls are called by hand.
+            ("SftpLookSeconds", "0".to_owned()),
             ("SftpRemotePath", sshd.remote_path.clone()),
             ("LakeBucket", bucket.bucket),
             ("LakeEndpoint", bucket.endpoint),

@@ -29,10 +29,11 @@ use self::sender::Sender;
 use self::world::World;
 use crate::folder::{Patience, Plan, sort};
 use crate::index::Index;
-use crate::known::Known;
+use crate::known::{Known, News};
 use crate::miss::Miss;
 use crate::people::Verdict;
 use crate::ports::{Objects as _, Topic as _};
+use crate::ready::Ready;
 use crate::reprocess::reprocess;
 use crate::rules::{Design, Rules};
 use crate::work::{Then, Work};
@@ -47,7 +48,7 @@ const CALM_ROUNDS: u32 = 40;
 const QUICK_ROUNDS: u32 = 5;
 /// The longest that an invocation takes.
 const INVOCATION_S: u64 = 3_600;
-const PATIENCE: Patience = Patience { settle_s: 60, last_line_s: 900 };
+const PATIENCE: Patience<'_> = Patience { ready: &Ready::Settle, settle_s: 60, last_line_s: 900 };
 
 #[test]
 fn whatever_goes_wrong_each_row_counts_once() {
@@ -231,7 +232,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
     let entries = list(world);
     let (files, _) = sort(entries, work.now_s, PATIENCE);
     let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
-    known.update(work.objects, &present).await?;
+    known.update(work.objects, &present, News::Decisions).await?;
     let plans = || files.iter().map(|file| (*file, file.plan(known.brief(&file.name))));
     let landing = plans().filter(|(_, plan)| *plan == Plan::Land);
     let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
@@ -255,7 +256,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             Err(_) => {}
         }
     }
-    known.update(work.objects, &present).await?;
+    known.update(work.objects, &present, News::Decisions).await?;
     let mut jobs: Vec<_> = plans().collect();
     jobs.sort_by_key(|(_, plan)| *plan == Plan::LandAgain);
     for (file, plan) in jobs {

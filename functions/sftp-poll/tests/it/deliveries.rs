@@ -59,6 +59,7 @@ const LANDED: Report = Report {
     settling: 0,
     deferred: 0,
     unmatched: 0,
+    cleared: 0,
 };
 
 #[tokio::test]

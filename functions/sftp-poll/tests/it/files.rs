@@ -166,12 +166,12 @@ async fn the_function_as_the_service_calls_it() {
         };
         let schedule = include_str!("../../../../events/sftp-poll/schedule.json");
         let reprocess = include_str!("../../../../events/sftp-poll/reprocess.json");
-        expect![[r#"{"landed":1,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":1,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0,"cleared":0}"#]]
             .assert_eq(&invoke(schedule).await);
-        expect![[r#"{"landed":0,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":0,"recovered":0,"announced":1,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0,"cleared":0}"#]]
             .assert_eq(&invoke(reprocess).await);
         let again = invoke(schedule).await;
-        expect![[r#"{"landed":0,"recovered":0,"announced":0,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0}"#]]
+        expect![[r#"{"landed":0,"recovered":0,"announced":0,"grown":0,"changed":0,"conflicts":0,"waiting_lines":0,"settling":0,"deferred":0,"unmatched":0,"cleared":0}"#]]
             .assert_eq(&again);
         assert_eq!(fixture.announced().await, ["cdr_data_20240101_120000.csv"; 2]);
     }

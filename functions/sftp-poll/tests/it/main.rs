@@ -9,6 +9,7 @@ mod files;
 mod growth;
 mod people;
 mod published;
+mod ready;
 mod reprocess;
 mod sshd;
 mod upgrade;
@@ -26,7 +27,7 @@ use lake::names::{PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::{Deadline, Vars};
 use sftp::{Credentials, HostKey};
-use sftp_poll::{Config, Deps, Event, Report, Settings, handle};
+use sftp_poll::{After, Config, Deps, Event, Ready, Report, Settings, handle};
 use telecom::{FileName, Zone};
 use test_support::{Line, Proxy, Sshd};
 
@@ -96,7 +97,14 @@ impl Fixture {
         let kafka = vars.read().unwrap();
         let topics = [(landed_files.as_str(), 1), (&rejected, 1)];
         kafka_sink::admin::create_topics(&kafka, &topics).await.unwrap();
-        let settings = Settings { settle_s: 60, last_line_s: 900, landed_files, zone: Zone::default() };
+        let settings = Settings {
+            ready: Ready::Settle,
+            after: After::Keep,
+            settle_s: 60,
+            last_line_s: 900,
+            landed_files,
+            zone: Zone::default(),
+        };
         Self {
             server,
             lake: Lake::connect(&lake),

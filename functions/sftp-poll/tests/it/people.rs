@@ -50,6 +50,7 @@ const ANNOUNCED: Report = Report {
     settling: 0,
     deferred: 0,
     unmatched: 0,
+    cleared: 0,
 };
 
 #[tokio::test]
