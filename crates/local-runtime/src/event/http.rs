@@ -304,6 +304,10 @@ mod tests {
                 "content-type": "application/json; charset=utf-8",
                 "host": "localhost:3000",
                 "user-agent": "curl/8",
+                "x-amzn-trace-id": null,
+                "x-forwarded-for": "127.0.0.1",
+                "x-forwarded-port": "3000",
+                "x-forwarded-proto": "http",
                 "x-many": "1,2"
               },
               "isBase64Encoded": false,
