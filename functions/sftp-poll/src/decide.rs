@@ -323,7 +323,10 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             self.check_published(earlier).await?;
         }
         let own_rows = known.rows < self.version.rows;
-        let (mut continued, mut twin) = (known.rows - self.first_line(), None);
+        let lost = || {
+            Miss::File(anyhow::anyhow!("{}: the rows before this piece are in no register", self.version.last_piece))
+        };
+        let (mut continued, mut twin) = (known.rows.checked_sub(self.first_line()).ok_or_else(lost)?, None);
         if let Some((found, rows)) = self.twin(relations).filter(|_| !own_rows) {
             // Its rows are the twin's, and published so.
             (continued, twin) = (rows.saturating_sub(self.first_line()), Some(found));

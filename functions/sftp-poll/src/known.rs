@@ -61,9 +61,9 @@ impl Brief {
     }
 }
 
-/// A piece was dropped, and what came before it was not.
-fn is_later_drop(version: &Version) -> bool {
-    version.decision == Decision::Dropped && !version.last_piece.is_first()
+/// Rows were dropped, and those before them were not, so that the file may go on behind them.
+pub(crate) fn is_later_drop(version: &Version) -> bool {
+    version.decision == Decision::Dropped && version.piece.first_line > 0
 }
 
 /// The registers of the files in the folder, as far as a poll has to know them. They are read once a process, so that a poll

@@ -64,7 +64,7 @@ fn warn_of_unmatched(unmatched: &[String]) {
             files = unmatched.len(),
             // With quotes, and without control characters.
             examples = ?&unmatched[..unmatched.len().min(EXAMPLES)],
-            "files with other names than those of call detail records lie in the SFTP folder"
+            "files that nobody takes lie in the SFTP folder: their names are not those of call detail records, or they can't be read"
         );
     }
 }
@@ -104,6 +104,8 @@ struct Tally<'a> {
     first: Option<anyhow::Error>,
     /// A service has failed: nothing else begins in this invocation.
     is_over: bool,
+    /// Something has landed and waits for what came before it.
+    has_left: bool,
 }
 
 /// What is to be done, and for which file.
@@ -126,6 +128,7 @@ impl<'a> Poll<'a> {
                 failures: 0,
                 first: None,
                 is_over: false,
+                has_left: false,
             },
             has_looked: false,
         })
@@ -209,8 +212,9 @@ impl<'a> Poll<'a> {
         let plans = self.plans(files);
         let has_work = plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain));
         let taken = self.taken(files, &plans);
-        // Notes are left by invocations that ended, so the first look is for them.
-        if !self.has_looked || has_work || !taken.is_empty() {
+        // Notes are left by invocations that ended, so the first look is for them, and by the look before.
+        let has_left = std::mem::take(&mut self.tally.has_left);
+        if !self.has_looked || has_left || has_work || !taken.is_empty() {
             let notes = self.notes().await?;
             self.clear(taken, &notes).await;
             self.bring(files, &plans, notes, present).await?;
@@ -317,7 +321,7 @@ impl<'a> Poll<'a> {
                         self.tally.announce(&self.work, vec![announcement]).await;
                     }
                 }
-                Err(Miss::Unsettled) => {}
+                Err(Miss::Unsettled) => self.tally.has_left = true,
                 Err(miss) => self.tally.miss(&self.server, piece.name(), miss),
             }
         }
@@ -415,7 +419,10 @@ impl Tally<'_> {
 
     fn miss(&mut self, server: &SftpServer, name: FileName, miss: Miss) {
         let error = match miss {
-            Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => return self.look.settling += 1,
+            Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => {
+                self.has_left = true;
+                return self.look.settling += 1;
+            }
             Miss::Deferred => return self.look.deferred += 1,
             Miss::File(error) => error,
             Miss::Service(error) => {

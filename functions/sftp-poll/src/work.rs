@@ -16,7 +16,7 @@ use telecom::{FileName, RecordRules};
 use crate::compare::{Content, sketch_behind};
 use crate::decide::{Decided, Deciding, end_of};
 use crate::index::{Index, day};
-use crate::known::Brief;
+use crate::known::{Brief, is_later_drop};
 use crate::land::{Landing, recover};
 use crate::miss::Miss;
 use crate::ports::Objects;
@@ -367,8 +367,7 @@ fn keep_end(blocks: &mut Vec<content::Block>) {
 fn forget_old(register: &mut FileRegister) {
     let is_over = |version: &Version| match version.decision {
         Decision::Superseded { .. } | Decision::Withdrawn { .. } => true,
-        // Where a later piece was dropped, the file may go on.
-        Decision::Dropped => version.last_piece.is_first(),
+        Decision::Dropped => !is_later_drop(version),
         _ => false,
     };
     for version in register.versions.iter_mut().filter(|version| is_over(version)) {

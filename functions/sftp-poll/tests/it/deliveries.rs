@@ -11,7 +11,7 @@ use sftp_poll::{Event, Report};
 use telecom::FileName;
 
 use crate::published::Counted;
-use crate::{Fixture, HEADER, HOUR, Server, calls, file_of};
+use crate::{Fixture, HEADER, HOUR, NOTHING, Server, calls, file_of};
 
 const FIRST: &str = "cdr_voice_20240301_100000.csv";
 const SECOND: &str = "cdr_voice_20240301_100001.csv";
@@ -48,19 +48,7 @@ async fn deliver_both(fixture: &Fixture, first: (&str, &[u8]), second: (&str, &[
     ([one, two], counted)
 }
 
-const LANDED: Report = Report {
-    landed: 1,
-    recovered: 0,
-    announced: 1,
-    grown: 0,
-    changed: 0,
-    conflicts: 0,
-    waiting_lines: 0,
-    settling: 0,
-    deferred: 0,
-    unmatched: 0,
-    cleared: 0,
-};
+const LANDED: Report = Report { landed: 1, announced: 1, ..NOTHING };
 
 #[tokio::test]
 async fn a_compressed_copy_counts_no_call_twice() {

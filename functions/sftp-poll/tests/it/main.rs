@@ -7,6 +7,7 @@ mod deliveries;
 mod failures;
 mod files;
 mod growth;
+mod peers;
 mod people;
 mod published;
 mod ready;
@@ -29,7 +30,7 @@ use lambda_boot::{Deadline, Vars};
 use sftp::{Credentials, HostKey};
 use sftp_poll::{After, Config, Deps, Event, Ready, Report, Settings, handle};
 use telecom::{FileName, Zone};
-use test_support::{Line, Proxy, Sshd};
+use test_support::{Line, Proxy, SftpPeer, Sshd};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,6 +42,21 @@ struct Fixture {
     /// Announcements that `publish` has handled.
     handled: AtomicUsize,
 }
+
+/// What an invocation reports that did nothing.
+const NOTHING: Report = Report {
+    landed: 0,
+    recovered: 0,
+    announced: 0,
+    grown: 0,
+    changed: 0,
+    conflicts: 0,
+    waiting_lines: 0,
+    settling: 0,
+    deferred: 0,
+    unmatched: 0,
+    cleared: 0,
+};
 
 /// The header of the voice files of these tests.
 const HEADER: &str = "msisdn,tower_id,call_type,dest_nr,call_duration_sec,start_time\n";
@@ -64,10 +80,11 @@ fn piece(name: &str) -> PieceKey {
     VersionKey::first(FileName::parse(name).unwrap()).piece()
 }
 
-/// The in-process server, which starts in no time, or OpenSSH's.
+/// The in-process server, which starts in no time, OpenSSH's, or one of another make.
 enum Server {
     Ours(Arc<SftpServer>),
     OpenSsh(Arc<Sshd>),
+    Peer(Arc<SftpPeer>),
 }
 
 impl Fixture {
@@ -117,6 +134,7 @@ impl Fixture {
         match &self.server {
             Server::Ours(server) => server.root().join("upload").join(name),
             Server::OpenSsh(sshd) => sshd.upload().join(name),
+            Server::Peer(peer) => peer.folder.join(name),
         }
     }
 
@@ -190,6 +208,7 @@ impl Server {
         let (host, port, user, password, host_key, remote_path) = match self {
             Self::Ours(s) => (&s.host, s.port, &s.user, &s.password, &s.host_key, s.remote_path),
             Self::OpenSsh(s) => (&s.host, s.port, &s.user, &s.password, &s.host_keys[0], s.remote_path.as_str()),
+            Self::Peer(s) => (&s.host, s.port, &s.user, &s.password, &s.host_key, s.remote_path.as_str()),
         };
         sftp::Config {
             host: host.clone(),

@@ -10,7 +10,7 @@ use telecom::FileName;
 use test_support::cut_off;
 
 use crate::published::Counted;
-use crate::{Fixture, HEADER, HOUR, calls, file_of};
+use crate::{Fixture, HEADER, HOUR, NOTHING, calls, file_of};
 
 const NAME: &str = "cdr_voice_20240301_100000.csv";
 
@@ -39,19 +39,7 @@ fn name() -> FileName {
     FileName::parse(NAME).unwrap()
 }
 
-const ANNOUNCED: Report = Report {
-    landed: 0,
-    recovered: 0,
-    announced: 1,
-    grown: 0,
-    changed: 0,
-    conflicts: 0,
-    waiting_lines: 0,
-    settling: 0,
-    deferred: 0,
-    unmatched: 0,
-    cleared: 0,
-};
+const ANNOUNCED: Report = Report { announced: 1, ..NOTHING };
 
 #[tokio::test]
 async fn what_waits_is_shown_with_both_names() {

@@ -8,24 +8,11 @@ use lambda_boot::Deadline;
 use sftp_poll::{After, Event, Ready, Report, Watch, handle};
 use test_support::{Line, cut_off};
 
-use crate::{Fixture, HEADER, HOUR, PATIENCE, calls, file_of};
+use crate::{Fixture, HEADER, HOUR, NOTHING, PATIENCE, calls, file_of};
 
 const NAME: &str = "cdr_voice_20240301_100000.csv";
 const TAKEN: Report = Report { announced: 1, landed: 1, ..NOTHING };
 const CLEARED: Report = Report { cleared: 1, ..NOTHING };
-const NOTHING: Report = Report {
-    landed: 0,
-    recovered: 0,
-    announced: 0,
-    grown: 0,
-    changed: 0,
-    conflicts: 0,
-    waiting_lines: 0,
-    settling: 0,
-    deferred: 0,
-    unmatched: 0,
-    cleared: 0,
-};
 
 /// A file without a line end at its end.
 fn open_file() -> String {
