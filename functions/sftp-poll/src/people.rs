@@ -73,7 +73,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
                 }
                 self.note(&piece).await?;
                 if !R::INTENDS_FIRST {
-                    return self.go_on_replacing(topic, &register).await;
+                    return self.go_on_replacing(topic, &register, &piece).await;
                 }
                 self.intend(name, version).await?;
             }
@@ -91,7 +91,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
         match self.bring(piece, None).await?.then {
             Then::Announce(announcement) => Ok(*announcement),
-            Then::Replace(register) => self.go_on_replacing(topic, &register).await,
+            Then::Replace(register) => self.go_on_replacing(topic, &register, &piece).await,
             Then::Wait | Then::Nothing => Err(anyhow!("{name} was decided otherwise meanwhile: look again").into()),
         }
     }
@@ -146,7 +146,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         match then {
             Then::Announce(announcement) => Ok((Some(*announcement), newest)),
             Then::Wait | Then::Nothing => Ok((None, newest)),
-            Then::Replace(register) => match self.go_on_replacing(topic, &register).await {
+            Then::Replace(register) => match self.go_on_replacing(topic, &register, &piece).await {
                 Ok(announcement) => Ok((Some(announcement), None)),
                 Err(Refusal::Later(miss)) => Err(miss),
                 Err(Refusal::Never(error)) => Err(Miss::File(error)),
@@ -267,13 +267,14 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
     }
 
-    /// Brings a replacement that was begun to its end.
+    /// Brings a replacement that was begun to its end. A later version may wait behind it by now.
     pub(crate) async fn go_on_replacing(
         &self,
         topic: &mut impl Topic,
         register: &FileRegister,
+        piece: &names::PieceKey,
     ) -> Result<Announcement, Refusal> {
-        let version = register.waiting().ok_or_else(|| nothing_waits(register))?;
+        let version = version_of(register, &piece.version())?;
         let conflict = version.decision.conflict().ok_or_else(|| nothing_waits(register))?;
         self.withdraw(topic, version, conflict).await?;
         self.count_instead(register, version).await?;

@@ -1,6 +1,5 @@
 //! Files from servers of other makes, and with other habits.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,11 +62,12 @@ async fn links() {
     let fixture = Fixture::on(Server::OpenSsh(Arc::new(test_support::sshd().await))).await;
     fixture.deliver(&name(0), file_of(0..3).as_bytes(), HOUR);
     let link = |to: &Path, from: &str| std::os::unix::fs::symlink(to, fixture.path(from)).unwrap();
-    link(&fixture.path(&name(0)), &name(1));
     link(Path::new("nothing"), &name(2));
-    assert_eq!(fixture.poll().await, Report { landed: 2, announced: 2, unmatched: 1, ..Report::default() });
+    let taken = Report { landed: 1, announced: 1, unmatched: 1, ..Report::default() };
+    assert_eq!(fixture.poll().await, taken);
+    link(&fixture.path(&name(0)), &name(1));
+    assert_eq!(fixture.poll().await, taken);
     fixture.publish().await;
     let counted = fixture.counted().await;
     assert_eq!((counted.seconds, counted.duplicates), (300, 3));
-    fs::remove_file(fixture.path(&name(2))).unwrap();
 }
