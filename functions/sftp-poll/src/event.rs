@@ -9,7 +9,7 @@ use telecom::FileName;
 pub enum Event {
     /// A schedule's event: look for new files, once.
     Poll,
-    /// `{"look_every_seconds": 2, "look_for_seconds": 58}`: look for new files until the schedule's next event.
+    /// `{"look_every_seconds": 1, "look_for_seconds": 58}`: look for new files until the schedule's next event.
     Watch(Watch),
     /// `{"reprocess": NAME}`: announce this landed file again.
     Reprocess(FileName),
