@@ -9,7 +9,7 @@ use telecom::FileName;
 pub enum Event {
     /// A schedule's event: look for new files, once.
     Poll,
-    /// `{"look_every_seconds": 1, "look_for_seconds": 58}`: look for new files until the schedule's next event.
+    /// `{"look_every_seconds": 1, "look_for_seconds": 59}`: look for new files until the schedule's next event.
     Watch(Watch),
     /// `{"reprocess": NAME}`: announce this landed file again.
     Reprocess(FileName),
@@ -110,10 +110,10 @@ mod tests {
             expect![[r#"Drop("cdr_data_20240101_120000.csv")"#]],
         );
         check(
-            r#"{"look_every_seconds": 2, "look_for_seconds": 58}"#,
-            expect!["Watch(Watch { every: 2s, lasts: 58s })"],
+            r#"{"look_every_seconds": 2, "look_for_seconds": 59}"#,
+            expect!["Watch(Watch { every: 2s, lasts: 59s })"],
         );
-        check(r#"{"look_every_seconds": 0, "look_for_seconds": 58}"#, expect!["Poll"]);
+        check(r#"{"look_every_seconds": 0, "look_for_seconds": 59}"#, expect!["Poll"]);
         check(
             r#"{"look_every_seconds": 2}"#,
             expect![[
