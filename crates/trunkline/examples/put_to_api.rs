@@ -92,7 +92,11 @@ fn trunkline(program: &Path, parameters: &Path, command: &str, args: &[&str]) ->
 async fn measure(sshd: &Sshd, password: &str, ready: &str, round: u32, files: u32) -> anyhow::Result<Vec<f64>> {
     let mut random = rand::rngs::StdRng::seed_from_u64(round.into());
     let mut waiting = JoinSet::new();
-    counted(password, "27820000000", None).await?;
+    // What has only just started is not what is measured: the consumers have not joined their groups yet.
+    let first = format!("278{round}9999999");
+    counted(password, &first, None).await?;
+    deliver(sshd, ready, &format!("cdr_voice_2024010{round}_235959.csv"), &first)?;
+    counted(password, &first, Some(100)).await?;
     for file in 0..files {
         tokio::time::sleep(PAUSE.mul_f64(random.random_range(0.0..2.0))).await;
         let msisdn = format!("278{round}{file:07}");
