@@ -1,4 +1,3 @@
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use russh::Disconnect;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::connect::connect;
-use crate::file::{Chunks, stat_of};
+use crate::file::stat_of;
 use crate::listing::list;
 use crate::session::{POSIX_RENAME, Session, Trouble};
 use crate::wire::{Mode, Request};
@@ -84,19 +83,6 @@ impl Client {
         let file = self.open(path).await?;
         let size = file.stat().size;
         Ok(file.read_and_close(0..size))
-    }
-
-    /// [`Client::read`] of a part of the file.
-    ///
-    /// # Errors
-    /// Those, and [`Error::Changed`] where the file is shorter.
-    pub async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Chunks, Error> {
-        let file = self.open(path).await?;
-        if range.end > file.stat().size {
-            file.close().await?;
-            return Err(Error::Changed { path: path.to_owned() });
-        }
-        Ok(file.read_and_close(range))
     }
 
     /// Writes a file that appears whole or not at all: under a temporary name first (`.NAME.part`, which pollers

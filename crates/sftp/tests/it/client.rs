@@ -109,12 +109,13 @@ async fn a_file_of_any_length_comes_back_as_it_was_written() {
             assert!(fs::read(server.path().join(name)).unwrap() == content, "{len} bytes were written as others");
             let read: Vec<_> = client.read(&path).await.unwrap().try_collect().await.unwrap();
             assert!(read.concat() == content, "{len} bytes were read as others");
+            let file = client.open(&path).await.unwrap();
             for range in [0..len / 2, len / 3..len, len / 2..len / 2, len.saturating_sub(7)..len] {
-                let part = client.read_range(&path, range.start as u64..range.end as u64).await.unwrap();
+                let part = file.read(range.start as u64..range.end as u64);
                 let part: Vec<_> = part.try_collect().await.unwrap();
                 assert!(part.concat() == content[range.clone()], "{range:?} of {len} bytes were read as others");
             }
-            let beyond = client.read_range(&path, 0..len as u64 + 1).await;
+            let beyond = file.read(0..len as u64 + 1).try_collect::<Vec<_>>().await;
             assert!(matches!(beyond.err(), Some(Error::Changed { .. })));
         }
         let mut names = fs::read_dir(server.path()).unwrap().map(|entry| entry.unwrap().file_name());

@@ -1,7 +1,6 @@
 //! The SFTP server: its key, the login, and whether the folder and its files can be read.
 
 use anyhow::Context;
-use futures::TryStreamExt;
 use lambda_boot::Vars;
 use sftp::{Client, Config, Entry};
 
@@ -18,7 +17,7 @@ pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> 
     sheet.ok(format!("the folder {} can be read: {} files", config.remote_path, grouped(files.len() as u64)));
     if let Some(Entry { name, .. }) = files.iter().find(|file| file.size > 0) {
         let path = format!("{folder}/{name}");
-        read_a_byte(&client, &path).await.with_context(|| {
+        may_be_read(&client, &path).await.with_context(|| {
             format!("{path} can't be read: give {} the right to read the folder's files", config.user)
         })?;
         sheet.ok(format!("its files can be read, for example {name}"));
@@ -27,6 +26,7 @@ pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn read_a_byte(client: &Client, path: &str) -> Result<(), sftp::Error> {
-    client.read_range(path, 0..1).await?.try_for_each(|_| futures::future::ok(())).await
+/// Opens it, and reads nothing of it: some servers remove a file once it was read.
+async fn may_be_read(client: &Client, path: &str) -> Result<(), sftp::Error> {
+    client.open(path).await?.close().await
 }
