@@ -34,6 +34,13 @@ pub(crate) enum Plan {
     Nothing,
 }
 
+impl Plan {
+    /// Whether something of the file is to be taken.
+    pub(crate) fn takes(self) -> bool {
+        matches!(self, Self::Land | Self::Grow | Self::LandAgain)
+    }
+}
+
 /// How it is told that a file is whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {

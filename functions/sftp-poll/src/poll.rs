@@ -102,8 +102,6 @@ struct Tally<'a> {
     waiting: BTreeSet<FileName>,
     failures: u64,
     first: Option<anyhow::Error>,
-    /// A service has failed: nothing else begins in this invocation.
-    is_over: bool,
     /// Something has landed and waits for what came before it.
     has_left: bool,
 }
@@ -127,7 +125,6 @@ impl<'a> Poll<'a> {
                 waiting: BTreeSet::new(),
                 failures: 0,
                 first: None,
-                is_over: false,
                 has_left: false,
             },
             has_looked: false,
@@ -159,7 +156,8 @@ impl<'a> Poll<'a> {
         self.tell(files.len(), started);
         self.tally.report.add(self.tally.look);
         self.has_looked = true;
-        match self.tally.is_over {
+        // Where a service has failed, nothing else begins in this invocation.
+        match self.server.is_stopped() || self.tally.topic.has_failed() {
             true => self.tally.result(),
             false => Ok(()),
         }
@@ -210,7 +208,7 @@ impl<'a> Poll<'a> {
 
     async fn run(&mut self, files: &[Delivered], present: &[FileName]) -> anyhow::Result<()> {
         let plans = self.plans(files);
-        let has_work = plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain));
+        let has_work = plans.iter().any(|plan| plan.takes());
         let taken = self.taken(files, &plans);
         // Notes are left by invocations that ended, so the first look is for them, and by the look before.
         let has_left = std::mem::take(&mut self.tally.has_left);
@@ -234,7 +232,7 @@ impl<'a> Poll<'a> {
         mut notes: Vec<PieceKey>,
         present: &[FileName],
     ) -> anyhow::Result<()> {
-        if !notes.is_empty() || plans.iter().any(|plan| matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain)) {
+        if !notes.is_empty() || plans.iter().any(|plan| plan.takes()) {
             self.work.index.refresh(&self.deps.lake, self.work.now_s).await.map_err(error_of)?;
         }
         self.work.catch_up(&notes).await.map_err(error_of)?;
@@ -362,7 +360,6 @@ impl<'a> Poll<'a> {
             if !announcements.is_empty() {
                 tally.announce(work, announcements).await;
                 if tally.topic.has_failed() {
-                    tally.is_over = true;
                     // The copies under way are still brought to their end, so that no upload is left half done.
                     server.stop();
                 }
@@ -427,7 +424,6 @@ impl Tally<'_> {
             Miss::File(error) => error,
             Miss::Service(error) => {
                 server.stop();
-                self.is_over = true;
                 error
             }
         };

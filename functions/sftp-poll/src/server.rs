@@ -109,11 +109,15 @@ impl SftpServer {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Waits until there is memory for a copy of so many bytes, and says whether there is time for one.
     pub(crate) async fn begin(&self, bytes: u64) -> Result<SemaphorePermit<'_>, Miss> {
         let kib = (bytes / 1024 * 3).clamp(1, COPY_KIB) as u32;
         let room = self.memory.acquire_many(kib).await.map_err(|error| Miss::Service(error.into()))?;
-        if self.stopped.load(Ordering::Relaxed) || self.deadline.is_within(START_MARGIN) {
+        if self.is_stopped() || self.deadline.is_within(START_MARGIN) {
             return Err(Miss::Deferred);
         }
         Ok(room)

@@ -25,8 +25,8 @@ use sheet::Sheet;
 pub(crate) use crm::findings as crm_findings;
 pub(crate) use warehouse::WAREHOUSE;
 
-/// How much longer a service's checks may take than each of its answers: the answers' own errors say more.
-const GRACE: Duration = Duration::from_secs(5);
+/// How much longer all that is asked of a service may take than each of its answers: the answers' own errors say more.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long `trunkline up` waits for the databases before it says that they don't answer.
 const AT_START: Duration = Duration::from_secs(30);

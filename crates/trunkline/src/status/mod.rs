@@ -9,14 +9,12 @@ use std::time::Duration;
 use anyhow::{anyhow, ensure};
 use serde::Serialize;
 
+use crate::check::GRACE;
 use crate::cli::StatusArgs;
 use crate::functions::Project;
 use files::Files;
 use groups::Groups;
 use warehouse::Warehouse;
-
-/// How much longer a part may take than each of its answers: the answers' own errors say more.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How far everything is.
 #[derive(Serialize)]

@@ -269,7 +269,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
     let mut jobs: Vec<_> = plans().collect();
     jobs.sort_by_key(|(_, plan)| *plan == Plan::LandAgain);
     for (file, plan) in jobs {
-        if !matches!(plan, Plan::Land | Plan::Grow | Plan::LandAgain) {
+        if !plan.takes() {
             continue;
         }
         let taken = work.take(&world.clone(), &file, plan).await;
