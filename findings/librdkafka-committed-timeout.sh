@@ -26,7 +26,7 @@ cat > pom.xml <<'XML'
   </dependencies>
 </project>
 XML
-mvn --quiet --batch-mode -Dstyle.color=never -Dmaven.repo.local="$folder/maven" \
+mvn --quiet --batch-mode -Dmaven.repo.local="$folder/maven" \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory=jars -DincludeScope=runtime
 cat > Committed.java <<'JAVA'
 import java.io.FileInputStream;
