@@ -2,8 +2,8 @@
 # One would guess: a Kafka client that may not use a group gets "group authorization failed" when it asks for the group's committed
 # offsets, as the Java client does.
 # What happens: librdkafka's committed() waits until its time is up and raises _TIMED_OUT, which reads as a broker that is down or slow;
-# a commit() ends in _WAIT_COORD. The broker did answer, at once, with "group authorization failed": librdkafka keeps that as an error for
-# the next poll(), and asks the broker again. Who only asks for offsets, as a lag monitor does, never polls and never sees it.
+# a commit() ends in _WAIT_COORD. The broker did answer, with "group authorization failed": librdkafka keeps that as an error for the next
+# poll(), and asks the broker again. Who only asks for offsets, as a lag monitor does, never polls and never sees it.
 # Since: seen on confluent-kafka 2.16.1 with librdkafka 2.16.0, and Apache Kafka 4.3.1 (broker and Java client).
 # Source: rd_kafka_committed in src/rdkafka.c and rd_kafka_cgrp_handle_FindCoordinator in src/rdkafka_cgrp.c of librdkafka.
 # Needs a JDK and Maven beside Python.

@@ -32,6 +32,7 @@ import os
 import pwd
 import socket
 import subprocess
+from glob import glob
 
 import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -59,8 +60,7 @@ def connect(*not_these):
     """sshd, started for one connection, as inetd does."""
     ours, theirs = socket.socketpair()
     sshd = [f"{folder}/usr/sbin/sshd", "-i", "-e", "-f", "sshd_config"]
-    libraries = f"{folder}/usr/lib/x86_64-linux-gnu:{folder}/lib/x86_64-linux-gnu"
-    env = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    env = {**os.environ, "LD_LIBRARY_PATH": ":".join(glob(f"{folder}/usr/lib/*-linux-gnu") + glob(f"{folder}/lib/*-linux-gnu"))}
     with subprocess.Popen(sshd, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, env=env) as server:
         theirs.close()
         transport = paramiko.Transport(ours, disabled_algorithms={"pubkeys": not_these})

@@ -258,8 +258,13 @@ pub fn announced(name: &FileName) -> String {
     format!("{ANNOUNCED}{name}.json")
 }
 
-/// How many of a sketch's digests the name of an object holds.
+/// How many of a sketch's digests the name of an object holds at most. Each has an even chance or better to find a file that shares
+/// half of its rows.
 pub const NAMED_DIGESTS: usize = 16;
+/// A file's folders may be so long beside all of them. Longer ones take the room of some.
+const FOLDERS_BESIDE: usize = 16;
+/// How long a digest is in the name, rounded down.
+const DIGEST_BYTES: usize = 5;
 
 /// What the name of an object under [`SKETCHES`] says: a file, and the most significant halves of the smallest digests of the
 /// rows that it brought. So a listing is an index; the digests as a whole are in the file's register.
@@ -275,7 +280,8 @@ impl NamedSketch {
     /// That of a file.
     #[must_use]
     pub fn of(name: FileName, sketch: &Sketch) -> Self {
-        let digests = sketch.digests().iter().take(NAMED_DIGESTS).map(|digest| (digest >> 32) as u32);
+        let fewer = name.folders().len().saturating_sub(FOLDERS_BESIDE).div_ceil(DIGEST_BYTES);
+        let digests = sketch.digests().iter().take(NAMED_DIGESTS - fewer).map(|digest| (digest >> 32) as u32);
         Self { name, digests: digests.collect() }
     }
 
@@ -322,6 +328,11 @@ mod tests {
             assert_eq!(serde_json::from_str::<PieceKey>(&serde_json::to_string(&piece).unwrap()).unwrap(), piece);
         }
         assert_eq!(file_of_register(&file(&name)), Some(name));
+        let of_a_folder = FileName::parse("north/a/cdr_data_20240101_120000.csv").unwrap();
+        let piece = VersionKey::later(of_a_folder, 5, 7).piece_from(9);
+        assert_eq!(piece.to_string(), "north/a/cdr_data_20240101_120000.csv@5-7+00000000000000000009");
+        assert_eq!(PieceKey::of_object(&landing(&piece)), Some(piece));
+        assert_eq!(file_of_register(&file(&of_a_folder)), Some(of_a_folder));
         for text in ["", "x.csv", "cdr_data_20240101_120000.csv@1", "cdr_data_20240101_120000.csv+5"] {
             assert!(text.parse::<PieceKey>().is_err(), "{text}");
         }
@@ -329,14 +340,15 @@ mod tests {
 
     #[test]
     fn a_sketch_is_read_off_its_name() {
-        let name = FileName::parse("cdr_voice_20240101_120000.csv.zst").unwrap();
-        for rows in [0, 1, 3, 100] {
+        let name = "cdr_voice_20240101_120000.csv.zst";
+        for (rows, folder_bytes) in (0..=40).flat_map(|bytes| [0, 1, 3, 100].map(|rows| (rows, bytes))) {
+            let folders = if folder_bytes < 2 { String::new() } else { format!("{}/", "a".repeat(folder_bytes - 1)) };
             let mut sketch = Sketch::default();
             (0..rows).for_each(|row| sketch.add(format!("row {row}").as_bytes()));
-            let named = NamedSketch::of(name, &sketch);
+            let named = NamedSketch::of(FileName::parse(&format!("{folders}{name}")).unwrap(), &sketch);
             let key = named.key("2026-07-28");
             // A store that keeps objects as files has no room for longer names.
-            assert!(key.len() <= 140, "{key}");
+            assert!(key.len() <= 157, "{key}");
             assert_eq!(NamedSketch::parse(&key), Some(("2026-07-28", named)));
         }
         assert_eq!(NamedSketch::parse("sketches/2026-07-28/AAA/cdr_voice_20240101_120000.csv"), None);

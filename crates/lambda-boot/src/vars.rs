@@ -27,6 +27,14 @@ impl Vars {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The same variables, but for one: with another value, or missing.
+    pub fn set(&mut self, name: &str, value: Option<String>) {
+        match value {
+            Some(value) => drop(self.0.insert(name.to_owned(), value)),
+            None => drop(self.0.remove(name)),
+        }
+    }
+
     /// Fills `T` from the variables that its fields name. Fields are strings, numbers, booleans, options of these, or
     /// types made from a string (`#[serde(try_from = "String")]`); a field with `#[serde(default)]` may be missing.
     ///

@@ -21,8 +21,8 @@ const WRITE_BYTES: u64 = 32 << 10;
 /// A connection to the server: any number of transfers at once. It ends when the client, its files and streams are
 /// dropped.
 pub struct Client {
-    session: Arc<Session>,
-    follow_links: bool,
+    pub(crate) session: Arc<Session>,
+    pub(crate) follow_links: bool,
 }
 
 /// What the server says about a file.

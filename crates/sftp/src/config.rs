@@ -6,6 +6,7 @@ use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{self, Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use serde::Deserialize;
 
+use crate::folders::Folders;
 use crate::login::RsaKey;
 
 /// The port of SSH.
@@ -27,7 +28,7 @@ pub struct Config {
     pub credentials: Credentials,
     /// `SFTP_HOST_KEY`: the server's key, or keys; a server with another one is refused.
     pub host_key: HostKey,
-    /// `SFTP_REMOTE_PATH`, by default `/upload`: the folder of deliveries.
+    /// `SFTP_REMOTE_PATH`, by default `/upload`: the folder of deliveries, or a pattern ([`Folders`]).
     pub remote_path: String,
     /// `SFTP_FOLLOW_LINKS`, by default true: whether a symbolic link to a file is a file.
     pub follow_links: bool,
@@ -105,6 +106,7 @@ impl TryFrom<Variables> for Config {
             (None, Some(password)) => Credentials::Password(password),
             (None, None) => return Err("SFTP_PASSWORD or SFTP_PRIVATE_KEY is missing: set one of them".to_owned()),
         };
+        Folders::parse(&set.remote_path).map_err(|why| format!("SFTP_REMOTE_PATH: {why}"))?;
         Ok(Self {
             host: set.host,
             port: set.port,

@@ -85,7 +85,8 @@ impl fmt::Display for Reason {
 enum Kind {
     File,
     Link,
-    /// A folder, or what holds no bytes.
+    Folder,
+    /// What holds no bytes.
     Other,
     Untold,
 }
@@ -100,13 +101,10 @@ impl Attributes {
         match self.permissions.unwrap_or_default() & TYPE {
             FILE => Kind::File,
             LINK => Kind::Link,
+            FOLDER => Kind::Folder,
             0 => Kind::Untold,
             _ => Kind::Other,
         }
-    }
-
-    fn is_folder(self) -> bool {
-        self.permissions.unwrap_or_default() & TYPE == FOLDER
     }
 }
 
@@ -116,7 +114,8 @@ impl Name {
         match (self.attributes.kind(), self.long.first()) {
             (Kind::Untold, Some(b'-')) => Kind::File,
             (Kind::Untold, Some(b'l')) => Kind::Link,
-            (Kind::Untold, Some(b'd' | b'b' | b'c' | b'p' | b's')) => Kind::Other,
+            (Kind::Untold, Some(b'd')) => Kind::Folder,
+            (Kind::Untold, Some(b'b' | b'c' | b'p' | b's')) => Kind::Other,
             (kind, _) => kind,
         }
     }
@@ -128,7 +127,7 @@ pub(crate) async fn list(session: &Arc<Session>, folder: &str, follow_links: boo
     let mut untold = Vec::new();
     for name in names(session, folder).await? {
         let kind = name.kind();
-        if kind == Kind::Other || matches!(&*name.name, b"." | b"..") {
+        if matches!(kind, Kind::Folder | Kind::Other) || matches!(&*name.name, b"." | b"..") {
             continue;
         }
         let Ok(text) = String::from_utf8(name.name.to_vec()) else {
@@ -155,6 +154,35 @@ pub(crate) async fn list(session: &Arc<Session>, folder: &str, follow_links: boo
     Ok(listing)
 }
 
+/// The names of the folders in a folder that fit.
+pub(crate) async fn subfolders(
+    session: &Arc<Session>,
+    folder: &str,
+    follow_links: bool,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for name in names(session, folder).await? {
+        let Some(text) = str::from_utf8(&name.name).ok().filter(|text| !matches!(*text, "." | "..") && fits(text))
+        else {
+            continue;
+        };
+        let is_folder = match name.kind() {
+            Kind::Folder => true,
+            Kind::Link if !follow_links => false,
+            Kind::Link | Kind::Untold => {
+                let path = format!("{}/{text}", folder.trim_end_matches('/'));
+                session.stat(&path).await.is_ok_and(|attributes| attributes.kind() == Kind::Folder)
+            }
+            Kind::File | Kind::Other => false,
+        };
+        if is_folder {
+            found.push(text.to_owned());
+        }
+    }
+    Ok(found)
+}
+
 async fn names(session: &Arc<Session>, folder: &str) -> Result<Vec<Name>, Error> {
     match try_names(session, folder).await {
         Ok(names) => Ok(names),
@@ -177,7 +205,7 @@ async fn try_names(session: &Arc<Session>, folder: &str) -> Result<Vec<Name>, Tr
 /// Whether something else has the name. Servers have no one word for it.
 async fn is_no_folder(session: &Session, path: &str) -> bool {
     let Ok(attributes) = session.stat(path).await else { return false };
-    attributes.kind() != Kind::Untold && !attributes.is_folder()
+    !matches!(attributes.kind(), Kind::Untold | Kind::Folder)
 }
 
 /// Looks at one name, links followed: a file, a name to leave out with a reason, or nothing that matters.
@@ -190,7 +218,7 @@ async fn look(
     let path = format!("{}/{name}", folder.trim_end_matches('/'));
     let why = match session.stat(&path).await {
         Ok(attributes) => match (attributes.kind(), attributes.stat()) {
-            (Kind::Other | Kind::Link, _) => return Ok(None),
+            (Kind::Folder | Kind::Other | Kind::Link, _) => return Ok(None),
             (Kind::File | Kind::Untold, Some(Stat { size, mtime })) => {
                 return Ok(Some(Ok(Entry { name, size, mtime })));
             }

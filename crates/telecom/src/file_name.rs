@@ -8,13 +8,16 @@ use crate::day::epoch_days;
 use crate::kind::RecordType;
 use crate::serde_text::serde_as_text;
 
-/// The name of a file of call detail records: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`.
+/// The name of a file of call detail records: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`, and perhaps with
+/// the server and the folders that it comes from: `north/msc-1/cdr_data_20240101_120000.csv`.
 ///
 /// Ordered by the time in the name, then by the name: the order in which files are read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileName {
     bytes: [u8; MAX_BYTES],
     len: u8,
+    /// Where the name begins, behind the folders.
+    start: u8,
     record_type: RecordType,
     compression: Option<Compression>,
 }
@@ -35,20 +38,29 @@ pub enum Compression {
 )]
 pub struct InvalidFileName;
 
-/// The longest name there is.
-const MAX_BYTES: usize = "cdr_voice_20240101_120000.csv.zst".len();
+/// The longest name without folders.
+const MAX_BARE_BYTES: usize = "cdr_voice_20240101_120000.csv.zst".len();
+/// The longest that the folders in front of it may be, with their slashes: a server, and some levels. Names are copied often, and a
+/// store that keeps objects as files has no room for longer ones.
+const MAX_FOLDERS_BYTES: usize = 40;
+const MAX_BYTES: usize = MAX_FOLDERS_BYTES + MAX_BARE_BYTES;
 /// `YYYYMMDD_HHMMSS`
 const TIME_BYTES: usize = 15;
 
 impl FileName {
-    /// Reads a bare name, without a folder.
+    /// Reads a name.
     pub fn parse(name: &str) -> Result<Self, InvalidFileName> {
-        let (rest, compression) = if let Some(rest) = name.strip_suffix(".gz") {
+        let start = name.rfind('/').map_or(0, |slash| slash + 1);
+        let (folders, bare) = name.split_at(start);
+        if folders.len() > MAX_FOLDERS_BYTES || !folders.split_terminator('/').all(is_folder) {
+            return Err(InvalidFileName);
+        }
+        let (rest, compression) = if let Some(rest) = bare.strip_suffix(".gz") {
             (rest, Some(Compression::Gzip))
-        } else if let Some(rest) = name.strip_suffix(".zst") {
+        } else if let Some(rest) = bare.strip_suffix(".zst") {
             (rest, Some(Compression::Zstd))
         } else {
-            (name, None)
+            (bare, None)
         };
         let (record_type, rest) = if let Some(rest) = rest.strip_prefix("cdr_data_") {
             (RecordType::Data, rest)
@@ -63,10 +75,15 @@ impl FileName {
         }
         let mut bytes = [0; MAX_BYTES];
         bytes[..name.len()].copy_from_slice(name.as_bytes());
-        Ok(Self { bytes, len: name.len() as u8, record_type, compression })
+        Ok(Self { bytes, len: name.len() as u8, start: start as u8, record_type, compression })
     }
 
-    /// The name.
+    /// The folders in front of the name, each with its slash.
+    pub fn folders(&self) -> &str {
+        &self.as_str()[..usize::from(self.start)]
+    }
+
+    /// The name, with its folders.
     pub fn as_str(&self) -> &str {
         // It was copied from a `str`.
         str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
@@ -84,9 +101,15 @@ impl FileName {
 
     /// `YYYYMMDD_HHMMSS`
     fn time(&self) -> &[u8] {
-        let start = "cdr__".len() + self.record_type.as_str().len();
+        let start = usize::from(self.start) + "cdr__".len() + self.record_type.as_str().len();
         &self.bytes[start..start + TIME_BYTES]
     }
+}
+
+/// What the names of the lake's objects, Kafka keys and shells all take as it is. A name that begins with a dot is hidden.
+fn is_folder(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-=".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)
 }
 
 /// A real date and time of day, as `YYYYMMDD_HHMMSS`.

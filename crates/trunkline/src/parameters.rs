@@ -16,7 +16,7 @@ pub(crate) struct Parameters {
 
 /// The variables that give a parameter's value where nothing else does: those that scripts for the same servers have, by the
 /// same names as the functions'. Only these: a `DATABASE_URL` that somebody has set is rather about something else.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 19] = [
     ("KAFKA_BROKERS", "KafkaBrokers"),
     ("KAFKA_SASL_MECHANISM", "KafkaSaslMechanism"),
     ("KAFKA_SASL_PASSWORD", "KafkaSaslPassword"),
@@ -33,6 +33,7 @@ const VARIABLES: [(&str, &str); 18] = [
     ("SFTP_PRIVATE_KEY_PASSPHRASE", "SftpPrivateKeyPassphrase"),
     ("SFTP_READY", "SftpReady"),
     ("SFTP_REMOTE_PATH", "SftpRemotePath"),
+    ("SFTP_SERVERS", "SftpServers"),
     ("SFTP_SETTLE_SECONDS", "SftpSettleSeconds"),
     ("SFTP_USER", "SftpUser"),
 ];

@@ -81,7 +81,7 @@ pub(crate) fn sort(entries: Vec<Entry>, now: u64, patience: Patience<'_>) -> (Ve
     let (mut named, mut unmatched) = (Vec::new(), Vec::new());
     let mut markers: HashMap<FileName, u64> = HashMap::new();
     for Entry { name, size, mtime } in entries {
-        if is_temporary(&name) {
+        if is_temporary(name.rsplit('/').next().unwrap_or_default()) {
             continue;
         }
         if let Some(marked) = patience.ready.marked(&name) {

@@ -1,10 +1,10 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lake::names;
 use lake::registers::{Decision, Stat, Version};
-use telecom::{FileName, RecordType};
+use telecom::FileName;
 
 use crate::miss::Miss;
 use crate::ports::Objects;
@@ -66,6 +66,11 @@ pub(crate) fn is_later_drop(version: &Version) -> bool {
     version.decision == Decision::Dropped && version.piece.first_line > 0
 }
 
+/// Files of one place stand in chronological order in a listing.
+fn place(name: &FileName) -> (&str, &'static str) {
+    (name.folders(), name.record_type().as_str())
+}
+
 /// The registers of the files in the folder, as far as a poll has to know them. They are read once a process, so that a poll
 /// that finds nothing new asks the lake for nothing but two short listings. What another process has done since is met where it
 /// matters: every step compares with the lake.
@@ -83,9 +88,10 @@ impl Known {
             present.into_iter().filter(|name| !known.contains_key(name)).collect()
         };
         let mut registered = Vec::new();
-        for record_type in [RecordType::Data, RecordType::Voice] {
+        let places: BTreeSet<_> = unknown.iter().map(place).collect();
+        for of_place in places {
             // By the objects' names, in whose order `X.csv.gz.json` stands before `X.csv.json`.
-            let keys = || unknown.iter().filter(|name| name.record_type() == record_type).map(names::file);
+            let keys = || unknown.iter().filter(|name| place(name) == of_place).map(names::file);
             let (Some(first), Some(last)) = (keys().min(), keys().max()) else { continue };
             // Only the part of the listing where these files can be: the lake keeps the registers of years.
             let before = first.strip_suffix(".json").unwrap_or(&first).to_owned();

@@ -19,6 +19,7 @@ mod registers;
 mod reprocess;
 mod rules;
 mod server;
+mod servers;
 mod upgrade;
 mod whole_lines;
 mod work;
@@ -37,6 +38,7 @@ use tokio::sync::OnceCell;
 
 pub use event::{Event, Watch};
 pub use ready::{After, Ready};
+pub use servers::{Habits, ServerConfig};
 pub use upgrade::{Upgraded, upgrade};
 
 use crate::index::Index;
@@ -50,8 +52,8 @@ use crate::work::Work;
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where files come from.
-    pub sftp: sftp::Config,
+    /// Where files come from: at least one.
+    pub servers: Vec<ServerConfig>,
     /// Where they go to.
     pub lake: lake::Config,
     /// Where they are announced.
@@ -63,35 +65,12 @@ pub struct Config {
 /// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
-    /// How it is told that a file is whole.
-    #[serde(rename = "SFTP_READY", default)]
-    pub ready: Ready,
-    /// What becomes of a file on the server when all of it has landed and is announced.
-    #[serde(rename = "SFTP_AFTER", default)]
-    pub after: After,
-    /// With [`Ready::Settle`], a file is taken when it has not changed for so many seconds.
-    #[serde(rename = "SFTP_SETTLE_SECONDS", default = "settle_s")]
-    pub settle_s: u64,
-    /// With [`Ready::Settle`], a last line without a line end is taken when the file has not changed for so many seconds: it may
-    /// be half a line.
-    #[serde(rename = "SFTP_LAST_LINE_SECONDS", default = "last_line_s")]
-    pub last_line_s: u64,
     /// The topic of announcements.
     #[serde(rename = "LANDED_FILES_TOPIC", default = "landed_files")]
     pub landed_files: String,
     /// The operator's zone: rows that were read in another one can't be taken back.
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     pub zone: Zone,
-}
-
-/// Uploads pause for seconds. One that pauses for longer is only taken in two pieces: nothing is counted twice or lost.
-fn settle_s() -> u64 {
-    20
-}
-
-/// A quarter of an hour: an upload that pauses for longer has usually failed.
-fn last_line_s() -> u64 {
-    900
 }
 
 fn landed_files() -> String {
@@ -104,7 +83,8 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { sftp: vars.read()?, lake: vars.read()?, kafka: vars.read()?, settings: vars.read()? })
+        let servers = ServerConfig::all(vars)?;
+        Ok(Self { servers, lake: vars.read()?, kafka: vars.read()?, settings: vars.read()? })
     }
 }
 
@@ -112,7 +92,7 @@ impl Config {
 /// it between two polls, or the service freeze it.
 #[derive(Debug)]
 pub struct Deps {
-    pub(crate) sftp: sftp::Config,
+    pub(crate) servers: Vec<ServerConfig>,
     pub(crate) lake: Lake,
     pub(crate) sink: Sink,
     pub(crate) settings: Settings,
@@ -131,7 +111,7 @@ impl Deps {
     /// When a client refuses its configuration.
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            sftp: config.sftp.clone(),
+            servers: config.servers.clone(),
             lake: Lake::connect(&config.lake),
             sink: Sink::new(&config.kafka)?,
             settings: config.settings.clone(),

@@ -5,11 +5,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use lake::names::{self, PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::Deadline;
-use sftp::Listing;
 use telecom::FileName;
 
 use crate::event::Watch;
-use crate::folder::{Delivered, Patience, Plan, sort};
+use crate::folder::{Delivered, Plan};
 use crate::job::{Done, bytes_to_read};
 use crate::known::{Brief, News};
 use crate::landed_files::LandedFiles;
@@ -17,7 +16,7 @@ use crate::miss::Miss;
 use crate::ports::Topic as _;
 use crate::ready::After;
 use crate::rules::Design;
-use crate::server::{START_MARGIN, SftpServer};
+use crate::server::{Found, START_MARGIN, Servers};
 use crate::work::{Brought, Then, Work};
 use crate::{Deps, Report, format};
 
@@ -83,9 +82,8 @@ pub(crate) fn error_of(miss: Miss) -> anyhow::Error {
 /// One invocation under way.
 struct Poll<'a> {
     deps: &'a Deps,
-    deadline: Deadline,
     work: Work<'a, Lake, Design>,
-    server: SftpServer,
+    servers: Servers<'a>,
     tally: Tally<'a>,
     /// It has looked before.
     has_looked: bool,
@@ -115,9 +113,8 @@ impl<'a> Poll<'a> {
         let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
         Ok(Self {
             deps,
-            deadline,
             work: deps.work(),
-            server: SftpServer::connect(&deps.sftp, deadline).await?,
+            servers: Servers::new(&deps.servers, deadline)?,
             tally: Tally {
                 topic,
                 look: Report::default(),
@@ -134,16 +131,10 @@ impl<'a> Poll<'a> {
     /// Looks for new files, and takes them. Ends with an error where none can be taken, not where one can't.
     async fn look(&mut self) -> anyhow::Result<()> {
         let started = Instant::now();
-        let patience = Patience {
-            ready: &self.deps.settings.ready,
-            settle_s: self.deps.settings.settle_s,
-            last_line_s: self.deps.settings.last_line_s,
-        };
-        let listing = self.list().await?;
-        let (files, mut unmatched) = sort(listing.files, now_s(), patience);
-        unmatched.extend(listing.left_out.iter().map(ToString::to_string));
+        let Found { files, unmatched, failures } = self.servers.look(now_s()).await?;
         self.work = self.deps.work();
         self.tally.look = Report { unmatched: unmatched.len() as u64, ..Report::default() };
+        failures.into_iter().for_each(|error| self.tally.fail(error));
         let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
         let news = if self.has_looked { News::Files } else { News::Decisions };
         self.deps.known.update(&self.deps.lake, &present, news).await.map_err(error_of)?;
@@ -157,21 +148,9 @@ impl<'a> Poll<'a> {
         self.tally.report.add(self.tally.look);
         self.has_looked = true;
         // Where a service has failed, nothing else begins in this invocation.
-        match self.server.is_stopped() || self.tally.topic.has_failed() {
+        match self.servers.is_stopped() || self.tally.topic.has_failed() {
             true => self.tally.result(),
             false => Ok(()),
-        }
-    }
-
-    /// Some servers end a session after a while.
-    async fn list(&mut self) -> anyhow::Result<Listing> {
-        match self.server.list().await {
-            Err(error) if self.has_looked && error.is_transient() => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "connecting anew");
-                self.server = SftpServer::connect(&self.deps.sftp, self.deadline).await?;
-                Ok(self.server.list().await?)
-            }
-            listed => Ok(listed?),
         }
     }
 
@@ -249,22 +228,20 @@ impl<'a> Poll<'a> {
 
     /// The files of which nothing is left to take, where they are not to be kept.
     fn taken(&self, files: &[Delivered], plans: &[Plan]) -> Vec<Delivered> {
-        if self.deps.settings.after == After::Keep {
-            return Vec::new();
-        }
-        let is_taken =
-            |file: &Delivered| self.deps.known.brief(&file.name).is_some_and(|brief| brief.has_all_of(file.stat));
+        let is_taken = |file: &Delivered| {
+            *self.servers.after(file.name) != After::Keep
+                && self.deps.known.brief(&file.name).is_some_and(|brief| brief.has_all_of(file.stat))
+        };
         let idle = files.iter().zip(plans).filter(|(_, plan)| **plan == Plan::Nothing).map(|(file, _)| *file);
         idle.filter(is_taken).collect()
     }
 
     /// Deletes or moves the files that have been taken, once they are announced: those without a note.
     async fn clear(&mut self, mut taken: Vec<Delivered>, notes: &[PieceKey]) {
-        let Self { deps, server, tally, .. } = self;
-        let (settings, server) = (&deps.settings, &*server);
+        let Self { servers, tally, .. } = self;
+        let servers = &*servers;
         taken.retain(|file| notes.iter().all(|piece| piece.name() != file.name));
-        let cleared =
-            stream::iter(taken).map(|file| async move { (file.name, server.clear(settings, &file).await) }.boxed());
+        let cleared = stream::iter(taken).map(|file| async move { (file.name, servers.clear(&file).await) }.boxed());
         let mut cleared = cleared.buffer_unordered(FILES_IN_FLIGHT);
         while let Some((name, cleared)) = cleared.next().await {
             match cleared {
@@ -320,21 +297,21 @@ impl<'a> Poll<'a> {
                     }
                 }
                 Err(Miss::Unsettled) => self.tally.has_left = true,
-                Err(miss) => self.tally.miss(&self.server, piece.name(), miss),
+                Err(miss) => self.tally.miss(&self.servers, piece.name(), miss),
             }
         }
     }
 
     /// Takes files, several at once, and announces them in their order.
     async fn take_all(&mut self, jobs: Vec<Job>) {
-        let Self { deps, work, server, tally, .. } = self;
-        let (work, server) = (&*work, &*server);
+        let Self { deps, work, servers, tally, .. } = self;
+        let (work, servers) = (&*work, &*servers);
         let takes = stream::iter(jobs).map(|(file, plan)| {
             let known = deps.known.brief(&file.name);
             async move {
                 let taken = async {
-                    let _room = server.begin(bytes_to_read(&file, known)).await?;
-                    work.take(server, &file, plan).await
+                    let _room = servers.begin(bytes_to_read(&file, known)).await?;
+                    work.take(servers, &file, plan).await
                 };
                 (file, plan, taken.await)
             }
@@ -353,7 +330,7 @@ impl<'a> Poll<'a> {
                     Err(miss) => {
                         // Perhaps it is not what is remembered of it any more: somebody has decided about it meanwhile.
                         deps.known.remember(file.name, None);
-                        tally.miss(server, file.name, miss);
+                        tally.miss(servers, file.name, miss);
                     }
                 }
             }
@@ -361,7 +338,7 @@ impl<'a> Poll<'a> {
                 tally.announce(work, announcements).await;
                 if tally.topic.has_failed() {
                     // The copies under way are still brought to their end, so that no upload is left half done.
-                    server.stop();
+                    servers.stop();
                 }
             }
         }
@@ -414,7 +391,7 @@ impl Tally<'_> {
         }
     }
 
-    fn miss(&mut self, server: &SftpServer, name: FileName, miss: Miss) {
+    fn miss(&mut self, servers: &Servers<'_>, name: FileName, miss: Miss) {
         let error = match miss {
             Miss::Unsettled | Miss::UnfinishedLine | Miss::Rewritten => {
                 self.has_left = true;
@@ -423,7 +400,7 @@ impl Tally<'_> {
             Miss::Deferred => return self.look.deferred += 1,
             Miss::File(error) => error,
             Miss::Service(error) => {
-                server.stop();
+                servers.stop();
                 error
             }
         };

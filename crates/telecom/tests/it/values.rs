@@ -288,6 +288,17 @@ fn file_names() {
     check_file("cdr_data_20240101_120000.csv", expect!["cdr_data_20240101_120000.csv data None"]);
     check_file("cdr_voice_20240101_235959.csv.gz", expect!["cdr_voice_20240101_235959.csv.gz voice Some(Gzip)"]);
     check_file("cdr_voice_20240229_000000.csv.zst", expect!["cdr_voice_20240229_000000.csv.zst voice Some(Zstd)"]);
+    let folders = "north/msc_1/day=2024-01-01/";
+    check_file(
+        &format!("{folders}cdr_data_20240101_120000.csv.gz"),
+        expect!["north/msc_1/day=2024-01-01/cdr_data_20240101_120000.csv.gz data Some(Gzip)"],
+    );
+    assert_eq!(FileName::parse(&format!("{folders}cdr_data_20240101_120000.csv")).unwrap().folders(), folders);
+    // Forty bytes of folders, and no more.
+    let longest = |folder_bytes: usize| {
+        FileName::parse(&format!("{}/cdr_voice_20240101_120000.csv.zst", "a".repeat(folder_bytes)))
+    };
+    assert!(longest(39).is_ok() && longest(40).is_err());
     check_file(
         "report.txt",
         expect![
@@ -312,6 +323,13 @@ fn file_names() {
         "/upload/cdr_data_20240101_120000.csv",
         "../cdr_data_20240101_120000.csv",
         "cdr_data_20240101_120000.csv\n",
+        "north//cdr_data_20240101_120000.csv",
+        "north/../cdr_data_20240101_120000.csv",
+        "north/.hidden/cdr_data_20240101_120000.csv",
+        "north west/cdr_data_20240101_120000.csv",
+        "north@1-2/cdr_data_20240101_120000.csv",
+        "north+1/cdr_data_20240101_120000.csv",
+        "cdr_data_20240101_120000.csv/",
     ] {
         assert!(FileName::parse(bad).is_err(), "{bad:?}");
     }
@@ -321,20 +339,20 @@ fn file_names() {
 fn files_are_in_the_order_of_their_time() {
     let names = [
         "cdr_voice_20240101_120000.csv",
-        "cdr_data_20240102_000000.csv",
+        "a/cdr_data_20240102_000000.csv",
         "cdr_data_20240101_120000.csv.gz",
-        "cdr_voice_20231231_235959.csv",
+        "z/z/cdr_voice_20231231_235959.csv",
         "cdr_data_20240101_120000.csv",
     ];
     let mut files = names.map(|name| FileName::parse(name).unwrap());
     files.sort();
     expect![[r#"
         [
-            "cdr_voice_20231231_235959.csv",
+            "z/z/cdr_voice_20231231_235959.csv",
             "cdr_data_20240101_120000.csv",
             "cdr_data_20240101_120000.csv.gz",
             "cdr_voice_20240101_120000.csv",
-            "cdr_data_20240102_000000.csv",
+            "a/cdr_data_20240102_000000.csv",
         ]
     "#]]
     .assert_debug_eq(&files);

@@ -2,21 +2,32 @@
 
 use anyhow::Context;
 use lambda_boot::Vars;
-use sftp::{Client, Config, Entry};
+use sftp::{Client, Entry, Folders};
+use sftp_poll::ServerConfig;
 
 use super::Sheet;
 use crate::figures::grouped;
 
 pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> {
-    let config: Config = vars.read()?;
+    for server in ServerConfig::all(vars)? {
+        let checked = check_one(sheet, &server).await;
+        match server.name {
+            Some(name) => checked.with_context(|| format!("SFTP_SERVERS: {name}"))?,
+            None => checked?,
+        }
+    }
+    Ok(())
+}
+
+async fn check_one(sheet: &mut Sheet, ServerConfig { sftp: config, .. }: &ServerConfig) -> anyhow::Result<()> {
     let server = format!("{}:{}", config.host, config.port);
-    let client = Client::connect(&config).await.with_context(|| format!("{server} can't be used"))?;
+    let client = Client::connect(config).await.with_context(|| format!("{server} can't be used"))?;
     sheet.ok(format!("{server} has the expected host key, and lets {} in", config.user));
-    let folder = config.remote_path.trim_end_matches('/');
-    let files = client.list(&config.remote_path).await.context("check SFTP_REMOTE_PATH")?.files;
+    let folders = Folders::parse(&config.remote_path).map_err(anyhow::Error::msg)?;
+    let files = client.list_all(&folders).await.context("check SFTP_REMOTE_PATH")?.files;
     sheet.ok(format!("the folder {} can be read: {} files", config.remote_path, grouped(files.len() as u64)));
     if let Some(Entry { name, .. }) = files.iter().find(|file| file.size > 0) {
-        let path = format!("{folder}/{name}");
+        let path = folders.path(name);
         may_be_read(&client, &path).await.with_context(|| {
             format!("{path} can't be read: give {} the right to read the folder's files", config.user)
         })?;

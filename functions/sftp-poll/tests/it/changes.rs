@@ -69,7 +69,7 @@ async fn a_file_that_was_only_touched_is_read_once_and_not_reported() {
 async fn a_file_that_is_still_written_to_is_left_alone() {
     let mut fixture = Fixture::start().await;
     // Nothing but the copy's own check protects it.
-    fixture.config.settings.settle_s = 0;
+    fixture.config.servers[0].habits.settle_s = 0;
     fixture.deliver(NAME, file_of(0..80_000).as_bytes(), HOUR);
     let deps = fixture.deps().await;
     let writer = async {

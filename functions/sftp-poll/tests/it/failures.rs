@@ -23,25 +23,28 @@ async fn a_service_that_refuses_is_named() {
     let check = async |change: fn(&mut Config), expect: Expect| {
         let mut config = fixture.config.clone();
         change(&mut config);
-        let right = fixture.config.sftp.host_key.to_string();
+        let right = fixture.config.servers[0].sftp.host_key.to_string();
         expect.assert_eq(&failing(&config).await.replace(&right, "SHA256:<the server's>"));
     };
     check(
-        |config| config.sftp.credentials = Credentials::Password("wrong".to_owned()),
+        |config| config.servers[0].sftp.credentials = Credentials::Password("wrong".to_owned()),
         expect!["the SFTP server refuses the user trunkline: check SFTP_USER and SFTP_PASSWORD or SFTP_PRIVATE_KEY"],
     )
     .await;
     check(
         |config| {
             let other = "SHA256:uNiVztksCsDhcc0u9e8BrrOXAgUOJSkGPEVnqUwmKPA";
-            config.sftp.host_key = HostKey::try_from(other.to_owned()).unwrap();
+            config.servers[0].sftp.host_key = HostKey::try_from(other.to_owned()).unwrap();
         },
         expect!["the SFTP server's host key is SHA256:<the server's>, but SFTP_HOST_KEY says SHA256:uNiVztksCsDhcc0u9e8BrrOXAgUOJSkGPEVnqUwmKPA: ask its operator which one is right, and set SFTP_HOST_KEY only then"],
     )
     .await;
-    check(|config| config.sftp.port = 1, expect!["the SFTP server can't be reached at 127.0.0.1:1: Connection refused (os error 111); check SFTP_HOST and SFTP_PORT, or wait for it"]).await;
-    check(|config| config.sftp.remote_path = "/elsewhere".to_owned(), expect!["the SFTP server has no /elsewhere"])
-        .await;
+    check(|config| config.servers[0].sftp.port = 1, expect!["the SFTP server can't be reached at 127.0.0.1:1: Connection refused (os error 111); check SFTP_HOST and SFTP_PORT, or wait for it"]).await;
+    check(
+        |config| config.servers[0].sftp.remote_path = "/elsewhere".to_owned(),
+        expect!["the SFTP server has no /elsewhere"],
+    )
+    .await;
     check(|config| config.lake.secret_access_key = "wrong".to_owned(), expect!["reading format.json: SignatureDoesNotMatch; check the AWS_* credentials and what they may do with the bucket"]).await;
     // Nothing of all this has done any harm.
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });

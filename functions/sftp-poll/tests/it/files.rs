@@ -76,7 +76,7 @@ async fn a_fresh_file_is_taken_when_nobody_has_written_to_it_for_long_enough() {
     fixture.touch(name, Duration::from_secs(61));
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
     // Without a wait.
-    fixture.config.settings.settle_s = 0;
+    fixture.config.servers[0].habits.settle_s = 0;
     fixture.deliver("cdr_data_20240101_000100.csv", b"y\n", Duration::ZERO);
     assert_eq!(fixture.poll().await, Report { landed: 1, announced: 1, ..Report::default() });
 }
@@ -138,7 +138,7 @@ async fn copies_do_not_begin_when_the_time_is_nearly_up() {
 async fn the_function_as_the_service_calls_it() {
     for fixture in Fixture::on_each().await {
         fixture.deliver("cdr_data_20240101_120000.csv", b"x", HOUR);
-        let sftp = &fixture.config.sftp;
+        let sftp = &fixture.config.servers[0].sftp;
         let Credentials::Password(password) = &sftp.credentials else { unreachable!("as the fixture makes it") };
         let lake = &fixture.config.lake;
         let vars: Vars = [

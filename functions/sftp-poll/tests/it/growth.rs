@@ -17,7 +17,7 @@ const CALLS: u32 = 3;
 #[tokio::test]
 async fn a_file_that_grows_counts_each_call_once_whatever_ends_in_between() {
     let mut fixture = Fixture::on(Server::OpenSsh(Arc::new(test_support::sshd().await))).await;
-    fixture.config.settings.settle_s = 0;
+    fixture.config.servers[0].habits.settle_s = 0;
     fs::write(fixture.path(NAME), HEADER).unwrap();
     let mut file = fs::File::options().append(true).open(fixture.path(NAME)).unwrap();
     // Each invocation comes a little further before it ends, until one comes to its end.

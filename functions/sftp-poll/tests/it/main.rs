@@ -12,6 +12,7 @@ mod people;
 mod published;
 mod ready;
 mod reprocess;
+mod servers;
 mod sshd;
 mod upgrade;
 
@@ -28,7 +29,7 @@ use lake::names::{PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::{Deadline, Vars};
 use sftp::{Credentials, HostKey};
-use sftp_poll::{After, Config, Deps, Event, Ready, Report, Settings, handle};
+use sftp_poll::{After, Config, Deps, Event, Habits, Ready, Report, ServerConfig, Settings, handle};
 use telecom::{FileName, Zone};
 use test_support::{Line, Proxy, SftpPeer, Sshd};
 
@@ -107,25 +108,19 @@ impl Fixture {
             secret_access_key: store.secret_access_key.expose().to_owned(),
             session_token: None,
         };
-        let sftp = server.config();
+        let habits = Habits { ready: Ready::Settle, after: After::Keep, settle_s: 60, last_line_s: 900 };
+        let servers = vec![ServerConfig { name: None, sftp: server.config(), habits }];
         let [landed_files, rejected] = ["landed-files", "rejected"].map(test_support::topic);
         let vars: Vars =
             [("KAFKA_BROKERS", test_support::broker().await), ("REJECTED_TOPIC", &rejected)].into_iter().collect();
         let kafka = vars.read().unwrap();
         let topics = [(landed_files.as_str(), 1), (&rejected, 1)];
         kafka_sink::admin::create_topics(&kafka, &topics).await.unwrap();
-        let settings = Settings {
-            ready: Ready::Settle,
-            after: After::Keep,
-            settle_s: 60,
-            last_line_s: 900,
-            landed_files,
-            zone: Zone::default(),
-        };
+        let settings = Settings { landed_files, zone: Zone::default() };
         Self {
             server,
             lake: Lake::connect(&lake),
-            config: Config { sftp, lake, kafka, settings },
+            config: Config { servers, lake, kafka, settings },
             handled: AtomicUsize::new(0),
         }
     }
@@ -140,13 +135,15 @@ impl Fixture {
 
     /// The same over a bad line.
     fn over(&self, line: &Proxy) -> Config {
-        let sftp = sftp::Config { port: line.port, ..self.config.sftp.clone() };
-        Config { sftp, ..self.config.clone() }
+        let mut config = self.config.clone();
+        config.servers[0].sftp.port = line.port;
+        config
     }
 
     /// A line to the server.
     async fn line(&self, line: Line) -> Proxy {
-        test_support::proxy(format!("{}:{}", self.config.sftp.host, self.config.sftp.port), line).await
+        let sftp = &self.config.servers[0].sftp;
+        test_support::proxy(format!("{}:{}", sftp.host, sftp.port), line).await
     }
 
     /// Delivers a file that has not changed for `age`.

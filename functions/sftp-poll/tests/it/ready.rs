@@ -22,7 +22,7 @@ fn open_file() -> String {
 #[tokio::test]
 async fn a_file_that_comes_by_rename_is_whole_at_once() {
     let mut fixture = Fixture::start().await;
-    fixture.config.settings.ready = Ready::Rename;
+    fixture.config.servers[0].habits.ready = Ready::Rename;
     fs::write(fixture.path(&format!("{NAME}.part")), open_file()).unwrap();
     assert_eq!(fixture.poll().await, NOTHING);
     fs::rename(fixture.path(&format!("{NAME}.part")), fixture.path(NAME)).unwrap();
@@ -35,7 +35,7 @@ async fn a_file_that_comes_by_rename_is_whole_at_once() {
 #[tokio::test]
 async fn a_file_with_a_marker_is_whole_at_once() {
     let mut fixture = Fixture::start().await;
-    fixture.config.settings.ready = Ready::Marker(".done".to_owned());
+    fixture.config.servers[0].habits.ready = Ready::Marker(".done".to_owned());
     fixture.deliver(NAME, open_file().as_bytes(), HOUR);
     fixture.deliver("cdr_voice_20240301_110000.csv.done", b"", HOUR);
     assert_eq!(fixture.poll().await, Report { settling: 1, ..NOTHING });
@@ -46,7 +46,7 @@ async fn a_file_with_a_marker_is_whole_at_once() {
     assert_eq!(fixture.poll().await, TAKEN);
     fixture.publish().await;
     assert_eq!(fixture.counted().await.seconds, 300);
-    fixture.config.settings.after = After::Delete;
+    fixture.config.servers[0].habits.after = After::Delete;
     assert_eq!(fixture.poll().await, CLEARED);
     assert!(!fixture.path(NAME).exists() && !fixture.path(&format!("{NAME}.done")).exists());
 }
@@ -54,7 +54,7 @@ async fn a_file_with_a_marker_is_whole_at_once() {
 #[tokio::test]
 async fn a_file_is_deleted_when_all_of_it_has_landed_and_is_announced() {
     for mut fixture in Fixture::on_each().await {
-        fixture.config.settings.after = After::Delete;
+        fixture.config.servers[0].habits.after = After::Delete;
         fixture.deliver(NAME, open_file().as_bytes(), Duration::from_secs(100));
         assert_eq!(fixture.poll().await, TAKEN);
         // Its last line has not been taken yet.
@@ -74,7 +74,7 @@ async fn a_file_is_deleted_when_all_of_it_has_landed_and_is_announced() {
 #[tokio::test]
 async fn a_file_that_waits_for_a_person_stays() {
     let mut fixture = Fixture::start().await;
-    fixture.config.settings.after = After::Delete;
+    fixture.config.servers[0].habits.after = After::Delete;
     let other = "cdr_voice_20240301_110000.csv";
     fixture.deliver(NAME, file_of(0..10).as_bytes(), HOUR);
     fixture.poll().await;
@@ -91,7 +91,7 @@ async fn a_file_that_waits_for_a_person_stays() {
 #[tokio::test]
 async fn a_file_is_moved_and_never_over_another_one() {
     for mut fixture in Fixture::on_each().await {
-        fixture.config.settings.after = After::Move("done".to_owned());
+        fixture.config.servers[0].habits.after = After::Move("done".to_owned());
         fixture.deliver(NAME, file_of(0..3).as_bytes(), HOUR);
         assert_eq!(fixture.poll().await, TAKEN);
         let error = handle(&fixture.deps().await, Event::Poll, Deadline::NONE).await.unwrap_err();
@@ -120,7 +120,7 @@ async fn a_file_is_moved_and_never_over_another_one() {
 #[tokio::test]
 async fn nothing_is_deleted_before_it_is_announced_whatever_ends_in_between() {
     let mut fixture = Fixture::start().await;
-    fixture.config.settings.after = After::Delete;
+    fixture.config.servers[0].habits.after = After::Delete;
     fixture.deliver(NAME, file_of(0..3).as_bytes(), HOUR);
     for waits in 0.. {
         let ended = cut_off(handle(&fixture.deps().await, Event::Poll, Deadline::NONE), waits).await;

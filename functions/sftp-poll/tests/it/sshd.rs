@@ -66,7 +66,7 @@ async fn a_file_that_is_refused_holds_up_no_other() {
     let deps = fixture.deps().await;
     for announced in [2, 0] {
         let error = handle(&deps, Event::Poll, Deadline::NONE).await.unwrap_err();
-        let path = format!("{}/{refused}", fixture.config.sftp.remote_path);
+        let path = format!("{}/{refused}", fixture.config.servers[0].sftp.remote_path);
         assert_eq!(
             format!("{error:#}"),
             format!(

@@ -1,0 +1,200 @@
+//! The folders of deliveries, as `SFTP_REMOTE_PATH` names them.
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use glob::{MatchOptions, Pattern};
+
+use crate::listing::{LeftOut, Listing, Reason, list, subfolders};
+use crate::session::Session;
+use crate::{Client, Error};
+
+/// Folders on their way at once.
+const FOLDERS_IN_FLIGHT: usize = 8;
+/// More folders than this are rather a pattern that is too wide: they are all listed at each look.
+const MAX_FOLDERS: usize = 1_000;
+
+/// A folder, or a pattern of folders: `/upload`, `/upload/*`, `/cdr/msc-?/2026-*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// The part in front of the first pattern, without a slash at its end.
+    root: String,
+    /// The names behind it, level by level.
+    levels: Vec<Level>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Level {
+    Name(String),
+    Pattern(Pattern),
+}
+
+impl Folders {
+    /// Reads a path. `*` stands for any characters of a name, `?` for one, `[0-9]` for one of those.
+    ///
+    /// # Errors
+    /// Saying what a pattern can't be.
+    pub fn parse(path: &str) -> Result<Self, String> {
+        let names: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let first = names.iter().position(|name| is_pattern(name)).unwrap_or(names.len());
+        let level = |name: &&str| match is_pattern(name) {
+            false => Ok(Level::Name((*name).to_owned())),
+            true if name.contains("**") => {
+                Err(format!("{path}: `**` is not known; write `*` once for each level of folders"))
+            }
+            true => Pattern::new(name).map(Level::Pattern).map_err(|error| format!("{path} is no pattern: {error}")),
+        };
+        Ok(Self { root: names[..first].join("/"), levels: names[first..].iter().map(level).collect::<Result<_, _>>()? })
+    }
+
+    /// The folder that all lies in.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Whether it is a pattern, of any number of folders.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
+    /// The path of what has this name in [`Folders::root`].
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.root)
+    }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+impl Client {
+    /// The files of all these folders, by their names in [`Folders::root`]. Where it is a pattern, a folder that can't be read is left
+    /// out, with the reason.
+    ///
+    /// # Errors
+    /// Those of [`Client::list`]; [`Error::Refused`] where the pattern fits more than a thousand folders.
+    pub async fn list_all(&self, folders: &Folders) -> Result<Listing, Error> {
+        let (session, follow_links) = (&self.session, self.follow_links);
+        if !folders.is_pattern() {
+            return list(session, &folder_path(folders, ""), follow_links).await;
+        }
+        let found = find(session, folders, follow_links).await?;
+        let lists = found.into_iter().map(|folder| {
+            async move {
+                let listed = list(session, &folder_path(folders, &folder), follow_links).await;
+                within(&folder, listed)
+            }
+            .boxed()
+        });
+        let mut listed = stream::iter(lists).buffer_unordered(FOLDERS_IN_FLIGHT);
+        let mut all = Listing::default();
+        while let Some(Listing { files, left_out }) = listed.try_next().await? {
+            all.files.extend(files);
+            all.left_out.extend(left_out);
+        }
+        Ok(all)
+    }
+}
+
+/// The path of a folder in the root, or of the root itself.
+fn folder_path(folders: &Folders, folder: &str) -> String {
+    match (folders.root.is_empty(), folder.is_empty()) {
+        (true, true) => "/".to_owned(),
+        (_, true) => folders.root.clone(),
+        (_, false) => folders.path(folder),
+    }
+}
+
+/// The names of the folders that the pattern fits, in the root.
+async fn find(session: &Arc<Session>, folders: &Folders, follow_links: bool) -> Result<Vec<String>, Error> {
+    let mut found = vec![String::new()];
+    for level in &folders.levels {
+        let below = found.into_iter().map(|above| below(session, folders, above, level, follow_links).boxed());
+        let below: Vec<Vec<String>> = stream::iter(below).buffer_unordered(FOLDERS_IN_FLIGHT).try_collect().await?;
+        found = below.concat();
+        if found.len() > MAX_FOLDERS {
+            return Err(Error::Refused {
+                doing: format!("looking into the folders of {}", folders.root),
+                why: format!("the pattern fits more than {MAX_FOLDERS} of them: narrow it"),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The same, one level below one of them.
+async fn below(
+    session: &Arc<Session>,
+    folders: &Folders,
+    above: String,
+    level: &Level,
+    follow_links: bool,
+) -> Result<Vec<String>, Error> {
+    let join = |name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+    let pattern = match level {
+        Level::Name(name) => return Ok(vec![join(name)]),
+        Level::Pattern(pattern) => pattern,
+    };
+    let fits = |name: &str| pattern.matches_with(name, VISIBLE);
+    match subfolders(session, &folder_path(folders, &above), follow_links, fits).await {
+        // Other folders may have it.
+        Err(Error::NotFound { .. }) if !above.is_empty() => Ok(Vec::new()),
+        names => Ok(names?.iter().map(|name| join(name)).collect()),
+    }
+}
+
+/// A name that begins with a dot is hidden.
+const VISIBLE: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// A folder's files by their names in the root.
+fn within(folder: &str, listed: Result<Listing, Error>) -> Result<Listing, Error> {
+    let mut listing = match listed {
+        Ok(listing) => listing,
+        // Removed in the meantime, or a name behind a pattern that not every folder has.
+        Err(Error::NotFound { .. }) => Listing::default(),
+        Err(Error::Refused { why, .. }) => {
+            let left_out = LeftOut { name: String::new(), why: Reason::Refused(why) };
+            Listing { files: Vec::new(), left_out: vec![left_out] }
+        }
+        Err(error) => return Err(error),
+    };
+    let names = listing.files.iter_mut().map(|file| &mut file.name);
+    for name in names.chain(listing.left_out.iter_mut().map(|left_out| &mut left_out.name)) {
+        *name = format!("{folder}/{name}");
+    }
+    Ok(listing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_folder_or_a_pattern() {
+        let show = |path: &str| {
+            let folders = Folders::parse(path).unwrap();
+            let levels = folders.levels.iter().map(|level| match level {
+                Level::Name(name) => name.clone(),
+                Level::Pattern(pattern) => format!("<{pattern}>"),
+            });
+            format!("{} {}", folders.root(), levels.collect::<Vec<_>>().join(" "))
+        };
+        for (path, shown) in [
+            ("/upload", "/upload "),
+            ("/upload/", "/upload "),
+            ("/", " "),
+            ("upload", "upload "),
+            ("/upload/*", "/upload <*>"),
+            ("/cdr/msc-?/voice/2026-[01]*/", "/cdr <msc-?> voice <2026-[01]*>"),
+        ] {
+            assert_eq!(show(path), shown, "{path}");
+        }
+        for path in ["/upload/**", "/upload/a[", "/upload/**/b"] {
+            assert!(Folders::parse(path).is_err(), "{path}");
+        }
+    }
+}
