@@ -1,5 +1,6 @@
 //! The folders of deliveries, as `SFTP_REMOTE_PATH` names them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -44,7 +45,12 @@ impl Folders {
             }
             true => Pattern::new(name).map(Level::Pattern).map_err(|error| format!("{path} is no pattern: {error}")),
         };
-        Ok(Self { root: names[..first].join("/"), levels: names[first..].iter().map(level).collect::<Result<_, _>>()? })
+        let root = match first {
+            // The folder in which the login ends.
+            0 => ".".to_owned(),
+            _ => names[..first].join("/"),
+        };
+        Ok(Self { root, levels: names[first..].iter().map(level).collect::<Result<_, _>>()? })
     }
 
     /// The folder that all lies in.
@@ -59,10 +65,37 @@ impl Folders {
         !self.levels.is_empty()
     }
 
+    /// Whether a path is that of one of these folders.
+    #[must_use]
+    pub fn fits(&self, path: &str) -> bool {
+        let rest = path.trim_end_matches('/').strip_prefix(self.root.as_str());
+        let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) else { return false };
+        let names: Vec<&str> = rest.split('/').skip(1).collect();
+        names.len() == self.levels.len() && names.iter().zip(&self.levels).all(|(name, level)| level.fits(name))
+    }
+
     /// The path of what has this name in [`Folders::root`].
     #[must_use]
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.root)
+    }
+}
+
+impl Level {
+    fn fits(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Pattern(pattern) => pattern.matches_with(name, VISIBLE),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Pattern(pattern) => f.write_str(pattern.as_str()),
+        }
     }
 }
 
@@ -81,7 +114,12 @@ impl Client {
         if !folders.is_pattern() {
             return list(session, &folder_path(folders, ""), follow_links).await;
         }
-        let found = find(session, folders, follow_links).await?;
+        let (found, left_out) = find(session, folders, follow_links).await?;
+        let mut all = Listing { files: Vec::new(), left_out };
+        if found.is_empty() && all.left_out.is_empty() {
+            let levels: Vec<String> = folders.levels.iter().map(ToString::to_string).collect();
+            all.left_out.push(LeftOut { name: levels.join("/"), why: Reason::NoFolder });
+        }
         let lists = found.into_iter().map(|folder| {
             async move {
                 let listed = list(session, &folder_path(folders, &folder), follow_links).await;
@@ -90,7 +128,6 @@ impl Client {
             .boxed()
         });
         let mut listed = stream::iter(lists).buffer_unordered(FOLDERS_IN_FLIGHT);
-        let mut all = Listing::default();
         while let Some(Listing { files, left_out }) = listed.try_next().await? {
             all.files.extend(files);
             all.left_out.extend(left_out);
@@ -108,13 +145,23 @@ fn folder_path(folders: &Folders, folder: &str) -> String {
     }
 }
 
-/// The names of the folders that the pattern fits, in the root.
-async fn find(session: &Arc<Session>, folders: &Folders, follow_links: bool) -> Result<Vec<String>, Error> {
-    let mut found = vec![String::new()];
+/// The names of the folders that the pattern fits, in the root; and those on the way to them that can't be read.
+async fn find(
+    session: &Arc<Session>,
+    folders: &Folders,
+    follow_links: bool,
+) -> Result<(Vec<String>, Vec<LeftOut>), Error> {
+    let (mut found, mut left_out) = (vec![String::new()], Vec::new());
     for level in &folders.levels {
         let below = found.into_iter().map(|above| below(session, folders, above, level, follow_links).boxed());
-        let below: Vec<Vec<String>> = stream::iter(below).buffer_unordered(FOLDERS_IN_FLIGHT).try_collect().await?;
-        found = below.concat();
+        let mut below = stream::iter(below).buffer_unordered(FOLDERS_IN_FLIGHT);
+        found = Vec::new();
+        while let Some(names) = below.try_next().await? {
+            match names {
+                Ok(names) => found.extend(names),
+                Err(unreadable) => left_out.push(unreadable),
+            }
+        }
         if found.len() > MAX_FOLDERS {
             return Err(Error::Refused {
                 doing: format!("looking into the folders of {}", folders.root),
@@ -122,28 +169,40 @@ async fn find(session: &Arc<Session>, folders: &Folders, follow_links: bool) -> 
             });
         }
     }
-    Ok(found)
+    Ok((found, left_out))
 }
 
-/// The same, one level below one of them.
+/// The same, one level below one of them. Only the root must be there, and readable.
 async fn below(
     session: &Arc<Session>,
     folders: &Folders,
     above: String,
     level: &Level,
     follow_links: bool,
-) -> Result<Vec<String>, Error> {
+) -> Result<Result<Vec<String>, LeftOut>, Error> {
     let join = |name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
-    let pattern = match level {
-        Level::Name(name) => return Ok(vec![join(name)]),
-        Level::Pattern(pattern) => pattern,
-    };
-    let fits = |name: &str| pattern.matches_with(name, VISIBLE);
-    match subfolders(session, &folder_path(folders, &above), follow_links, fits).await {
-        // Other folders may have it.
-        Err(Error::NotFound { .. }) if !above.is_empty() => Ok(Vec::new()),
-        names => Ok(names?.iter().map(|name| join(name)).collect()),
+    if let Level::Name(name) = level {
+        return Ok(Ok(vec![join(name)]));
     }
+    let names = subfolders(session, &folder_path(folders, &above), follow_links, |name| level.fits(name)).await;
+    let names = match names {
+        Err(error) if !above.is_empty() => readable(&above, error)?,
+        names => Ok(names?),
+    };
+    Ok(names.map(|names| names.iter().map(|name| join(name)).collect()))
+}
+
+/// What one folder of several is that can't be listed: one without anything, or left out with the reason. Or it is not of this folder
+/// that nothing can be listed.
+fn readable<T: Default>(folder: &str, error: Error) -> Result<Result<T, LeftOut>, Error> {
+    let why = match error {
+        // Removed in the meantime, or a name behind a pattern that not every folder has.
+        Error::NotFound { .. } => return Ok(Ok(T::default())),
+        Error::Refused { why, .. } => why,
+        error @ Error::FolderTooLarge { .. } => error.to_string(),
+        error => return Err(error),
+    };
+    Ok(Err(LeftOut { name: folder.to_owned(), why: Reason::Refused(why) }))
 }
 
 /// A name that begins with a dot is hidden.
@@ -154,13 +213,10 @@ const VISIBLE: MatchOptions =
 fn within(folder: &str, listed: Result<Listing, Error>) -> Result<Listing, Error> {
     let mut listing = match listed {
         Ok(listing) => listing,
-        // Removed in the meantime, or a name behind a pattern that not every folder has.
-        Err(Error::NotFound { .. }) => Listing::default(),
-        Err(Error::Refused { why, .. }) => {
-            let left_out = LeftOut { name: String::new(), why: Reason::Refused(why) };
-            Listing { files: Vec::new(), left_out: vec![left_out] }
-        }
-        Err(error) => return Err(error),
+        Err(error) => match readable(folder, error)? {
+            Ok(listing) => listing,
+            Err(unreadable) => return Ok(Listing { files: Vec::new(), left_out: vec![unreadable] }),
+        },
     };
     let names = listing.files.iter_mut().map(|file| &mut file.name);
     for name in names.chain(listing.left_out.iter_mut().map(|left_out| &mut left_out.name)) {
@@ -189,10 +245,18 @@ mod tests {
             ("/", " "),
             ("upload", "upload "),
             ("/upload/*", "/upload <*>"),
+            ("msc-*/voice", ". <msc-*> voice"),
+            ("/*", " <*>"),
             ("/cdr/msc-?/voice/2026-[01]*/", "/cdr <msc-?> voice <2026-[01]*>"),
         ] {
             assert_eq!(show(path), shown, "{path}");
         }
+        let fits = |pattern: &str, path: &str| Folders::parse(pattern).unwrap().fits(path);
+        assert!(fits("/upload/*", "/upload/done/") && fits("/upload", "/upload") && fits("/*/a", "/x/a"));
+        assert!(
+            !fits("/upload/*", "/upload") && !fits("/upload/*", "/upload/a/done") && !fits("/upload/*", "/uploads/a")
+        );
+        assert!(!fits("/upload/m*", "/upload/done") && !fits("/upload/*", "/upload/.done"));
         for path in ["/upload/**", "/upload/a[", "/upload/**/b"] {
             assert!(Folders::parse(path).is_err(), "{path}");
         }

@@ -60,6 +60,8 @@ pub enum Reason {
     NoLength,
     /// The server does not tell anything of it.
     Refused(String),
+    /// It is a pattern of folders, and there is none of them.
+    NoFolder,
 }
 
 impl fmt::Display for LeftOut {
@@ -76,6 +78,7 @@ impl fmt::Display for Reason {
             Self::Name => "its name is not UTF-8",
             Self::NoLength => "the server does not tell its length",
             Self::Refused(why) => return write!(f, "the server refuses to look at it: {why}"),
+            Self::NoFolder => "the pattern fits no folder",
         })
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Follow<'a> {
         let mut listed = self.lake.list(names::RESULTS);
         let mut fresh = Vec::new();
         while let Some(object) = listed.try_next().await.context("can't list the lake's results")? {
-            let piece = object.key.trim_start_matches(names::RESULTS).trim_end_matches(".json");
+            let piece = object.key.strip_prefix(names::RESULTS).unwrap_or(&object.key).trim_end_matches(".json");
             // The followed files come once and as a whole.
             let Ok(name) = FileName::parse(piece) else { continue };
             if self.expected.contains(&name) && !self.results.contains_key(&name) {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -66,6 +66,17 @@ pub(crate) fn is_later_drop(version: &Version) -> bool {
     version.decision == Decision::Dropped && version.piece.first_line > 0
 }
 
+/// The files that have registers between these two.
+async fn registered(objects: &impl Objects, first: String, last: String) -> Result<Vec<FileName>, Miss> {
+    let before = first.strip_suffix(".json").unwrap_or(&first).to_owned();
+    let mut listed = objects.list(names::FILES, Some(&before));
+    let mut found = Vec::new();
+    while let Some(key) = listed.try_next().await?.filter(|key| *key <= last) {
+        found.extend(names::file_of_register(&key));
+    }
+    Ok(found)
+}
+
 /// Files of one place stand in chronological order in a listing.
 fn place(name: &FileName) -> (&str, &'static str) {
     (name.folders(), name.record_type().as_str())
@@ -78,28 +89,39 @@ fn place(name: &FileName) -> (&str, &'static str) {
 pub(crate) struct Known(Mutex<HashMap<FileName, Brief>>);
 
 impl Known {
-    /// Reads the registers of `files` that are not known yet, and forgets those of other files.
-    pub(crate) async fn update(&self, objects: &impl Objects, files: &[FileName], news: News) -> Result<(), Miss> {
+    /// Reads the registers of `files` that are not known yet, and forgets those of other files, but for those that may be there
+    /// all the same.
+    pub(crate) async fn update(
+        &self,
+        objects: &impl Objects,
+        files: &[FileName],
+        news: News,
+        may_be_there: impl Fn(&FileName) -> bool,
+    ) -> Result<(), Miss> {
         let unknown: HashSet<FileName> = {
             let mut known = self.known();
             let present: HashSet<FileName> = files.iter().copied().collect();
-            known.retain(|name, brief| present.contains(name) && !(brief.waits && news == News::Decisions));
+            known.retain(|name, brief| {
+                (present.contains(name) || may_be_there(name)) && !(brief.waits && news == News::Decisions)
+            });
             known.shrink_to_fit();
             present.into_iter().filter(|name| !known.contains_key(name)).collect()
         };
-        let mut registered = Vec::new();
-        let places: BTreeSet<_> = unknown.iter().map(place).collect();
-        for of_place in places {
+        // Only the parts of the listing where these files can be: the lake keeps the registers of years.
+        let mut places: BTreeMap<_, (String, String)> = BTreeMap::new();
+        for name in &unknown {
             // By the objects' names, in whose order `X.csv.gz.json` stands before `X.csv.json`.
-            let keys = || unknown.iter().filter(|name| place(name) == of_place).map(names::file);
-            let (Some(first), Some(last)) = (keys().min(), keys().max()) else { continue };
-            // Only the part of the listing where these files can be: the lake keeps the registers of years.
-            let before = first.strip_suffix(".json").unwrap_or(&first).to_owned();
-            let mut listed = objects.list(names::FILES, Some(&before));
-            while let Some(key) = listed.try_next().await?.filter(|key| *key <= last) {
-                registered.extend(names::file_of_register(&key).filter(|name| unknown.contains(name)));
+            let key = names::file(name);
+            let (first, last) = places.entry(place(name)).or_insert_with(|| (key.clone(), key.clone()));
+            if key < *first {
+                *first = key;
+            } else if key > *last {
+                *last = key;
             }
         }
+        let lists = places.into_values().map(|(first, last)| registered(objects, first, last).boxed());
+        let listed = stream::iter(lists).buffer_unordered(READS_IN_FLIGHT).try_collect::<Vec<_>>().await?;
+        let registered = listed.into_iter().flatten().filter(|name| unknown.contains(name));
         let reads = stream::iter(registered).map(|name| async move { (name, read_file(objects, name).await) }.boxed());
         let mut reads = reads.buffer_unordered(READS_IN_FLIGHT);
         while let Some((name, read)) = reads.next().await {

@@ -45,7 +45,7 @@ pub(crate) async fn watch(deps: &Deps, watch: Watch, deadline: Deadline) -> anyh
         let looked = Instant::now();
         poll.look().await?;
         // A folder that takes long to list is not listed all the time.
-        let pause = watch.every.max(looked.elapsed());
+        let pause = if poll.has_lost { watch.every } else { watch.every.max(looked.elapsed()) };
         if began.elapsed() + pause > watch.lasts || deadline.is_within(pause + START_MARGIN) {
             return poll.finish();
         }
@@ -87,6 +87,8 @@ struct Poll<'a> {
     tally: Tally<'a>,
     /// It has looked before.
     has_looked: bool,
+    /// The last look has waited for a server in vain.
+    has_lost: bool,
 }
 
 /// What has come of the files so far.
@@ -125,6 +127,7 @@ impl<'a> Poll<'a> {
                 has_left: false,
             },
             has_looked: false,
+            has_lost: false,
         })
     }
 
@@ -134,10 +137,11 @@ impl<'a> Poll<'a> {
         let Found { files, unmatched, failures } = self.servers.look(now_s()).await?;
         self.work = self.deps.work();
         self.tally.look = Report { unmatched: unmatched.len() as u64, ..Report::default() };
+        self.has_lost = !failures.is_empty();
         failures.into_iter().for_each(|error| self.tally.fail(error));
         let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
         let news = if self.has_looked { News::Files } else { News::Decisions };
-        self.deps.known.update(&self.deps.lake, &present, news).await.map_err(error_of)?;
+        self.learn(&present, news).await?;
         if !self.has_looked {
             warn_of_unmatched(&unmatched);
             self.tally.waiting = self.work.waiting().await.map_err(error_of)?;
@@ -220,10 +224,16 @@ impl<'a> Poll<'a> {
         let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
         notes.retain(|piece| !landing.contains(piece));
         if !notes.is_empty() {
-            self.bring_left(notes).await;
-            self.deps.known.update(&self.deps.lake, present, News::Decisions).await.map_err(error_of)?;
+            self.bring_left(notes, present).await;
+            self.learn(present, News::Decisions).await?;
         }
         Ok(())
+    }
+
+    /// Learns what the lake says of the files that are there.
+    async fn learn(&self, present: &[FileName], news: News) -> anyhow::Result<()> {
+        let is_there = |name: &FileName| self.servers.is_lost(name);
+        self.deps.known.update(&self.deps.lake, present, news, is_there).await.map_err(error_of)
     }
 
     /// The files of which nothing is left to take, where they are not to be kept.
@@ -284,7 +294,7 @@ impl<'a> Poll<'a> {
     }
 
     /// Brings pieces to their end that earlier invocations have left on their way.
-    async fn bring_left(&mut self, notes: Vec<PieceKey>) {
+    async fn bring_left(&mut self, notes: Vec<PieceKey>, present: &[FileName]) {
         for piece in notes {
             match self.work.bring_noted(&mut self.tally.topic, piece).await {
                 Ok((announcement, newest)) => {
@@ -296,7 +306,8 @@ impl<'a> Poll<'a> {
                         self.tally.announce(&self.work, vec![announcement]).await;
                     }
                 }
-                Err(Miss::Unsettled) => self.tally.has_left = true,
+                // Of a file that is no longer there, the next invocation looks again.
+                Err(Miss::Unsettled) => self.tally.has_left |= present.binary_search(&piece.name()).is_ok(),
                 Err(miss) => self.tally.miss(&self.servers, piece.name(), miss),
             }
         }

@@ -28,6 +28,9 @@ const MEMORY_KIB: u64 = 48 << 10;
 /// What a copy holds at most: the reads on their way (8 MiB) and two parts of the upload (8 MiB each).
 const COPY_KIB: u64 = 24 << 10;
 
+/// A server that takes longer to tell its files is left alone where there are others, which would wait for it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(20);
+
 /// All servers, and what the copies of one poll share.
 pub(crate) struct Servers<'a> {
     servers: Vec<SftpServer<'a>>,
@@ -43,7 +46,7 @@ pub(crate) struct Found {
     pub(crate) files: Vec<Delivered>,
     /// Names that nobody takes, with the reason.
     pub(crate) unmatched: Vec<String>,
-    /// Servers on which nothing could be seen. Where there is only one, that is an error.
+    /// Servers on which nothing could be seen this time. Where there is only one, that is an error.
     pub(crate) failures: Vec<anyhow::Error>,
 }
 
@@ -62,7 +65,9 @@ impl<'a> Servers<'a> {
     /// Looks what lies on them. One that fails is left alone until the next invocation, and the others go on.
     pub(crate) async fn look(&mut self, now_s: u64) -> anyhow::Result<Found> {
         let is_only = self.servers.len() == 1;
-        let looks = self.servers.iter_mut().filter(|server| !server.is_lost()).map(|server| server.look(now_s).boxed());
+        let patience = (!is_only).then_some(LOOK_PATIENCE);
+        let servers = self.servers.iter_mut().filter(|server| !server.is_lost());
+        let looks = servers.map(|server| server.look_for(patience, now_s).boxed());
         let mut found = Found::default();
         for looked in future::join_all(looks).await {
             match looked {
@@ -76,6 +81,11 @@ impl<'a> Servers<'a> {
         }
         found.files.sort_by_key(|file| file.name);
         Ok(found)
+    }
+
+    /// Whether a file is on a server that has failed: what is known of it stays known.
+    pub(crate) fn is_lost(&self, name: &FileName) -> bool {
+        self.server_of(*name).is_some_and(SftpServer::is_lost)
     }
 
     /// What becomes of a file on its server when all of it has landed.
@@ -110,8 +120,11 @@ impl<'a> Servers<'a> {
         Ok(room)
     }
 
+    /// One without a name has what no other has.
     fn server_of(&self, name: FileName) -> Option<&SftpServer<'a>> {
-        self.servers.iter().find(|server| server.name_there(&name).is_some())
+        let named =
+            self.servers.iter().find(|server| server.config.name.is_some() && server.name_there(&name).is_some());
+        named.or_else(|| self.servers.iter().find(|server| server.config.name.is_none()))
     }
 
     /// The server that a file is on, where it can be asked.
@@ -160,36 +173,54 @@ struct SftpServer<'a> {
     is_lost: AtomicBool,
     /// What files were when they had been read, before they were closed.
     read: Mutex<HashMap<FileName, Stat>>,
+    /// One file is moved away at a time: two of the same name must not find the same name free.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl<'a> SftpServer<'a> {
     fn new(config: &'a ServerConfig, deadline: Deadline) -> anyhow::Result<Self> {
         let folders = Folders::parse(&config.sftp.remote_path).map_err(anyhow::Error::msg)?;
-        let (is_lost, read) = (AtomicBool::new(false), Mutex::default());
-        Ok(Self { config, folders, client: None, deadline, is_lost, read })
+        let (is_lost, read, moving) = (AtomicBool::new(false), Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { config, folders, client: None, deadline, is_lost, read, moving })
     }
 
     fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    async fn look(&mut self, now_s: u64) -> anyhow::Result<(Vec<Delivered>, Vec<String>)> {
-        let listed = self.list().await.map_err(|error| {
+    /// What lies there, if it is told within so long. Otherwise it is asked for nothing more.
+    async fn look_for(
+        &mut self,
+        patience: Option<Duration>,
+        now_s: u64,
+    ) -> anyhow::Result<(Vec<Delivered>, Vec<String>)> {
+        let looked = match patience {
+            None => self.look(now_s).await,
+            Some(patience) => tokio::time::timeout(patience, self.look(now_s))
+                .await
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("it did not tell its files within {} s", patience.as_secs()))),
+        };
+        looked.map_err(|error| {
             self.is_lost.store(true, Ordering::Relaxed);
             match &self.config.name {
-                Some(name) => anyhow::Error::new(error).context(format!("server {name}")),
-                None => error.into(),
+                Some(name) => error.context(format!("server {name}")),
+                None => error,
             }
-        })?;
-        let Listing { mut files, left_out } = listed;
-        if let Some(name) = &self.config.name {
-            files.iter_mut().for_each(|file| file.name = format!("{name}/{}", file.name));
+        })
+    }
+
+    async fn look(&mut self, now_s: u64) -> anyhow::Result<(Vec<Delivered>, Vec<String>)> {
+        let Listing { mut files, mut left_out } = self.list().await?;
+        if let Some(server) = &self.config.name {
+            let names = files.iter_mut().map(|file| &mut file.name);
+            names.chain(left_out.iter_mut().map(|left_out| &mut left_out.name)).for_each(|name| {
+                *name = format!("{server}/{name}");
+            });
         }
         let habits = &self.config.habits;
         let patience = Patience { ready: &habits.ready, settle_s: habits.settle_s, last_line_s: habits.last_line_s };
-        let (files, mut unmatched) = sort(files, now_s, patience);
-        unmatched.extend(left_out.iter().map(ToString::to_string));
-        Ok((files, unmatched))
+        let (files, others) = sort(files, now_s, patience);
+        Ok((files, left_out.iter().map(ToString::to_string).chain(others).collect()))
     }
 
     /// Some servers end a session after a while.
@@ -226,6 +257,10 @@ impl<'a> SftpServer<'a> {
             return Err(Miss::Unsettled);
         }
         let (client, habits, path) = (self.client()?, &self.config.habits, self.path(file.name));
+        let _alone = match habits.after {
+            After::Move(_) => Some(self.moving.lock().await),
+            After::Keep | After::Delete => None,
+        };
         let cleared = self.in_time(file.name, clear_away(client, &habits.after, &path)).await?;
         cleared.map_err(|error| explained(error, &habits.after))?;
         if let Ready::Marker(ending) = &habits.ready {

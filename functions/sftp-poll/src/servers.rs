@@ -6,6 +6,7 @@ use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::Value;
+use sftp::Folders;
 
 use crate::ready::{After, Ready};
 
@@ -91,23 +92,45 @@ impl ServerConfig {
         let objects = read(text).map_err(error)?;
         let mut servers: Vec<Self> = Vec::with_capacity(objects.len());
         for (place, object) in objects.into_iter().enumerate() {
-            let name = name_of(&object).ok_or_else(|| {
-                error(format!(
-                    "server {} needs a \"name\" of letters, digits, `-` and `_`, of at most {MAX_NAME_BYTES} bytes",
-                    place + 1
-                ))
-            })?;
-            if servers.iter().any(|server| server.name.as_deref() == Some(&name)) {
-                return Err(error(format!("two servers are called {name}")));
+            let name = name_of(&object).map_err(|why| error(format!("server {}: {why}", place + 1)))?;
+            let shown = name.clone().unwrap_or_else(|| format!("server {}", place + 1));
+            if servers.iter().any(|server| server.name == name) {
+                return Err(error(match name {
+                    Some(name) => format!("two servers are called {name}"),
+                    None => "only one server may be without a name".to_owned(),
+                }));
             }
-            let own = variables(vars, object).map_err(|why| error(format!("{name}: {why}")))?;
-            servers.push(Self::of(Some(name.clone()), &own).map_err(|why| error(format!("{name}: {why}")))?);
+            let own = variables(vars, object).map_err(|why| error(format!("{shown}: {why}")))?;
+            let server = Self::of(name, &own).map_err(|why| error(format!("{shown}: {why}")))?;
+            servers.push(server);
+        }
+        let is_ambiguous = |server: &Self| server.name.is_none() && server.folders().is_ok_and(|it| it.is_pattern());
+        if servers.len() > 1 && servers.iter().any(is_ambiguous) {
+            return Err(error("the server without a name needs one, as its remote_path is a pattern".to_owned()));
         }
         if servers.is_empty() { Err(error("it names no server".to_owned())) } else { Ok(servers) }
     }
 
     fn of(name: Option<String>, vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { name, sftp: vars.read()?, habits: vars.read()? })
+        let server = Self { name, sftp: vars.read()?, habits: vars.read()? };
+        match &server.habits.after {
+            After::Move(to) if server.takes_from(to).map_err(VarError::custom)? => Err(VarError::custom(format!(
+                "SFTP_AFTER: files that are moved to {to} would be taken from there again: name a folder that \
+                 SFTP_REMOTE_PATH does not fit"
+            ))),
+            _ => Ok(server),
+        }
+    }
+
+    fn folders(&self) -> Result<Folders, String> {
+        Folders::parse(&self.sftp.remote_path)
+    }
+
+    /// Whether files come from this folder, as far as that can be told.
+    fn takes_from(&self, folder: &str) -> Result<bool, String> {
+        let folders = self.folders()?;
+        let is_below = !folder.starts_with('/') && folder.split('/').all(|name| name != "..");
+        Ok(folders.is_pattern() && !is_below && (!folder.starts_with('/') || folders.fits(folder)))
     }
 }
 
@@ -125,11 +148,12 @@ fn read(text: &str) -> Result<Vec<Object>, String> {
     })
 }
 
-fn name_of(object: &Object) -> Option<String> {
-    let name = object.get("name")?.as_str()?;
+fn name_of(object: &Object) -> Result<Option<String>, String> {
+    let Some(name) = object.get("name") else { return Ok(None) };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain);
-    is_name.then(|| name.to_owned())
+    let is_name = |name: &&str| (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain);
+    let wrong = || format!("its \"name\" must be letters, digits, `-` and `_`, at most {MAX_NAME_BYTES} bytes");
+    name.as_str().filter(is_name).map(|name| Some(name.to_owned())).ok_or_else(wrong)
 }
 
 /// The variables that a server has: all others', and its own instead.
@@ -196,9 +220,11 @@ mod tests {
     fn servers_are_told_apart_by_their_names() {
         check(
             r#"[{"name": "north", "host": "n", "password": "p", "remote_path": "/cdr/*", "ready": "rename"},
+                {"host": "first", "password": "r"},
                 {"name": "south-2", "host": "s", "port": 2022, "user": "t", "password": "q", "after": "delete"}]"#,
             expect![[r#"
                 north all@n:22/cdr/* Rename Keep
+                - all@first:22/upload Settle Keep
                 south-2 t@s:2022/upload Settle Delete
             "#]],
         );
@@ -222,7 +248,7 @@ mod tests {
         check("/no/file", expect!["SFTP_SERVERS: /no/file can't be read: No such file or directory (os error 2)"]);
         check(
             r#"[{"name": "no/rth"}]"#,
-            expect![[r#"SFTP_SERVERS: server 1 needs a "name" of letters, digits, `-` and `_`, of at most 32 bytes"#]],
+            expect![[r#"SFTP_SERVERS: server 1: its "name" must be letters, digits, `-` and `_`, at most 32 bytes"#]],
         );
         let server = |more: &str| format!(r#"{{"name": "a", "host": "h", "password": "p"{more}}}"#);
         check(&format!("[{0}, {0}]", server("")), expect!["SFTP_SERVERS: two servers are called a"]);
@@ -241,6 +267,25 @@ mod tests {
             expect![
                 "SFTP_SERVERS: a: SFTP_REMOTE_PATH: /a/**: `**` is not known; write `*` once for each level of folders"
             ],
+        );
+        check(
+            &format!("[{}]", server(r#", "remote_path": "/a/*", "after": "move:/a/done""#)),
+            expect![
+                "SFTP_SERVERS: a: SFTP_AFTER: files that are moved to /a/done would be taken from there again: name a folder that SFTP_REMOTE_PATH does not fit"
+            ],
+        );
+        check(
+            &format!("[{}]", server(r#", "remote_path": "/a/*", "after": "move:../done""#)),
+            expect![
+                "SFTP_SERVERS: a: SFTP_AFTER: files that are moved to ../done would be taken from there again: name a folder that SFTP_REMOTE_PATH does not fit"
+            ],
+        );
+        let nameless = r#"{"host": "h", "password": "p"}"#;
+        check(&format!("[{nameless}, {nameless}]"), expect!["SFTP_SERVERS: only one server may be without a name"]);
+        let pattern = r#"{"host": "h", "password": "p", "remote_path": "/a/*"}"#;
+        check(
+            &format!("[{pattern}, {}]", server("")),
+            expect!["SFTP_SERVERS: the server without a name needs one, as its remote_path is a pattern"],
         );
         check(
             r#"[{"name": "a", "password": "p"}]"#,

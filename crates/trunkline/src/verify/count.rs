@@ -79,14 +79,20 @@ pub(super) struct Counted {
 pub(super) struct Delivered(BTreeMap<String, PathBuf>);
 
 impl Delivered {
-    /// Files of call records, and those in folders.
+    /// Files of call records, and those in folders, by their paths there: a file of a folder in a folder has both names, as in the
+    /// lake.
     pub(super) fn list(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for path in paths {
             let is_folder = path.metadata().with_context(|| format!("can't read {}", path.display()))?.is_dir();
-            let found = if is_folder { list(path)? } else { vec![path.clone()] };
-            for file in found {
-                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut found = Vec::new();
+            match is_folder {
+                true => list(path, "", &mut found)?,
+                false => {
+                    found.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path.clone()))
+                }
+            }
+            for (name, file) in found {
                 if record_type(&name).is_none() {
                     ensure!(is_folder, "{} is no file of call records, by its name", file.display());
                 } else if let Some(other) = files.insert(name, file.clone()) {
@@ -179,13 +185,24 @@ fn shared_rows(at: usize, sheets: &[(bool, Sheet)]) -> usize {
     shared.max().unwrap_or_default()
 }
 
-fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// All that lies in a folder and its folders, with its path there, which begins with `within`.
+fn list(folder: &Path, within: &str, found: &mut Vec<(String, PathBuf)>) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))?;
-    entries.map(|entry| Ok(entry?.path())).collect()
+    for entry in entries {
+        let entry = entry.with_context(|| format!("can't list {}", folder.display()))?;
+        let name = format!("{within}{}", entry.file_name().to_string_lossy());
+        // A link to a folder is none: it may lead back here.
+        match entry.file_type().with_context(|| format!("can't look at {}", entry.path().display()))?.is_dir() {
+            true => list(&entry.path(), &format!("{name}/"), found)?,
+            false => found.push((name, entry.path())),
+        }
+    }
+    Ok(())
 }
 
 /// `data` or `voice`, by the file's name: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`.
 fn record_type(name: &str) -> Option<&'static str> {
+    let name = name.rsplit('/').next()?;
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(name);
     let (record_type, time) = if let Some(rest) = name.strip_prefix("cdr_data_") {
         ("data", rest)

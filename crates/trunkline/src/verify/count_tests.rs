@@ -490,3 +490,20 @@ fn some_files_are_left_out() {
     "#]]
     .assert_eq(&shown_counts(&delivered.count(&johannesburg(), &left_out).unwrap()));
 }
+
+/// A file of a folder in a folder has the names of both, as in the lake.
+#[test]
+fn folders_in_folders_are_part_of_the_names() {
+    let name = "cdr_voice_20240101_000000.csv";
+    let folder = folder(&[(name, VOICE.as_bytes())]);
+    for switch in ["north/msc-1", "north/msc-2"] {
+        std::fs::create_dir_all(folder.path().join(switch)).unwrap();
+        std::fs::write(folder.path().join(switch).join(name), format!("{VOICE}{CALLS}")).unwrap();
+    }
+    let delivered = Delivered::list(&[folder.path().to_owned()]).unwrap();
+    assert!(
+        [name, &format!("north/msc-1/{name}"), &format!("north/msc-2/{name}")].iter().all(|name| delivered.has(name))
+    );
+    let counted = delivered.count(&johannesburg(), &BTreeSet::new()).unwrap();
+    assert_eq!(counted.files.values().map(File::own).sum::<u64>(), 2);
+}

@@ -244,7 +244,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
     let entries = list(world);
     let (files, _) = sort(entries, work.now_s, PATIENCE);
     let present: Vec<FileName> = files.iter().map(|file| file.name).collect();
-    known.update(work.objects, &present, News::Decisions).await?;
+    known.update(work.objects, &present, News::Decisions, |_| false).await?;
     let plans = || files.iter().map(|file| (*file, file.plan(known.brief(&file.name))));
     let landing = plans().filter(|(_, plan)| *plan == Plan::Land);
     let landing: HashSet<PieceKey> = landing.map(|(file, _)| VersionKey::first(file.name).piece()).collect();
@@ -268,7 +268,7 @@ async fn poll_files<R: Rules>(world: &mut World, known: &Known, work: &Work<'_, 
             Err(_) => {}
         }
     }
-    known.update(work.objects, &present, News::Decisions).await?;
+    known.update(work.objects, &present, News::Decisions, |_| false).await?;
     let mut jobs: Vec<_> = plans().collect();
     jobs.sort_by_key(|(_, plan)| *plan == Plan::LandAgain);
     for (file, plan) in jobs {

@@ -1,6 +1,7 @@
 //! Several servers, and folders in folders.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -65,22 +66,24 @@ async fn files_have_the_names_of_their_servers_and_folders() {
     Two::deliver(&north, "msc-2/voice/README", "x");
     Two::deliver(&north, &format!("rnc-1/voice/{name}"), &file_of(30..40));
     Two::deliver(&north, "msc-3/README", "x");
-    assert_eq!(two.fixture.poll().await, Report { landed: 3, announced: 3, unmatched: 1, ..NOTHING });
+    // Nor can this be a folder.
+    Two::deliver(&north, "msc-5/voice", "x");
+    assert_eq!(two.fixture.poll().await, Report { landed: 3, announced: 3, unmatched: 2, ..NOTHING });
     let names = [format!("north/msc-1/voice/{name}"), format!("north/msc-2/voice/{name}"), format!("south/{name}")];
     assert_eq!(two.fixture.announced().await, names);
     assert_eq!(two.seconds().await, 1_200);
     let objects = two.fixture.objects().await;
     assert!(names.iter().all(|name| objects.contains_key(&format!("landing/{name}"))), "{:?}", objects.keys());
     // Each server has its own habits.
-    assert_eq!(two.fixture.poll().await, Report { cleared: 1, unmatched: 1, ..NOTHING });
+    assert_eq!(two.fixture.poll().await, Report { cleared: 1, unmatched: 2, ..NOTHING });
     assert!(!south.join(name).exists() && north.join("msc-1/voice").join(name).exists());
     // A file is its content, wherever it lies.
     Two::deliver(&north, "msc-4/voice/cdr_voice_20240301_110000.csv", &file_of(20..25));
-    assert_eq!(two.fixture.poll().await, Report { landed: 1, announced: 1, unmatched: 1, ..NOTHING });
+    assert_eq!(two.fixture.poll().await, Report { landed: 1, announced: 1, unmatched: 2, ..NOTHING });
     assert_eq!(two.seconds().await, 1_200);
     // And grows where it lies.
     Two::deliver(&north, &format!("msc-2/voice/{name}"), &file_of(10..16));
-    assert_eq!(two.fixture.poll().await, Report { grown: 1, announced: 1, unmatched: 1, ..NOTHING });
+    assert_eq!(two.fixture.poll().await, Report { grown: 1, announced: 1, unmatched: 2, ..NOTHING });
     assert_eq!(two.seconds().await, 1_400);
 }
 
@@ -113,4 +116,30 @@ async fn a_connection_that_is_lost_leaves_the_other_servers_alone() {
     let error = format!("{:#}", handle(&deps, Event::Poll, Deadline::NONE).await.unwrap_err());
     assert!(error.contains("copying north/msc-1/voice/cdr_voice_20240301_000000.csv"), "{error}");
     assert_eq!(two.seconds().await, 500);
+}
+
+#[tokio::test]
+async fn files_of_one_name_are_moved_into_one_folder() {
+    let mut two = Two::start().await;
+    let (north, name) = (two.north.upload().to_path_buf(), "cdr_voice_20240301_100000.csv");
+    let done = north.join("done");
+    fs::create_dir(&done).unwrap();
+    let writable = |folder: &Path| fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    writable(&done);
+    two.fixture.config.servers.pop();
+    two.fixture.config.servers[0].habits.after = After::Move(done.to_str().unwrap().to_owned());
+    for switch in 0..6 {
+        Two::deliver(&north, &format!("msc-{switch}/voice/{name}"), &file_of(switch * 10..switch * 10 + 5));
+        writable(&north.join(format!("msc-{switch}/voice")));
+    }
+    assert_eq!(two.fixture.poll().await, Report { landed: 6, announced: 6, ..NOTHING });
+    assert_eq!(two.fixture.poll().await, Report { cleared: 6, ..NOTHING });
+    assert_eq!(fs::read_dir(done).unwrap().count(), 6);
+}
+
+#[tokio::test]
+async fn a_pattern_that_fits_no_folder_is_seen() {
+    let mut two = Two::start().await;
+    two.fixture.config.servers[0].sftp.remote_path = format!("{}/rnc-*", two.north.remote_path);
+    assert_eq!(two.fixture.poll().await, Report { unmatched: 1, ..NOTHING });
 }
