@@ -55,7 +55,9 @@ pub(crate) async fn create(vars: &Vars, patience: Duration) -> anyhow::Result<Ve
     let config: lake::Config = vars.read()?;
     let lake = Lake::connect(&config);
     lake.ensure_bucket().await.with_context(|| format!("can't create the bucket {}", config.bucket))?;
-    let upgraded = sftp_poll::upgrade(&lake).await.context("can't make registers of the files in the lake")?;
+    // Its state is some 10 KiB: too much for every caller's stack.
+    let upgraded =
+        Box::pin(sftp_poll::upgrade(&lake)).await.context("can't make registers of the files in the lake")?;
 
     let names: Vec<_> = topics.names().collect();
     Ok(vec![

@@ -55,7 +55,7 @@ async fn files_have_the_names_of_their_servers_and_folders() {
     let mut two = Two::start().await;
     two.fixture.config.servers[1].habits.ready = Ready::Marker(".done".to_owned());
     two.fixture.config.servers[1].habits.after = After::Delete;
-    let (north, south) = (two.north.upload(), two.south.upload().to_path_buf());
+    let (north, south) = (two.north.upload().to_path_buf(), two.south.upload().to_path_buf());
     let name = "cdr_voice_20240301_100000.csv";
     // The same name in three places, with other calls in each.
     Two::deliver(&north, &format!("msc-1/voice/{name}"), &file_of(0..3));
@@ -90,7 +90,7 @@ async fn files_have_the_names_of_their_servers_and_folders() {
 #[tokio::test]
 async fn a_server_that_fails_does_not_stop_the_others() {
     let two = Two::start().await;
-    Two::deliver(&two.north.upload(), "msc-1/voice/cdr_voice_20240301_100000.csv", &file_of(0..3));
+    Two::deliver(two.north.upload(), "msc-1/voice/cdr_voice_20240301_100000.csv", &file_of(0..3));
     Two::deliver(two.south.upload(), "cdr_voice_20240301_100000.csv", &file_of(20..25));
     let mut config = two.fixture.config.clone();
     config.servers[0].sftp.port = 1;
@@ -107,7 +107,7 @@ async fn a_server_that_fails_does_not_stop_the_others() {
 async fn a_connection_that_is_lost_leaves_the_other_servers_alone() {
     let two = Two::start().await;
     let large: String = (0..12).map(|_| file_of(0..80_000)).collect();
-    Two::deliver(&two.north.upload(), "msc-1/voice/cdr_voice_20240301_000000.csv", &large);
+    Two::deliver(two.north.upload(), "msc-1/voice/cdr_voice_20240301_000000.csv", &large);
     Two::deliver(two.south.upload(), "cdr_voice_20240301_100000.csv", &file_of(20..25));
     let line = two.fixture.line(test_support::Line::default()).await;
     let deps = Deps::connect(&two.fixture.over(&line)).await.unwrap();
