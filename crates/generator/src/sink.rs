@@ -113,13 +113,12 @@ impl SftpFolder {
     /// # Errors
     /// When the server cannot be reached, is another one than expected, or refuses the credentials.
     pub async fn connect(config: &sftp::Config) -> anyhow::Result<Self> {
-        let folders = sftp::Folders::parse(&config.remote_path).map_err(anyhow::Error::msg)?;
         anyhow::ensure!(
-            !folders.is_pattern(),
+            !config.remote_path.is_pattern(),
             "SFTP_REMOTE_PATH is a pattern: name the folder that files are to go to"
         );
         let client = sftp::Client::connect(config).await?;
-        let path = config.remote_path.trim_end_matches('/').to_owned();
+        let path = config.remote_path.root().to_owned();
         let place = format!("sftp://{}@{}:{}{path}", config.user, config.host, config.port);
         Ok(Self { client, path, place })
     }

@@ -8,10 +8,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::connect::connect;
 use crate::file::stat_of;
+use crate::folders::list_all;
 use crate::listing::list;
 use crate::session::{POSIX_RENAME, Session, Trouble};
 use crate::wire::{Mode, Request};
-use crate::{Config, Error, File, Listing};
+use crate::{Config, Error, File, Folders, Listing};
 
 /// Writes on their way at once.
 const WRITES_IN_FLIGHT: usize = 64;
@@ -21,8 +22,8 @@ const WRITE_BYTES: u64 = 32 << 10;
 /// A connection to the server: any number of transfers at once. It ends when the client, its files and streams are
 /// dropped.
 pub struct Client {
-    pub(crate) session: Arc<Session>,
-    pub(crate) follow_links: bool,
+    session: Arc<Session>,
+    follow_links: bool,
 }
 
 /// What the server says about a file.
@@ -50,6 +51,15 @@ impl Client {
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::FolderTooLarge`], [`Error::TooManyHandles`], [`Error::Lost`].
     pub async fn list(&self, folder: &str) -> Result<Listing, Error> {
         list(&self.session, folder, self.follow_links).await
+    }
+
+    /// The files of all these folders, by their names in [`Folders::root`]. Where it is a pattern, a folder that can't be read is left
+    /// out, with the reason.
+    ///
+    /// # Errors
+    /// Those of [`Client::list`]; [`Error::Refused`] where the pattern fits more than a thousand folders.
+    pub async fn list_all(&self, folders: &Folders) -> Result<Listing, Error> {
+        list_all(&self.session, folders, self.follow_links).await
     }
 
     /// A file's length and last change, links followed; `None` where there is none.

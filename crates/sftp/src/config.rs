@@ -29,7 +29,7 @@ pub struct Config {
     /// `SFTP_HOST_KEY`: the server's key, or keys; a server with another one is refused.
     pub host_key: HostKey,
     /// `SFTP_REMOTE_PATH`, by default `/upload`: the folder of deliveries, or a pattern ([`Folders`]).
-    pub remote_path: String,
+    pub remote_path: Folders,
     /// `SFTP_FOLLOW_LINKS`, by default true: whether a symbolic link to a file is a file.
     pub follow_links: bool,
 }
@@ -106,14 +106,13 @@ impl TryFrom<Variables> for Config {
             (None, Some(password)) => Credentials::Password(password),
             (None, None) => return Err("SFTP_PASSWORD or SFTP_PRIVATE_KEY is missing: set one of them".to_owned()),
         };
-        Folders::parse(&set.remote_path).map_err(|why| format!("SFTP_REMOTE_PATH: {why}"))?;
         Ok(Self {
             host: set.host,
             port: set.port,
             user: set.user,
             credentials,
             host_key: set.host_key,
-            remote_path: set.remote_path,
+            remote_path: Folders::parse(&set.remote_path).map_err(|why| format!("SFTP_REMOTE_PATH: {why}"))?,
             follow_links: set.follow_links,
         })
     }

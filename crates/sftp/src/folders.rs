@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use glob::{MatchOptions, Pattern};
 
+use crate::Error;
 use crate::listing::{LeftOut, Listing, Reason, list, subfolders};
 use crate::session::Session;
-use crate::{Client, Error};
 
 /// Folders on their way at once.
 const FOLDERS_IN_FLIGHT: usize = 8;
@@ -16,8 +16,9 @@ const FOLDERS_IN_FLIGHT: usize = 8;
 const MAX_FOLDERS: usize = 1_000;
 
 /// A folder, or a pattern of folders: `/upload`, `/upload/*`, `/cdr/msc-?/2026-*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Folders {
+    text: String,
     /// The part in front of the first pattern, without a slash at its end.
     root: String,
     /// The names behind it, level by level.
@@ -50,7 +51,8 @@ impl Folders {
             0 => ".".to_owned(),
             _ => names[..first].join("/"),
         };
-        Ok(Self { root, levels: names[first..].iter().map(level).collect::<Result<_, _>>()? })
+        let levels = names[first..].iter().map(level).collect::<Result<_, _>>()?;
+        Ok(Self { text: path.to_owned(), root, levels })
     }
 
     /// The folder that all lies in.
@@ -79,6 +81,28 @@ impl Folders {
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.root)
     }
+
+    /// The path of a folder in the root, or of the root itself.
+    fn folder(&self, name: &str) -> String {
+        match (self.root.as_str(), name) {
+            ("", "") => "/".to_owned(),
+            (root, "") => root.to_owned(),
+            (_, name) => self.path(name),
+        }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Folders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl fmt::Debug for Folders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
 }
 
 impl Level {
@@ -103,46 +127,35 @@ fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-impl Client {
-    /// The files of all these folders, by their names in [`Folders::root`]. Where it is a pattern, a folder that can't be read is left
-    /// out, with the reason.
-    ///
-    /// # Errors
-    /// Those of [`Client::list`]; [`Error::Refused`] where the pattern fits more than a thousand folders.
-    pub async fn list_all(&self, folders: &Folders) -> Result<Listing, Error> {
-        let (session, follow_links) = (&self.session, self.follow_links);
-        if !folders.is_pattern() {
-            return list(session, &folder_path(folders, ""), follow_links).await;
-        }
-        let (found, left_out) = find(session, folders, follow_links).await?;
-        let mut all = Listing { files: Vec::new(), left_out };
-        if found.is_empty() && all.left_out.is_empty() {
-            let levels: Vec<String> = folders.levels.iter().map(ToString::to_string).collect();
-            all.left_out.push(LeftOut { name: levels.join("/"), why: Reason::NoFolder });
-        }
-        let lists = found.into_iter().map(|folder| {
-            async move {
-                let listed = list(session, &folder_path(folders, &folder), follow_links).await;
-                within(&folder, listed)
+/// Lists all these folders.
+pub(crate) async fn list_all(session: &Arc<Session>, folders: &Folders, follow_links: bool) -> Result<Listing, Error> {
+    if !folders.is_pattern() {
+        return list(session, &folders.folder(""), follow_links).await;
+    }
+    let (found, left_out) = find(session, folders, follow_links).await?;
+    let mut all = Listing { files: Vec::new(), left_out };
+    if found.is_empty() && all.left_out.is_empty() {
+        let levels: Vec<String> = folders.levels.iter().map(ToString::to_string).collect();
+        all.left_out.push(LeftOut { name: levels.join("/"), why: Reason::NoFolder });
+    }
+    let lists = found.into_iter().map(|folder| {
+        async move {
+            match list(session, &folders.folder(&folder), follow_links).await {
+                Ok(listing) => Ok(listing.within(&folder)),
+                Err(error) => Ok(match readable(&folder, error)? {
+                    Ok(nothing) => nothing,
+                    Err(unreadable) => Listing { files: Vec::new(), left_out: vec![unreadable] },
+                }),
             }
-            .boxed()
-        });
-        let mut listed = stream::iter(lists).buffer_unordered(FOLDERS_IN_FLIGHT);
-        while let Some(Listing { files, left_out }) = listed.try_next().await? {
-            all.files.extend(files);
-            all.left_out.extend(left_out);
         }
-        Ok(all)
+        .boxed()
+    });
+    let mut listed = stream::iter(lists).buffer_unordered(FOLDERS_IN_FLIGHT);
+    while let Some(Listing { files, left_out }) = listed.try_next().await? {
+        all.files.extend(files);
+        all.left_out.extend(left_out);
     }
-}
-
-/// The path of a folder in the root, or of the root itself.
-fn folder_path(folders: &Folders, folder: &str) -> String {
-    match (folders.root.is_empty(), folder.is_empty()) {
-        (true, true) => "/".to_owned(),
-        (_, true) => folders.root.clone(),
-        (_, false) => folders.path(folder),
-    }
+    Ok(all)
 }
 
 /// The names of the folders that the pattern fits, in the root; and those on the way to them that can't be read.
@@ -184,7 +197,7 @@ async fn below(
     if let Level::Name(name) = level {
         return Ok(Ok(vec![join(name)]));
     }
-    let names = subfolders(session, &folder_path(folders, &above), follow_links, |name| level.fits(name)).await;
+    let names = subfolders(session, &folders.folder(&above), follow_links, |name| level.fits(name)).await;
     let names = match names {
         Err(error) if !above.is_empty() => readable(&above, error)?,
         names => Ok(names?),
@@ -208,22 +221,6 @@ fn readable<T: Default>(folder: &str, error: Error) -> Result<Result<T, LeftOut>
 /// A name that begins with a dot is hidden.
 const VISIBLE: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-
-/// A folder's files by their names in the root.
-fn within(folder: &str, listed: Result<Listing, Error>) -> Result<Listing, Error> {
-    let mut listing = match listed {
-        Ok(listing) => listing,
-        Err(error) => match readable(folder, error)? {
-            Ok(listing) => listing,
-            Err(unreadable) => return Ok(Listing { files: Vec::new(), left_out: vec![unreadable] }),
-        },
-    };
-    let names = listing.files.iter_mut().map(|file| &mut file.name);
-    for name in names.chain(listing.left_out.iter_mut().map(|left_out| &mut left_out.name)) {
-        *name = format!("{folder}/{name}");
-    }
-    Ok(listing)
-}
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,18 @@ pub struct Listing {
     pub left_out: Vec<LeftOut>,
 }
 
+impl Listing {
+    /// The same, by its names in the folder that this one lies in.
+    #[must_use]
+    pub fn within(mut self, folder: &str) -> Self {
+        let names = self.files.iter_mut().map(|file| &mut file.name);
+        for name in names.chain(self.left_out.iter_mut().map(|left_out| &mut left_out.name)) {
+            *name = format!("{folder}/{name}");
+        }
+        self
+    }
+}
+
 /// A regular file of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -174,8 +186,7 @@ pub(crate) async fn subfolders(
             Kind::Folder => true,
             Kind::Link if !follow_links => false,
             Kind::Link | Kind::Untold => {
-                let path = format!("{}/{text}", folder.trim_end_matches('/'));
-                session.stat(&path).await.is_ok_and(|attributes| attributes.kind() == Kind::Folder)
+                session.stat(&path_of(folder, text)).await.is_ok_and(|attributes| attributes.kind() == Kind::Folder)
             }
             Kind::File | Kind::Other => false,
         };
@@ -211,6 +222,10 @@ async fn is_no_folder(session: &Session, path: &str) -> bool {
     !matches!(attributes.kind(), Kind::Untold | Kind::Folder)
 }
 
+fn path_of(folder: &str, name: &str) -> String {
+    format!("{}/{name}", folder.trim_end_matches('/'))
+}
+
 /// Looks at one name, links followed: a file, a name to leave out with a reason, or nothing that matters.
 async fn look(
     session: &Session,
@@ -218,7 +233,7 @@ async fn look(
     name: String,
     kind: Kind,
 ) -> Result<Option<Result<Entry, LeftOut>>, Error> {
-    let path = format!("{}/{name}", folder.trim_end_matches('/'));
+    let path = path_of(folder, &name);
     let why = match session.stat(&path).await {
         Ok(attributes) => match (attributes.kind(), attributes.stat()) {
             (Kind::Folder | Kind::Other | Kind::Link, _) => return Ok(None),

@@ -116,7 +116,7 @@ impl<'a> Poll<'a> {
         Ok(Self {
             deps,
             work: deps.work(),
-            servers: Servers::new(&deps.servers, deadline)?,
+            servers: Servers::new(&deps.servers, deadline),
             tally: Tally {
                 topic,
                 look: Report::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, future, stream};
 use lake::registers::Stat;
 use lambda_boot::Deadline;
-use sftp::{Client, Folders, Listing};
+use sftp::{Client, Listing};
 use telecom::FileName;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -52,14 +52,13 @@ pub(crate) struct Found {
 
 impl<'a> Servers<'a> {
     /// Names them all. Connections are made by the first look.
-    pub(crate) fn new(configs: &'a [ServerConfig], deadline: Deadline) -> anyhow::Result<Self> {
-        let server = |config: &'a ServerConfig| SftpServer::new(config, deadline);
-        Ok(Self {
-            servers: configs.iter().map(server).collect::<anyhow::Result<_>>()?,
+    pub(crate) fn new(configs: &'a [ServerConfig], deadline: Deadline) -> Self {
+        Self {
+            servers: configs.iter().map(|config| SftpServer::new(config, deadline)).collect(),
             deadline,
             memory: Semaphore::new(MEMORY_KIB as usize),
             stopped: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Looks what lies on them. One that fails is left alone until the next invocation, and the others go on.
@@ -165,7 +164,6 @@ impl Server for Servers<'_> {
 /// One server.
 struct SftpServer<'a> {
     config: &'a ServerConfig,
-    folders: Folders,
     /// Made by the first look.
     client: Option<Client>,
     deadline: Deadline,
@@ -178,10 +176,9 @@ struct SftpServer<'a> {
 }
 
 impl<'a> SftpServer<'a> {
-    fn new(config: &'a ServerConfig, deadline: Deadline) -> anyhow::Result<Self> {
-        let folders = Folders::parse(&config.sftp.remote_path).map_err(anyhow::Error::msg)?;
+    fn new(config: &'a ServerConfig, deadline: Deadline) -> Self {
         let (is_lost, read, moving) = (AtomicBool::new(false), Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { config, folders, client: None, deadline, is_lost, read, moving })
+        Self { config, client: None, deadline, is_lost, read, moving }
     }
 
     fn is_lost(&self) -> bool {
@@ -210,13 +207,11 @@ impl<'a> SftpServer<'a> {
     }
 
     async fn look(&mut self, now_s: u64) -> anyhow::Result<(Vec<Delivered>, Vec<String>)> {
-        let Listing { mut files, mut left_out } = self.list().await?;
-        if let Some(server) = &self.config.name {
-            let names = files.iter_mut().map(|file| &mut file.name);
-            names.chain(left_out.iter_mut().map(|left_out| &mut left_out.name)).for_each(|name| {
-                *name = format!("{server}/{name}");
-            });
-        }
+        let listed = self.list().await?;
+        let Listing { files, left_out } = match &self.config.name {
+            Some(server) => listed.within(server),
+            None => listed,
+        };
         let habits = &self.config.habits;
         let patience = Patience { ready: &habits.ready, settle_s: habits.settle_s, last_line_s: habits.last_line_s };
         let (files, others) = sort(files, now_s, patience);
@@ -225,15 +220,16 @@ impl<'a> SftpServer<'a> {
 
     /// Some servers end a session after a while.
     async fn list(&mut self) -> Result<Listing, sftp::Error> {
+        let sftp = &self.config.sftp;
         if let Some(client) = &self.client {
-            match client.list_all(&self.folders).await {
+            match client.list_all(&sftp.remote_path).await {
                 Err(error) if error.is_transient() => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "connecting anew");
                 }
                 listed => return listed,
             }
         }
-        self.client.insert(Client::connect(&self.config.sftp).await?).list_all(&self.folders).await
+        self.client.insert(Client::connect(sftp).await?).list_all(&sftp.remote_path).await
     }
 
     /// A file's name on this server; `None` where it is another's.
@@ -245,7 +241,7 @@ impl<'a> SftpServer<'a> {
     }
 
     fn path(&self, name: FileName) -> String {
-        self.folders.path(self.name_there(&name).unwrap_or_default())
+        self.config.sftp.remote_path.path(self.name_there(&name).unwrap_or_default())
     }
 
     fn client(&self) -> Result<&Client, Miss> {
@@ -355,7 +351,7 @@ fn explained(error: sftp::Error, after: &After) -> Miss {
         (error @ sftp::Error::NotFound { .. }, After::Move(folder)) => Miss::File(
             anyhow::Error::new(error).context(format!("is there a folder {folder} on the SFTP server? Create it")),
         ),
-        // Gone since, or not to be had; or the connection is lost.
+        // Gone since the look.
         (error @ sftp::Error::NotFound { .. }, _) => Miss::File(error.into()),
         (error, _) => error.into(),
     }

@@ -6,7 +6,6 @@ use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::Value;
-use sftp::Folders;
 
 use crate::ready::{After, Ready};
 
@@ -104,7 +103,7 @@ impl ServerConfig {
             let server = Self::of(name, &own).map_err(|why| error(format!("{shown}: {why}")))?;
             servers.push(server);
         }
-        let is_ambiguous = |server: &Self| server.name.is_none() && server.folders().is_ok_and(|it| it.is_pattern());
+        let is_ambiguous = |server: &Self| server.name.is_none() && server.sftp.remote_path.is_pattern();
         if servers.len() > 1 && servers.iter().any(is_ambiguous) {
             return Err(error("the server without a name needs one, as its remote_path is a pattern".to_owned()));
         }
@@ -114,7 +113,7 @@ impl ServerConfig {
     fn of(name: Option<String>, vars: &Vars) -> Result<Self, VarError> {
         let server = Self { name, sftp: vars.read()?, habits: vars.read()? };
         match &server.habits.after {
-            After::Move(to) if server.takes_from(to).map_err(VarError::custom)? => Err(VarError::custom(format!(
+            After::Move(to) if server.takes_from(to) => Err(VarError::custom(format!(
                 "SFTP_AFTER: files that are moved to {to} would be taken from there again: name a folder that \
                  SFTP_REMOTE_PATH does not fit"
             ))),
@@ -122,15 +121,11 @@ impl ServerConfig {
         }
     }
 
-    fn folders(&self) -> Result<Folders, String> {
-        Folders::parse(&self.sftp.remote_path)
-    }
-
     /// Whether files come from this folder, as far as that can be told.
-    fn takes_from(&self, folder: &str) -> Result<bool, String> {
-        let folders = self.folders()?;
+    fn takes_from(&self, folder: &str) -> bool {
+        let folders = &self.sftp.remote_path;
         let is_below = !folder.starts_with('/') && folder.split('/').all(|name| name != "..");
-        Ok(folders.is_pattern() && !is_below && (!folder.starts_with('/') || folders.fits(folder)))
+        folders.is_pattern() && !is_below && (!folder.starts_with('/') || folders.fits(folder))
     }
 }
 

@@ -165,7 +165,7 @@ async fn a_server_that_asks_for_the_password() {
             user: user.to_owned(),
             credentials: Credentials::Password(password.to_owned()),
             host_key: host_key.clone(),
-            remote_path: "/".to_owned(),
+            remote_path: sftp::Folders::parse("/").unwrap(),
             follow_links: true,
         };
         expect.assert_eq(&connecting(&config).await.to_string());

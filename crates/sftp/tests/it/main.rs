@@ -42,7 +42,7 @@ impl Fixture {
             user: USER.to_owned(),
             credentials: Credentials::Password(PASSWORD.to_owned()),
             host_key: HostKey::try_from(self.server.host_key.clone()).unwrap(),
-            remote_path: "/".to_owned(),
+            remote_path: sftp::Folders::parse("/").unwrap(),
             follow_links: true,
         }
     }
@@ -60,7 +60,7 @@ fn sshd_config(sshd: &Sshd) -> Config {
         user: sshd.user.clone(),
         credentials: Credentials::Password(sshd.password.expose().to_owned()),
         host_key: HostKey::try_from(sshd.host_keys[0].clone()).unwrap(),
-        remote_path: sshd.remote_path.clone(),
+        remote_path: sftp::Folders::parse(&sshd.remote_path).unwrap(),
         follow_links: true,
     }
 }
@@ -73,7 +73,7 @@ fn peer_config(peer: &SftpPeer) -> Config {
         user: peer.user.clone(),
         credentials: Credentials::Password(peer.password.expose().to_owned()),
         host_key: HostKey::try_from(peer.host_key.clone()).unwrap(),
-        remote_path: peer.remote_path.clone(),
+        remote_path: sftp::Folders::parse(&peer.remote_path).unwrap(),
         follow_links: true,
     }
 }
@@ -119,7 +119,7 @@ impl Served {
 
     /// A path in the folder, as the server knows it.
     fn remote(&self, path: &str) -> String {
-        format!("{}/{path}", self.config().remote_path.trim_end_matches('/'))
+        self.config().remote_path.path(path)
     }
 }
 

@@ -39,7 +39,7 @@ fn with_key(config: &Config, key: &str, passphrase: &str) -> Result<Config, Stri
         ("SFTP_USER", &config.user),
         ("SFTP_PRIVATE_KEY", key),
         ("SFTP_HOST_KEY", &config.host_key.to_string()),
-        ("SFTP_REMOTE_PATH", &config.remote_path),
+        ("SFTP_REMOTE_PATH", &config.remote_path.to_string()),
     ]
     .into_iter()
     .collect();
@@ -71,7 +71,7 @@ async fn keys_of_these_types_open_the_door() {
         // Where a key has none, one that is set does no harm.
         let passphrase = if passphrase.is_empty() { "unused" } else { passphrase };
         let config = with_key(&sshd_config(&sshd), &key.path().join("key").display().to_string(), passphrase).unwrap();
-        assert_eq!(Client::connect(&config).await.unwrap().list(&config.remote_path).await.unwrap().files, []);
+        assert_eq!(Client::connect(&config).await.unwrap().list_all(&config.remote_path).await.unwrap().files, []);
     }
 
     for arguments in [["-t", "ed25519"].as_slice(), &["-t", "rsa", "-b", "2048"]] {

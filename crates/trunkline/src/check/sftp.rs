@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use futures::future;
 use lambda_boot::Vars;
-use sftp::{Client, Entry, Folders, Listing, Reason};
+use sftp::{Client, Entry, Listing, Reason};
 use sftp_poll::ServerConfig;
 use telecom::FileName;
 
@@ -40,8 +40,8 @@ async fn try_out(
     let server = format!("{}:{}", config.host, config.port);
     let client = Client::connect(config).await.with_context(|| format!("{server} can't be used"))?;
     found.push(format!("{server} has the expected host key, and lets {} in", config.user));
-    let folders = Folders::parse(&config.remote_path).map_err(anyhow::Error::msg)?;
-    let Listing { files, left_out } = client.list_all(&folders).await.context("check SFTP_REMOTE_PATH")?;
+    let folders = &config.remote_path;
+    let Listing { files, left_out } = client.list_all(folders).await.context("check SFTP_REMOTE_PATH")?;
     ensure!(
         left_out.iter().all(|left_out| left_out.why != Reason::NoFolder),
         "SFTP_REMOTE_PATH: no folder fits {}",

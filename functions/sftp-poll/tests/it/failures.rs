@@ -9,7 +9,7 @@ use sftp::{Credentials, HostKey};
 use sftp_poll::{Config, Deps, Event, Report, handle};
 use test_support::{Line, eventually};
 
-use crate::{Fixture, HOUR, PATIENCE, piece};
+use crate::{Fixture, HOUR, PATIENCE, folders, piece};
 
 async fn failing(config: &Config) -> String {
     let deps = Deps::connect(config).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_service_that_refuses_is_named() {
     .await;
     check(|config| config.servers[0].sftp.port = 1, expect!["the SFTP server can't be reached at 127.0.0.1:1: Connection refused (os error 111); check SFTP_HOST and SFTP_PORT, or wait for it"]).await;
     check(
-        |config| config.servers[0].sftp.remote_path = "/elsewhere".to_owned(),
+        |config| config.servers[0].sftp.remote_path = folders("/elsewhere"),
         expect!["the SFTP server has no /elsewhere"],
     )
     .await;

@@ -147,7 +147,7 @@ async fn the_function_as_the_service_calls_it() {
             ("SFTP_USER", &sftp.user),
             ("SFTP_PASSWORD", password),
             ("SFTP_HOST_KEY", &sftp.host_key.to_string()),
-            ("SFTP_REMOTE_PATH", &sftp.remote_path),
+            ("SFTP_REMOTE_PATH", &sftp.remote_path.to_string()),
             ("LAKE_BUCKET", &lake.bucket),
             ("AWS_ENDPOINT_URL_S3", lake.endpoint.as_deref().unwrap()),
             ("AWS_REGION", &lake.region),

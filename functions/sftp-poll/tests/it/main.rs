@@ -76,6 +76,10 @@ fn file_of(numbers: std::ops::Range<u32>) -> String {
     format!("{HEADER}{}", calls(numbers))
 }
 
+fn folders(path: &str) -> sftp::Folders {
+    sftp::Folders::parse(path).unwrap()
+}
+
 /// The first piece of a file.
 fn piece(name: &str) -> PieceKey {
     VersionKey::first(FileName::parse(name).unwrap()).piece()
@@ -213,7 +217,7 @@ impl Server {
             user: user.clone(),
             credentials: Credentials::Password(password.expose().to_owned()),
             host_key: HostKey::try_from(host_key.clone()).unwrap(),
-            remote_path: remote_path.to_owned(),
+            remote_path: folders(remote_path),
             follow_links: true,
         }
     }

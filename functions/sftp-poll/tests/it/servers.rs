@@ -10,7 +10,7 @@ use lambda_boot::Deadline;
 use sftp_poll::{After, Deps, Event, Ready, Report, ServerConfig, handle};
 use test_support::Sshd;
 
-use crate::{Fixture, HOUR, NOTHING, Server, file_of};
+use crate::{Fixture, HOUR, NOTHING, Server, file_of, folders};
 
 /// Two of OpenSSH's: `north` has a folder for each switch, `south` one for all.
 struct Two {
@@ -27,8 +27,8 @@ impl Two {
         let servers = &mut fixture.config.servers;
         servers.push(ServerConfig { name: Some("south".to_owned()), ..servers[0].clone() });
         servers[0].name = Some("north".to_owned());
-        servers[0].sftp.remote_path.push_str("/msc-*/voice");
-        (servers[1].sftp.port, servers[1].sftp.remote_path) = (south.port, south.remote_path.clone());
+        servers[0].sftp.remote_path = folders(&format!("{}/msc-*/voice", north.remote_path));
+        (servers[1].sftp.port, servers[1].sftp.remote_path) = (south.port, folders(&south.remote_path));
         servers[1].sftp.host_key = sftp::HostKey::try_from(south.host_keys[0].clone()).unwrap();
         let password = south.password.expose().to_owned();
         (servers[1].sftp.user, servers[1].sftp.credentials) =
@@ -140,6 +140,6 @@ async fn files_of_one_name_are_moved_into_one_folder() {
 #[tokio::test]
 async fn a_pattern_that_fits_no_folder_is_seen() {
     let mut two = Two::start().await;
-    two.fixture.config.servers[0].sftp.remote_path = format!("{}/rnc-*", two.north.remote_path);
+    two.fixture.config.servers[0].sftp.remote_path = folders(&format!("{}/rnc-*", two.north.remote_path));
     assert_eq!(two.fixture.poll().await, Report { unmatched: 1, ..NOTHING });
 }
