@@ -2,7 +2,7 @@
 //! swapped; everything here can be done any number of times before.
 
 use content::Sketch;
-use lake::names::{self, VersionKey};
+use lake::names::{self, PieceKey, VersionKey};
 use lake::registers::{
     Conflict, ConflictReason, Decision, Entry, EntryState, Extent, FileRegister, HeadRegister, Held, PieceDecision,
     PieceEnd, Version,
@@ -327,7 +327,9 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             Miss::File(anyhow::anyhow!("{}: the rows before this piece are in no register", self.version.last_piece))
         };
         let (mut continued, mut twin) = (known.rows.checked_sub(self.first_line()).ok_or_else(lost)?, None);
-        if let Some((found, rows)) = self.twin(relations).filter(|_| !own_rows) {
+        // A later piece begins in the middle of the twin's rows: those before it may still be on their way.
+        let may_be_twin = !own_rows && self.version.last_piece.is_first();
+        if let Some((found, rows)) = self.twin(relations).filter(|_| may_be_twin) {
             // Its rows are the twin's, and published so.
             (continued, twin) = (rows.saturating_sub(self.first_line()), Some(found));
         }
@@ -363,10 +365,22 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
     /// What goes on under the id of an earlier version comes when that one is published: a lane never sees a line before those in
     /// front of it.
     async fn check_published(&self, earlier: &Entry) -> Result<(), Miss> {
-        if !R::WAITS_FOR_RESULTS || self.work.objects.age(&names::results(&earlier.last_piece)).await?.is_some() {
+        if !R::WAITS_FOR_RESULTS {
             return Ok(());
         }
-        Err(Miss::Unsettled)
+        let last = self.last_published(earlier).await?;
+        self.work.objects.age(&names::results(&last)).await?.map(drop).ok_or(Miss::Unsettled)
+    }
+
+    /// The last piece of an entry that is published, or will be: not one that waited and was given up, nor those behind it.
+    async fn last_published(&self, entry: &Entry) -> Result<PieceKey, Miss> {
+        if matches!(entry.last.decision, Decision::Counted | Decision::Dropped) {
+            return Ok(entry.last_piece);
+        }
+        let end = entry.ends.last().and_then(|end| end.next_byte);
+        let pieces = pieces(self.work.objects, entry.last_piece).await?;
+        let counted = pieces.into_iter().rfind(|piece| end.is_some_and(|end| piece.from_byte() < end));
+        Ok(counted.unwrap_or(entry.last_piece))
     }
 
     fn entry(&self, last: PieceDecision, held: Vec<Held>, shared: u64) -> Entry {

@@ -276,11 +276,41 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     ) -> Result<Announcement, Refusal> {
         let version = version_of(register, &piece.version())?;
         let conflict = version.decision.conflict().ok_or_else(|| nothing_waits(register))?;
-        self.withdraw(topic, version, conflict).await?;
-        self.count_instead(register, version).await?;
+        if self.claim(version).await? {
+            self.withdraw(topic, version, conflict).await?;
+            self.count_instead(register, version).await?;
+        }
         match self.bring(version.last_piece, None).await?.then {
             Then::Announce(announcement) => Ok(*announcement),
             _ => Err(Miss::Unsettled.into()),
+        }
+    }
+
+    /// Holds on to a version that is to replace another, so that neither a later one nor somebody else decides about it in
+    /// between; whether it is held.
+    async fn claim(&self, version: &Version) -> Result<bool, Miss> {
+        self.turn(version, |decision| match decision {
+            Decision::Waiting(conflict) | Decision::Replacing(conflict) => Some(Decision::Replacing(conflict.clone())),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Changes what is said of a version among all files that begin alike; whether `change` had something to say.
+    async fn turn(&self, version: &Version, change: impl Fn(&Decision) -> Option<Decision>) -> Result<bool, Miss> {
+        let head = version.head.ok_or(Miss::Unsettled)?;
+        loop {
+            let mut read = read_head(self.objects, &head).await?;
+            let entry = read.value.entry_mut(&version.key).filter(|entry| entry.last_piece == version.last_piece);
+            let Some(entry) = entry else { return Ok(false) };
+            let Some(decision) = change(&entry.last.decision) else { return Ok(false) };
+            if entry.last.decision == decision {
+                return Ok(true);
+            }
+            entry.last.decision = decision;
+            if read.swap(self.objects).await? == Swap::Swapped {
+                return Ok(true);
+            }
         }
     }
 
@@ -327,12 +357,17 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     /// What was to be replaced has been replaced by something else meanwhile: the version waits again.
     async fn give_up(&self, version: &Version) -> Result<Refusal, Miss> {
         let name = version.key.name();
+        let waits_again = |decision: &Decision| match decision {
+            Decision::Replacing(conflict) => Some(Decision::Waiting(conflict.clone())),
+            _ => None,
+        };
+        self.turn(version, waits_again).await?;
         loop {
             let mut read = read_file(self.objects, name).await?;
             if let Some(found) = read.value.version_mut(&version.key)
-                && let Decision::Replacing(conflict) = found.decision.clone()
+                && let Some(decision) = waits_again(&found.decision)
             {
-                found.decision = Decision::Waiting(conflict);
+                found.decision = decision;
             }
             if read.swap(self.objects).await? == Swap::Swapped {
                 break;
@@ -374,7 +409,8 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         let head = version.head.ok_or(Miss::Unsettled)?;
         loop {
             let mut read = read_head(self.objects, &head).await?;
-            if !still_waits(&read.value, version) {
+            let decision = decision_of(&read.value, version);
+            if !matches!(decision, Some(Decision::Replacing(_))) {
                 return Ok(());
             }
             let deciding = Deciding { work: self, register, version, heads: &read.value };
@@ -401,8 +437,13 @@ fn nothing_waits(register: &FileRegister) -> anyhow::Error {
 }
 
 fn still_waits(heads: &HeadRegister, version: &Version) -> bool {
+    matches!(decision_of(heads, version), Some(Decision::Waiting(_)))
+}
+
+/// What is said of a version, as it is known, among all files that begin alike.
+fn decision_of<'a>(heads: &'a HeadRegister, version: &Version) -> Option<&'a Decision> {
     let entry = heads.entry(&version.key).filter(|entry| entry.last_piece == version.last_piece);
-    entry.is_some_and(|entry| entry.last.decision.conflict().is_some())
+    entry.map(|entry| &entry.last.decision)
 }
 
 /// Whose rows make up a version.

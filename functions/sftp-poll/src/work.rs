@@ -8,7 +8,7 @@ use content::Sketch;
 use futures::TryStreamExt as _;
 use lake::names::{self, NamedSketch, PieceKey};
 use lake::registers::{
-    Conflict, ConflictNote, ConflictReason, Decision, Entry, FileRegister, HeadRegister, Piece, Version,
+    Conflict, ConflictNote, ConflictReason, Decision, Entry, FileRegister, HeadRegister, Held, Piece, Version,
 };
 use lake::{Action, Announcement, Swap};
 use telecom::{FileName, RecordRules};
@@ -407,8 +407,12 @@ fn apply(
     for version in register.versions.iter_mut().filter(|version| supersedes.contains(&version.key)) {
         version.decision = Decision::Superseded { by: piece.version() };
         let sketch = std::mem::take(&mut version.sketch);
-        // Whose rows it goes on with under the same id, has brought them itself.
-        if entry.is_some_and(|entry| entry.source_id == version.source_id) {
+        // They still count, under this version's id or their own: they are looked for with it from now on.
+        let counts = |entry: &Entry| {
+            let holds = |held: &Held| held.counts && held.version == version.key;
+            entry.source_id == version.source_id || entry.held.iter().any(holds)
+        };
+        if entry.is_some_and(counts) {
             taken_over.merge(&sketch);
         }
     }

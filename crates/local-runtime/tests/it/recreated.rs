@@ -1,8 +1,9 @@
 //! A topic that is deleted and created again under a running mapping.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use local_runtime::Runtime;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -55,6 +56,23 @@ fn all(partitions: i32, count: usize) -> BTreeMap<i64, Vec<i64>> {
     (0..partitions.into()).map(|partition| (partition, (0..i64::try_from(count).unwrap()).collect())).collect()
 }
 
+/// All of this generation's records are delivered; else shows what was, and what the mapping said.
+async fn await_all(
+    runtime: &Runtime,
+    recorder: &Recorder,
+    topic: &str,
+    generation: char,
+    all: BTreeMap<i64, Vec<i64>>,
+) {
+    let began = Instant::now();
+    while delivered(recorder, generation) != all && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let log = test_support::log().text();
+    let said: Vec<_> = log.lines().filter(|line| line.contains(topic)).collect();
+    assert_eq!(delivered(recorder, generation), all, "{generation}: {:#?}\n{}", status(runtime), said.join("\n"));
+}
+
 struct Case {
     partitions: (i32, i32),
     records: (usize, usize),
@@ -66,6 +84,7 @@ struct Case {
 async fn check(client: ClientConfig, replicas: i32, case: Case) {
     let Case { partitions, records, pause, start } = case;
     let topic = test_support::topic("again");
+    test_support::log();
     create_on(&client, &topic, partitions.0, replicas).await;
     let recorder = Recorder::default();
     let properties = format!("StartingPosition: {start}, MaximumBatchingWindowInSeconds: 0");
@@ -73,13 +92,13 @@ async fn check(client: ClientConfig, replicas: i32, case: Case) {
     // LATEST begins where it is known to begin.
     eventually(PATIENCE, async || status(&runtime).lag() == Some(0)).await;
     produce(&client, &topic, partitions.0, 'a', records.0).await;
-    eventually(PATIENCE, async || delivered(&recorder, 'a') == all(partitions.0, records.0)).await;
+    await_all(&runtime, &recorder, &topic, 'a', all(partitions.0, records.0)).await;
 
     delete(&client, &topic).await;
     tokio::time::sleep(pause).await;
     create_on(&client, &topic, partitions.1, replicas).await;
     produce(&client, &topic, partitions.1, 'b', records.1).await;
-    eventually(PATIENCE, async || delivered(&recorder, 'b') == all(partitions.1, records.1)).await;
+    await_all(&runtime, &recorder, &topic, 'b', all(partitions.1, records.1)).await;
     let end = Some(i64::try_from(records.1).unwrap());
     let ends = vec![end; usize::try_from(partitions.1).unwrap()];
     eventually(PATIENCE, async || committed_on(&client, &topic, partitions.1).await == ends).await;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lake::names::{self, PieceKey, VersionKey};
+use lake::names::{self, NAMED_DIGESTS, PieceKey, VersionKey};
 use lake::registers::{ConflictReason, Decision, Entry, EntryState, FileRegister, HeadRegister};
+use telecom::FileName;
 
 use super::sender::{ZSTD, rows_of};
 use super::world::State;
@@ -24,6 +25,8 @@ pub(super) struct Oracle<'a> {
 
 struct Node {
     text: String,
+    /// Whose row it is.
+    file: FileName,
     counts: bool,
     born: u64,
     /// A person has decided that it counts, or the request arrived late: perhaps while a poll was deciding about another file.
@@ -163,11 +166,11 @@ impl<'a> Oracle<'a> {
                 if self.is_strict && waited.is_none() {
                     self.check_conflict_missed(entry, &rows[known..])?;
                 }
-                self.live(own, rows, known, nodes, true, waited.is_some())
+                self.live(entry, own, rows, (known, nodes), waited.is_some())
             }
             Decision::Dropped if !own.rows.is_empty() => {
-                let (known, nodes) = (own.rows.len(), own.nodes.clone());
-                self.live(own, rows, known, nodes, false, true)
+                let known = (own.rows.len(), own.nodes.clone());
+                self.live(entry, own, rows, known, true)
             }
             Decision::Waiting(conflict) => {
                 self.check_conflict(entry, conflict.reason, &conflict.with, &rows, own.rows.len())?;
@@ -190,17 +193,21 @@ impl<'a> Oracle<'a> {
 
     fn live(
         &mut self,
+        entry: &Entry,
         own: Life,
         rows: Vec<String>,
-        known: usize,
-        mut nodes: Vec<usize>,
-        counts: bool,
+        (known, mut nodes): (usize, Vec<usize>),
         by_person: bool,
     ) -> Life {
         for text in &rows[known..] {
             nodes.push(self.nodes.len());
-            let is_aside = by_person || self.is_late;
-            self.nodes.push(Node { text: text.clone(), counts, born: self.now, is_aside });
+            self.nodes.push(Node {
+                text: text.clone(),
+                file: entry.version.name(),
+                counts: entry.last.decision == Decision::Counted,
+                born: self.now,
+                is_aside: by_person || self.is_late,
+            });
         }
         let mut ends = own.ends;
         ends.push(rows.len());
@@ -287,11 +294,15 @@ impl<'a> Oracle<'a> {
 
     /// A file that shares most of its own rows with others does not just count.
     fn check_conflict_missed(&self, entry: &Entry, own_rows: &[String]) -> Result<(), String> {
-        let is_young = |node: &&Node| {
-            let was_seen = !node.is_aside || node.born + super::INVOCATION_S < self.now;
-            node.counts && was_seen && node.born + COMPARED_WITHIN_S > self.now
+        let mut rows_of = BTreeMap::<FileName, usize>::new();
+        self.nodes.iter().for_each(|node| *rows_of.entry(node.file).or_default() += 1);
+        let is_seen = |node: &&Node| {
+            let was_there = !node.is_aside || node.born + super::INVOCATION_S < self.now;
+            let is_young = node.born + COMPARED_WITHIN_S > self.now;
+            // Of a file with many rows, single ones may not be among those by which it is found.
+            node.counts && was_there && is_young && rows_of[&node.file] <= NAMED_DIGESTS
         };
-        let counting: BTreeSet<&String> = self.nodes.iter().filter(is_young).map(|node| &node.text).collect();
+        let counting: BTreeSet<&String> = self.nodes.iter().filter(is_seen).map(|node| &node.text).collect();
         let shared = own_rows.iter().filter(|row| !row.starts_with('x') && counting.contains(row)).count();
         if shared * 2 > own_rows.len() {
             return Err(format!("{} counts {shared} of {} rows for the second time", entry.last_piece, own_rows.len()));
