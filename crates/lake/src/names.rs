@@ -19,6 +19,8 @@ pub const HEADS: &str = "heads/";
 pub const SKETCHES: &str = "sketches/";
 /// Where the notes about files that wait for a person lie.
 pub const CONFLICTS: &str = "conflicts/";
+/// The note about what lies on the SFTP servers and nobody takes.
+pub const UNMATCHED: &str = "unmatched.json";
 /// Where the results of pieces lie.
 pub const RESULTS: &str = "results/";
 /// Where the results of withdrawals lie.

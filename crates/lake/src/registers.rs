@@ -180,6 +180,17 @@ pub struct ConflictNote {
     pub landed_at: u64,
 }
 
+/// `unmatched.json`: what lies on the SFTP servers and nobody takes, as long as there is something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmatchedNote {
+    /// How many files.
+    pub files: u64,
+    /// The first of their names, in order.
+    pub names: Vec<String>,
+    /// Since when there are these, in seconds since 1970.
+    pub noted_at: u64,
+}
+
 /// `heads/<head>.json`: all files whose header and first row are the same. Its compare-and-swap is the moment at which it is
 /// decided what counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

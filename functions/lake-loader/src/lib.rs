@@ -19,6 +19,7 @@ mod store;
 pub mod table;
 mod tariff;
 mod thread;
+mod unmatched;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -186,6 +187,7 @@ struct Done {
 async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline) -> anyhow::Result<Done> {
     let until = |left| Ok(Done { models: Vec::new(), left: Some(left) });
     conflicts::sync(&deps.lake, &deps.pool, run).await?;
+    unmatched::sync(&deps.lake, &deps.pool, run).await?;
     loop {
         let is_new = plan::plan(deps, run).await?;
         let left = load_all(deps, run, chunk::open(&deps.pool).await?, Purpose::Load, deadline).await?;

@@ -292,6 +292,17 @@ COMMENT ON COLUMN ops.file_conflicts.rows IS 'Rows that wait.';
 COMMENT ON COLUMN ops.file_conflicts.shared_rows IS 'About how many rows both have.';
 COMMENT ON COLUMN ops.file_conflicts.landed_at IS 'Since when it waits.';
 
+CREATE TABLE IF NOT EXISTS ops.unmatched_files (
+    file_name text PRIMARY KEY,
+    files bigint NOT NULL,
+    noted_at timestamptz NOT NULL
+);
+COMMENT ON TABLE ops.unmatched_files IS
+    'Files on the SFTP servers that nobody takes, as the lake''s unmatched.json had them when the last run began: their names are not those of call detail records, or they can''t be read.';
+COMMENT ON COLUMN ops.unmatched_files.file_name IS 'With its server and folder, where there are several.';
+COMMENT ON COLUMN ops.unmatched_files.files IS 'How many there are in all: the first 1,000 have a row.';
+COMMENT ON COLUMN ops.unmatched_files.noted_at IS 'Since when it is known.';
+
 CREATE TABLE IF NOT EXISTS ops.tariff (
     valid_from date PRIMARY KEY,
     voice_zar_per_minute numeric(16, 6) NOT NULL,

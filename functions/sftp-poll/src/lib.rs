@@ -20,6 +20,7 @@ mod reprocess;
 mod rules;
 mod server;
 mod servers;
+mod unmatched;
 mod upgrade;
 mod whole_lines;
 mod work;
@@ -47,6 +48,7 @@ use crate::landed_files::LandedFiles;
 use crate::people::{Refusal, Verdict};
 use crate::ports::Topic as _;
 use crate::rules::Design;
+use crate::unmatched::Unmatched;
 use crate::work::Work;
 
 /// The function's configuration.
@@ -98,6 +100,7 @@ pub struct Deps {
     pub(crate) settings: Settings,
     pub(crate) known: Known,
     pub(crate) index: Index,
+    pub(crate) unmatched: Unmatched,
     /// How rows are read today.
     pub(crate) reading: RecordRules,
     /// Whether the lake is one that this version can go on with.
@@ -117,6 +120,7 @@ impl Deps {
             settings: config.settings.clone(),
             known: Known::default(),
             index: Index::default(),
+            unmatched: Unmatched::default(),
             reading: RecordRules::of(&config.settings.zone),
             is_checked: OnceCell::new(),
         })

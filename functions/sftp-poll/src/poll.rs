@@ -144,6 +144,10 @@ impl<'a> Poll<'a> {
         self.learn(&present, news).await?;
         if !self.has_looked {
             warn_of_unmatched(&unmatched);
+            // Of a server that can't be looked at, nothing new is known.
+            if !self.has_lost {
+                self.deps.unmatched.note(&self.deps.lake, &unmatched, self.work.now_s).await?;
+            }
             self.tally.waiting = self.work.waiting().await.map_err(error_of)?;
         }
         self.run(&files, &present).await?;

@@ -234,6 +234,28 @@ async fn files_that_wait_for_a_decision_are_shown_as_long_as_they_wait() {
 }
 
 #[tokio::test]
+async fn files_that_nobody_takes_are_shown_as_long_as_they_lie_there() {
+    let world = World::new().await;
+    let shown = "SELECT file_name, files, noted_at AT TIME ZONE 'UTC' FROM ops.unmatched_files ORDER BY 1";
+    let put = async |note: &str| world.lake.put("unmatched.json", note.to_owned().into()).await.unwrap();
+    put(r#"{"files":1,"names":["README"],"noted_at":1704103200}"#).await;
+    world.load().await;
+    put(r#"{"files":1002,"names":["README","south/msc-1/x.csv"],"noted_at":1704106800}"#).await;
+    world.load().await;
+    let both = expect![[r#"
+        (README,1002,"2024-01-01 10:00:00")
+        (south/msc-1/x.csv,1002,"2024-01-01 11:00:00")"#]];
+    both.assert_eq(&world.texts(shown).await.join("\n"));
+    // What was known stays, and the load goes on.
+    put("not a note").await;
+    world.load().await;
+    both.assert_eq(&world.texts(shown).await.join("\n"));
+    world.lake.delete("unmatched.json").await.unwrap();
+    world.load().await;
+    assert_eq!(world.texts(shown).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn rows_that_vanish_fail_the_run() {
     let world = World::new().await;
     world.put(CdrData, 0, &[session(0, 7, 1, "2024-01-01 12:00:00")]).await;

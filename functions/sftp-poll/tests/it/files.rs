@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures::future;
+use lake::registers::UnmatchedNote;
 use lake::{Announcement, Digest, names};
 use lambda_boot::{Deadline, Invocation, Vars};
 use sftp::Credentials;
@@ -53,6 +54,7 @@ async fn files_land_once_and_are_announced_in_chronological_order() {
                 "landing/cdr_data_20240101_000000.csv",
                 "landing/cdr_data_20240102_000000.csv.gz",
                 "landing/cdr_voice_20240101_000000.csv",
+                "unmatched.json",
             ]"#]]
         .assert_eq(&format!("{names:#?}"));
         assert_eq!(objects["landing/cdr_data_20240101_000000.csv"], "first");
@@ -65,6 +67,39 @@ async fn files_land_once_and_are_announced_in_chronological_order() {
         assert_eq!(fixture.objects().await, objects);
         assert_eq!(fixture.announced().await.len(), 3);
     }
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_noted_as_long_as_it_lies_there() {
+    let fixture = Fixture::start().await;
+    let noted = async || {
+        let note: Option<UnmatchedNote> = fixture.lake.get_json(names::UNMATCHED).await.unwrap();
+        note.map(|note| (note.files, note.names))
+    };
+    let of = |names: &[&str]| Some((names.len() as u64, names.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    let deps = fixture.deps().await;
+    let poll = async |deps| handle(deps, Event::Poll, Deadline::NONE).await.unwrap();
+    poll(&deps).await;
+    assert_eq!(noted().await, None);
+    fixture.deliver("notes.txt", b"?", HOUR);
+    poll(&deps).await;
+    assert_eq!(noted().await, of(&["notes.txt"]));
+    // It is not written again, by this process or another.
+    let long_ago = UnmatchedNote { files: 1, names: vec!["notes.txt".to_owned()], noted_at: 5 };
+    fixture.lake.put_json(names::UNMATCHED, &long_ago).await.unwrap();
+    let another = fixture.deps().await;
+    for deps in [&deps, &another] {
+        poll(deps).await;
+        let note: Option<UnmatchedNote> = fixture.lake.get_json(names::UNMATCHED).await.unwrap();
+        assert_eq!(note.unwrap(), long_ago);
+    }
+    fixture.deliver("cdr_data_20240132_000000.csv", b"?", HOUR);
+    poll(&deps).await;
+    assert_eq!(noted().await, of(&["cdr_data_20240132_000000.csv", "notes.txt"]));
+    fs::remove_file(fixture.path("notes.txt")).unwrap();
+    fs::remove_file(fixture.path("cdr_data_20240132_000000.csv")).unwrap();
+    poll(&fixture.deps().await).await;
+    assert_eq!(noted().await, None);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::Problem;
 use crate::config::DashboardConfig;
 use asked::{Asked, Days, Period, Place};
 use page::Page;
-use warehouse::{Conflict, Loads, Messages, Rejected, Top, Usage, Waits};
+use warehouse::{Conflict, Loads, Messages, Rejected, Top, Unmatched, Usage, Waits};
 
 /// The groups of Trunkline's event source mappings.
 const GROUP_PREFIX: &str = "trunkline-";
@@ -39,6 +39,7 @@ const WAITS: &str = "analytics.response_times";
 const TOP: [&str; 2] = ["prepared_layers.daily_cost", "prepared_layers.daily_usage"];
 const LOADS: [&str; 3] = ["ops.runs", "ops.layer_audit", "ops.lanes"];
 const CONFLICTS: &str = "ops.file_conflicts";
+const UNMATCHED: &str = "ops.unmatched_files";
 const REJECTED: [&str; 2] = ["raw.rejected", "ops.unusable_records"];
 
 /// Where the dashboard's figures are.
@@ -104,6 +105,7 @@ struct Marts {
     loads: Section<Loads>,
     rejected: Section<Vec<Rejected>>,
     conflicts: Section<Vec<Conflict>>,
+    unmatched: Section<Unmatched>,
 }
 
 /// The page or a file as an answer. The page is one also where what is asked for can't be shown.
@@ -217,7 +219,8 @@ async fn days(
 }
 
 async fn read_marts(pool: &Pool, tariff: &Tariff, period: Period, until: Instant) -> Marts {
-    let tables = [&[USAGE, HOURS, MESSAGES, EACH_MESSAGE, WAITS, CONFLICTS], &TOP[..], &LOADS, &REJECTED].concat();
+    let tables =
+        [&[USAGE, HOURS, MESSAGES, EACH_MESSAGE, WAITS, CONFLICTS, UNMATCHED], &TOP[..], &LOADS, &REJECTED].concat();
     let tables = Tables::look(pool, until, &tables).await;
     let (usage_days, message_days) = tokio::join!(
         days(pool, &tables, &[USAGE, HOURS], period, until),
@@ -237,7 +240,11 @@ async fn read_marts(pool: &Pool, tariff: &Tariff, period: Period, until: Instant
         tables.are_there(&[CONFLICTS])?;
         section("conflicts", until, warehouse::conflicts(pool)).await
     };
-    let (usage, top, messages, waits, loads, rejected, conflicts) = tokio::join!(
+    let unmatched = async {
+        tables.are_there(&[UNMATCHED])?;
+        section("unmatched", until, warehouse::unmatched(pool)).await
+    };
+    let (usage, top, messages, waits, loads, rejected, conflicts, unmatched) = tokio::join!(
         of_days("usage", until, &usage_days, |days| warehouse::usage(pool, days, None)),
         of_days("top", until, &top_days, |days| warehouse::top(pool, days, tariff)),
         of_days("messages", until, &message_days, |days| warehouse::messages(pool, days)),
@@ -245,8 +252,9 @@ async fn read_marts(pool: &Pool, tariff: &Tariff, period: Period, until: Instant
         loads,
         rejected,
         conflicts,
+        unmatched,
     );
-    Marts { usage, top, messages, waits, loads, rejected, conflicts }
+    Marts { usage, top, messages, waits, loads, rejected, conflicts, unmatched }
 }
 
 async fn of_days<'a, T, F: Future<Output = anyhow::Result<T>>>(

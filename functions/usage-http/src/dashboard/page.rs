@@ -112,7 +112,7 @@ impl Page {
             parts::subscribers(&marts.top, asked),
             parts::messages(&marts.messages),
             parts::waits(&marts.waits),
-            parts::pipeline(&view.lags, &marts.loads, &marts.rejected, &marts.conflicts),
+            parts::pipeline(view),
         ];
         Self { tiles: tiles(view, tariff), parts, ..Self::frame(asked) }
     }
@@ -218,7 +218,11 @@ fn pipeline_tiles(view: &View) -> [Tile; 5] {
     let silent = marts.loads.as_ref().map_or(0, |loads| loads.topics.iter().filter(|it| parts::is_silent(it)).count());
     let topics = of(&marts.loads, |loads| (silent.to_string(), format!("of {} topics", loads.topics.len())));
     let waiting = marts.conflicts.as_ref().map_or(0, Vec::len);
-    let conflicts = of(&marts.conflicts, |_| (waiting.to_string(), "wait for a decision".to_owned()));
+    let unmatched = marts.unmatched.as_ref().map_or(0, |unmatched| unmatched.files);
+    let conflicts = of(&marts.conflicts, |_| {
+        let of_nobody = if unmatched > 0 { format!("; nobody takes {unmatched}") } else { String::new() };
+        (waiting.to_string(), format!("wait for a decision{of_nobody}"))
+    });
     let rejected = of(&marts.rejected, |rows| {
         (Unit::Things.short(rows.iter().map(|row| row.rows).sum()), "rows, of the newest".to_owned())
     });
@@ -227,7 +231,7 @@ fn pipeline_tiles(view: &View) -> [Tile; 5] {
         tile("Behind", lags, ""),
         tile("Last load", load, last.map_or("", |run| parts::tone(&run.status))),
         tile("Silent", topics, bad_if_any(silent)),
-        tile("Files", conflicts, bad_if_any(waiting)),
+        tile("Files", conflicts, bad_if_any(waiting + usize::from(unmatched > 0))),
         tile("Rejected", rejected, ""),
     ]
 }

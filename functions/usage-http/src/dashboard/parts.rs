@@ -12,9 +12,9 @@ use super::table::{Cell, Column, Table};
 use super::text::{Text, Unit, cents};
 use super::warehouse::{
     BALANCED_RUNS, Balance, Conflict, Loaded, Loads, MAX_REJECTED, Messages, Newest, Rejected, Run, SlotMessages,
-    Subscriber, Top, Usage, Waits, WaitsOf,
+    Subscriber, Top, Unmatched, Usage, Waits, WaitsOf,
 };
-use super::{Absent, GROUP_PREFIX, Section};
+use super::{Absent, GROUP_PREFIX, Marts, Section, View};
 
 /// A heading with what belongs below it.
 #[derive(Debug, Serialize)]
@@ -90,7 +90,7 @@ impl Part {
 }
 
 /// The files that there are; `docs/openapi.yaml` has the same.
-pub(crate) const TABLES: [&str; 15] = [
+pub(crate) const TABLES: [&str; 16] = [
     "balances",
     "calls",
     "conflicts",
@@ -104,6 +104,7 @@ pub(crate) const TABLES: [&str; 15] = [
     "subscribers-by-cost",
     "subscribers-by-data",
     "topics",
+    "unmatched",
     "waits",
     "waits-by-channel",
 ];
@@ -269,12 +270,8 @@ fn channels(waits: &[Waits]) -> Table {
     Table { name: "waits-by-channel", caption: "Wait by channel".to_owned(), columns, rows: rows.collect() }
 }
 
-pub(super) fn pipeline(
-    lags: &Section<Vec<GroupLag>>,
-    loads: &Section<Loads>,
-    rejected: &Section<Vec<Rejected>>,
-    conflicts: &Section<Vec<Conflict>>,
-) -> Part {
+pub(super) fn pipeline(View { lags, marts }: &View) -> Part {
+    let Marts { loads, rejected, conflicts, .. } = marts;
     let of_loads = |rows: fn(&Loads) -> bool, title: &str, empty: &str, table: fn(&Loads) -> Table| {
         block(title, loads, rows, empty, table)
     };
@@ -293,6 +290,7 @@ pub(super) fn pipeline(
             block(MAPPINGS, lags, |lags| lags.is_empty(), nobody, |lags| mappings(lags)),
             of_loads(|loads| loads.topics.is_empty(), TOPICS, "Nothing has been loaded yet.", topics),
             conflicts,
+            unmatched(&marts.unmatched),
         ],
         vec![
             of_loads(|loads| loads.runs.is_empty(), "Loads", "There has been no load yet.", runs),
@@ -306,6 +304,7 @@ pub(super) fn pipeline(
 const MAPPINGS: &str = "Mappings, records behind";
 const TOPICS: &str = "Loaded, by topic";
 const CONFLICTS: &str = "Files that wait for a decision";
+const UNMATCHED: &str = "Files that nobody takes";
 
 /// A table, or why there is none.
 fn block<T>(
@@ -396,6 +395,25 @@ fn conflicts_table(conflicts: &[Conflict]) -> Table {
         Column::of(Unit::Seconds, "Waits"),
     ];
     Table { name: "conflicts", caption: CONFLICTS.to_owned(), columns, rows: rows.collect() }
+}
+
+/// What lies on the servers and is not taken. A note says so where not all of it is shown.
+fn unmatched(unmatched: &Section<Unmatched>) -> Block {
+    let empty = "Every file on the servers is taken.";
+    let block = block(UNMATCHED, unmatched, |files| files.names.is_empty(), empty, unmatched_table);
+    match unmatched {
+        Ok(files) if files.files > files.names.len() as u128 => {
+            Block { note: Some(note(&format!("{} in all, of which these are the first.", files.files))), ..block }
+        }
+        _ => block,
+    }
+}
+
+fn unmatched_table(unmatched: &Unmatched) -> Table {
+    let rows = unmatched.names.iter();
+    let rows = rows.map(|file| vec![Cell::name(&file.name), Cell::short(Unit::Seconds, file.noted_seconds_ago)]);
+    let columns = vec![Column::of_names("File"), Column::of(Unit::Seconds, "Known for")];
+    Table { name: "unmatched", caption: UNMATCHED.to_owned(), columns, rows: rows.collect() }
 }
 
 fn runs(loads: &Loads) -> Table {

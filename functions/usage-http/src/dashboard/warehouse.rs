@@ -21,6 +21,8 @@ pub(crate) const BALANCED_RUNS: i64 = 24;
 const MAX_REASONS: i64 = 20;
 /// The files that wait for somebody are few.
 const MAX_CONFLICTS: i64 = 100;
+/// The names that are shown of files that nobody takes.
+const MAX_UNMATCHED: i64 = 20;
 /// The newest rejected records, which are summed up: reading all of them would take longer each month.
 pub(crate) const MAX_REJECTED: i64 = 100_000;
 
@@ -142,6 +144,21 @@ pub(crate) struct Conflict {
     pub(crate) rows: u128,
     pub(crate) shared_rows: u128,
     pub(crate) waiting_seconds: Option<u128>,
+}
+
+/// Files on the SFTP servers that nobody takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Unmatched {
+    /// All of them.
+    pub(crate) files: u128,
+    /// The first of them.
+    pub(crate) names: Vec<UnmatchedFile>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UnmatchedFile {
+    pub(crate) name: Text,
+    pub(crate) noted_seconds_ago: u128,
 }
 
 /// Rows that could not be used, for one reason.
@@ -399,6 +416,17 @@ pub(crate) async fn conflicts(pool: &Pool) -> anyhow::Result<Vec<Conflict>> {
         })
     };
     rows.iter().map(conflict).collect()
+}
+
+pub(crate) async fn unmatched(pool: &Pool) -> anyhow::Result<Unmatched> {
+    let sql = "SELECT file_name, greatest(extract(epoch FROM now() - noted_at), 0)::bigint, max(files) OVER () \
+               FROM ops.unmatched_files ORDER BY file_name LIMIT $1";
+    let rows = pool.query(sql, &[&MAX_UNMATCHED]).await?;
+    let file = |row: &Row| Ok(UnmatchedFile { name: text(row, 0)?, noted_seconds_ago: number(row, 1)? });
+    Ok(Unmatched {
+        files: rows.first().map_or(Ok(0), |row| number(row, 2))?,
+        names: rows.iter().map(file).collect::<anyhow::Result<_>>()?,
+    })
 }
 
 pub(crate) async fn rejected(pool: &Pool) -> anyhow::Result<Vec<Rejected>> {

@@ -129,6 +129,11 @@ async fn a_browser_shows_what_the_warehouse_has() {
         cdr_data_20240101_000000.csv · cdr_data_20240101_000000.csv · same name, other rows · 3 · 2 · 26 h
         cdr_voice_20240102_000000.csv · cdr_voice_20240101_000000.csv · shares most rows · 1,300 · 1,299 · 2 h"#]]
     .assert_eq(&lines("Files that wait for a decision"));
+    expect![[r#"
+        README · 26 h
+        cdr_data_20240132_000000.csv · 2 h"#]]
+    .assert_eq(&lines("Files that nobody takes"));
+    assert!(dom.contains("3 in all, of which these are the first."));
 
     let probed = test_support::chromium(&["--dump-dom", DARK], &at("/probe")).await;
     let found = r#"data-wider="0" data-width="360" data-background="rgb(14, 18, 23)""#;
@@ -268,7 +273,7 @@ async fn what_is_not_there_is_said_in_its_place() {
     .await;
     // The tables are there and nothing is in them.
     let truncate = "TRUNCATE analytics.usage_by_day, analytics.messages_by_day, analytics.response_times, ops.runs, ops.layer_audit, \
-                    ops.lanes, ops.file_conflicts, raw.rejected, ops.unusable_records";
+                    ops.lanes, ops.file_conflicts, ops.unmatched_files, raw.rejected, ops.unusable_records";
     pool(&empty).batch(&format!("{WAREHOUSE};{truncate}")).await.unwrap();
     check(
         &handler,
@@ -279,6 +284,7 @@ async fn what_is_not_there_is_said_in_its_place() {
             This needs KAFKA_BROKERS, which is not set.
             Nothing has been loaded yet.
             No file waits for a decision.
+            Every file on the servers is taken.
             There has been no load yet.
             No load has had anything to count yet.
             Nothing has been rejected."#]],
@@ -294,6 +300,7 @@ async fn what_is_not_there_is_said_in_its_place() {
             This needs KAFKA_BROKERS, which is not set.
             Nothing has been loaded yet.
             No file waits for a decision.
+            Every file on the servers is taken.
             There has been no load yet.
             No load has had anything to count yet.
             Nothing has been rejected."#]],

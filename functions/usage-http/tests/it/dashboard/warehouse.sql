@@ -88,6 +88,10 @@ CREATE TABLE ops.file_conflicts (file_name text, other_file text, reason text, r
 INSERT INTO ops.file_conflicts VALUES
     ('cdr_voice_20240102_000000.csv', 'cdr_voice_20240101_000000.csv', 'shares', 1300, 1299, now() - interval '2 hours 10 seconds'),
     ('cdr_data_20240101_000000.csv', 'cdr_data_20240101_000000.csv', 'changed', 3, 2, now() - interval '26 hours 10 seconds');
+CREATE TABLE ops.unmatched_files (file_name text, files bigint, noted_at timestamptz);
+INSERT INTO ops.unmatched_files VALUES
+    ('README', 3, now() - interval '26 hours 10 seconds'),
+    ('cdr_data_20240132_000000.csv', 3, now() - interval '2 hours 10 seconds');
 
 CREATE TABLE raw.rejected (reason text, rows bigint, batch_id bigint);
 INSERT INTO raw.rejected VALUES ('bad_header', 1200, 1), ('unknown_type', 1, 1), ('unknown_type', 1, 2), ('day_out_of_range', 1, 2);
