@@ -58,7 +58,7 @@ Examples:
 pub(crate) const REPLAY: &str = "\
 Examples:
   trunkline replay events/usage-http/health.json
-  trunkline replay events/batch-aggregator/*.json";
+  trunkline replay events/batch-aggregator/*.json   # is counted: only where everything is thrown away afterwards";
 
 pub(crate) const GENERATE_CDR: &str = "\
 Examples:
