@@ -51,27 +51,31 @@ type Relations<'a> = Vec<(&'a Entry, Relation)>;
 impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
     /// Decides by the rules.
     pub(crate) async fn decide(&self) -> Result<Decided, Miss> {
+        // A replacement that was begun comes to its end first.
+        if self.earlier().any(|earlier| matches!(earlier.decision, Decision::Replacing(_))) {
+            return Err(Miss::Unsettled);
+        }
         let relations = self.relations().await?;
         let known = self.known(&relations);
         let conflict = self.withdrawn(&relations);
         if known.rows == self.version.rows && conflict.is_none() {
             return self.count(&relations, known, Sketch::default(), Vec::new()).await;
         }
-        let mut supersedes = self.retire_waiting().await?;
+        let retired = self.retire_waiting().await?;
         if let Some(conflict) = conflict {
-            return Ok(self.wait(conflict, supersedes));
+            return Ok(self.wait(conflict, retired));
         }
-        match self.changed(&relations).await? {
-            Ok(others) => supersedes.extend(others),
-            Err(conflict) => return Ok(self.wait(conflict, supersedes)),
-        }
+        let others = match self.changed(&relations).await? {
+            Ok(others) => others,
+            Err(conflict) => return Ok(self.wait(conflict, retired)),
+        };
         let sketch = self.own_sketch(&known).await?;
         let shares = self.work.index.shares(self.work.objects, self.version, &sketch, known.rows).await?;
         match shares {
             // What that file comes to decides about this one.
             Some(conflict) if self.work.index.is_being_decided(&conflict.with, self.version) => Err(Miss::Unsettled),
-            Some(conflict) => Ok(self.wait(conflict, supersedes)),
-            None => self.count(&relations, known, sketch, supersedes).await,
+            Some(conflict) => Ok(self.wait(conflict, retired)),
+            None => self.count(&relations, known, sketch, [retired, others].concat()).await,
         }
     }
 
@@ -124,13 +128,20 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             }
         };
         let sketch = self.own_sketch(&known).await?;
-        self.count(&relations, known, sketch, Vec::new()).await
+        self.count(&relations, known, sketch, self.continued(&relations)).await
+    }
+
+    /// The earlier versions of the name that it goes on from.
+    fn continued(&self, relations: &Relations<'_>) -> Vec<VersionKey> {
+        let counted = self.earlier().filter(|earlier| earlier.decision == Decision::Counted);
+        counted.filter(|earlier| goes_on_from(relations, earlier)).map(|earlier| earlier.key).collect()
     }
 
     /// Decides that it counts instead of what it waited for, which has been taken back. The inner error says why it can't.
     pub(crate) async fn replace(&self) -> Result<Result<Decided, String>, Miss> {
         let mut known = self.before();
-        for (entry, relation) in self.relations().await? {
+        let relations = self.relations().await?;
+        for (entry, relation) in &relations {
             let shared = relation.shared(self.version.rows, entry.rows);
             if entry.state != EntryState::Counted || shared <= known.rows {
                 continue;
@@ -139,10 +150,7 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             let held = clip(&entry.held, known.rows, shared);
             let counting = held.iter().take_while(|held| held.counts).count();
             if held[counting..].iter().any(|held| held.counts) {
-                return Ok(Err(format!(
-                    "{} shares rows behind those that it has lost: decide about it first",
-                    entry.version
-                )));
+                return Ok(Err(format!("{} counts rows behind those that would be taken back", entry.version)));
             }
             if let Some(last) = counting.checked_sub(1).and_then(|last| held.get(last)) {
                 known.rows = last.to_line;
@@ -150,7 +158,7 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             }
         }
         let sketch = self.own_sketch(&known).await?;
-        self.count(&[], known, sketch, Vec::new()).await.map(Ok)
+        self.count(&[], known, sketch, self.continued(&relations)).await.map(Ok)
     }
 
     fn first_line(&self) -> u64 {
@@ -240,27 +248,19 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
             return Ok(Ok(supersedes));
         }
         for earlier in self.earlier().rev() {
-            match earlier.decision {
-                Decision::Landed => return Err(Miss::Unsettled),
-                Decision::Counted => {
-                    let goes_on = |(entry, relation): &(&Entry, Relation)| {
-                        entry.version == earlier.key && *relation == Relation::Continues
-                    };
-                    if relations.iter().any(goes_on) || !has_counting(self.work.objects, earlier).await? {
-                        supersedes.push(earlier.key);
-                    } else if !self.has_moved(earlier).await? {
-                        let shared =
-                            self.version.waiting_sketch.as_ref().map(|sketch| sketch.share_in(&earlier.sketch));
-                        let shared_rows = shared.unwrap_or_default().of(self.version.rows);
-                        let reason = ConflictReason::Changed;
-                        return Ok(Err(Conflict { with: earlier.key, reason, shared_rows }));
-                    }
-                }
-                Decision::Waiting(_)
-                | Decision::Replacing(_)
-                | Decision::Dropped
-                | Decision::Withdrawn { .. }
-                | Decision::Superseded { .. } => {}
+            if earlier.decision == Decision::Landed {
+                return Err(Miss::Unsettled);
+            }
+            if !may_count(earlier) {
+                continue;
+            }
+            if goes_on_from(relations, earlier) || !has_counting(self.work.objects, earlier).await? {
+                supersedes.push(earlier.key);
+            } else if !self.has_moved(earlier).await? {
+                let shared = self.version.waiting_sketch.as_ref().map(|sketch| sketch.share_in(&earlier.sketch));
+                let shared_rows = shared.unwrap_or_default().of(self.version.rows);
+                let reason = ConflictReason::Changed;
+                return Ok(Err(Conflict { with: earlier.key, reason, shared_rows }));
             }
         }
         Ok(Ok(supersedes))
@@ -368,19 +368,8 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         if !R::WAITS_FOR_RESULTS {
             return Ok(());
         }
-        let last = self.last_published(earlier).await?;
+        let last = last_published(self.work.objects, earlier).await?;
         self.work.objects.age(&names::results(&last)).await?.map(drop).ok_or(Miss::Unsettled)
-    }
-
-    /// The last piece of an entry that is published, or will be: not one that waited and was given up, nor those behind it.
-    async fn last_published(&self, entry: &Entry) -> Result<PieceKey, Miss> {
-        if matches!(entry.last.decision, Decision::Counted | Decision::Dropped) {
-            return Ok(entry.last_piece);
-        }
-        let end = entry.ends.last().and_then(|end| end.next_byte);
-        let pieces = pieces(self.work.objects, entry.last_piece).await?;
-        let counted = pieces.into_iter().rfind(|piece| end.is_some_and(|end| piece.from_byte() < end));
-        Ok(counted.unwrap_or(entry.last_piece))
     }
 
     fn entry(&self, last: PieceDecision, held: Vec<Held>, shared: u64) -> Entry {
@@ -435,9 +424,52 @@ pub(crate) fn end_of(version: &Version) -> Extent {
     Extent { rows: version.rows, digest: version.digest.unwrap_or(content::Digest([0; 32])) }
 }
 
+/// Whether a version goes on from an earlier one of its name, which counts.
+fn goes_on_from(relations: &Relations<'_>, earlier: &Version) -> bool {
+    relations.iter().any(|(entry, relation)| {
+        entry.version == earlier.key && entry.state == EntryState::Counted && *relation == Relation::Continues
+    })
+}
+
+/// Whether rows of a version may count: of one whose last piece does not, those of the pieces before, unless another version has
+/// taken them over.
+pub(crate) fn may_count(version: &Version) -> bool {
+    match version.decision {
+        Decision::Counted => true,
+        Decision::Withdrawn { .. } => false,
+        _ => version.piece.first_line > 0 && !version.sketch.is_empty(),
+    }
+}
+
+/// The last piece of an entry that is published, or will be: not one that waited and was given up. What becomes of one that
+/// waits is not known yet.
+pub(crate) async fn last_published(objects: &impl Objects, entry: &Entry) -> Result<PieceKey, Miss> {
+    match entry.last.decision {
+        Decision::Landed | Decision::Waiting(_) | Decision::Replacing(_) => Err(Miss::Unsettled),
+        _ => last_counted(objects, entry).await,
+    }
+}
+
+/// The last piece of an entry whose rows are among those that it holds.
+pub(crate) async fn last_counted(objects: &impl Objects, entry: &Entry) -> Result<PieceKey, Miss> {
+    if matches!(entry.last.decision, Decision::Counted | Decision::Dropped) {
+        return Ok(entry.last_piece);
+    }
+    let end = entry.ends.last().and_then(|end| end.next_byte);
+    let pieces = pieces(objects, entry.last_piece).await?;
+    let counted = pieces.into_iter().rfind(|piece| end.is_some_and(|end| piece.from_byte() < end));
+    Ok(counted.unwrap_or(entry.last_piece))
+}
+
 /// Whether any row of a version became a record, or goes on with what another version has brought.
 pub(crate) async fn has_counting(objects: &impl Objects, version: &Version) -> Result<bool, Miss> {
+    let is_given_up =
+        matches!(version.decision, Decision::Waiting(_) | Decision::Replacing(_) | Decision::Superseded { .. });
     for piece in pieces(objects, version.last_piece).await? {
+        // What was not published when it was given up never will be.
+        if is_given_up && objects.age(&names::results(&piece)).await?.is_none() {
+            continue;
+        }
         let result = read_json::<FileResult>(objects, names::results(&piece)).await?.ok_or(Miss::Unsettled)?;
         if result.accepted + result.continued > 0 {
             return Ok(true);

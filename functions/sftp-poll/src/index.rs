@@ -9,7 +9,7 @@ use lake::names::{NAMED_DIGESTS, NamedSketch, SKETCHES, VersionKey};
 use lake::registers::{Conflict, ConflictReason, Decision, Version};
 use telecom::{Day, FileName};
 
-use crate::decide::has_counting;
+use crate::decide::{has_counting, may_count};
 use crate::miss::Miss;
 use crate::ports::Objects;
 use crate::registers::read_file;
@@ -189,9 +189,7 @@ impl Index {
 /// Whether any row of a version counts. What is not published yet will.
 async fn counts(objects: &impl Objects, version: &Version) -> Result<bool, Miss> {
     if version.decision != Decision::Counted {
-        // Its earlier pieces may.
-        return Ok(version.piece.first_line > 0
-            && !matches!(version.decision, Decision::Withdrawn { .. } | Decision::Superseded { .. }));
+        return Ok(may_count(version));
     }
     match has_counting(objects, version).await {
         Err(Miss::Unsettled) => Ok(true),

@@ -48,7 +48,6 @@ use crate::landed_files::LandedFiles;
 use crate::people::{Refusal, Verdict};
 use crate::ports::Topic as _;
 use crate::rules::Design;
-use crate::unmatched::Unmatched;
 use crate::work::Work;
 
 /// The function's configuration.
@@ -100,7 +99,6 @@ pub struct Deps {
     pub(crate) settings: Settings,
     pub(crate) known: Known,
     pub(crate) index: Index,
-    pub(crate) unmatched: Unmatched,
     /// How rows are read today.
     pub(crate) reading: RecordRules,
     /// Whether the lake is one that this version can go on with.
@@ -120,7 +118,6 @@ impl Deps {
             settings: config.settings.clone(),
             known: Known::default(),
             index: Index::default(),
-            unmatched: Unmatched::default(),
             reading: RecordRules::of(&config.settings.zone),
             is_checked: OnceCell::new(),
         })

@@ -8,7 +8,7 @@ use lake::registers::{
 use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Swap};
 use telecom::FileName;
 
-use crate::decide::{Deciding, end_of, hold};
+use crate::decide::{Deciding, end_of, hold, last_counted, last_published};
 use crate::known::Brief;
 use crate::land::recover;
 use crate::miss::Miss;
@@ -75,7 +75,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
                 if !R::INTENDS_FIRST {
                     return self.go_on_replacing(topic, &register, &piece).await;
                 }
-                self.intend(name, version).await?;
+                self.claim(version).await?;
             }
             _ if is_intended => {
                 return Err(anyhow!("{name} is taking the place of what it waited for: that can't be undone").into());
@@ -208,24 +208,40 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     /// Whether what a version waits for can be taken back, and the version be counted then.
     async fn may_replace(&self, register: &FileRegister, version: &Version) -> Result<(), Refusal> {
         let conflict = version.decision.conflict().ok_or_else(|| nothing_waits(register))?;
-        let other = &conflict.with;
-        let others = read_file(self.objects, other.name()).await?.value;
-        let (heads, entry) = self.entry_of(&others, other).await?;
+        let others = read_file(self.objects, conflict.with.name()).await?.value;
+        let (heads, entry) = self.entry_of(&others, &conflict.with).await?;
+        let other = &entry.version;
         if entry.state != EntryState::Counted {
             return Err(anyhow!("{other} does not count any more: accept or drop {}", version.key).into());
         }
         for holder in holders(&entry) {
-            let last = heads.entry(&holder).map_or_else(|| holder.piece(), |entry| entry.last_piece);
+            let last = match heads.entry(&holder) {
+                Some(entry) if entry.last.decision.conflict().is_some() => {
+                    return Err(anyhow!("{} waits, too: decide about it first", entry.last_piece).into());
+                }
+                Some(entry) => last_published(self.objects, entry).await?,
+                None => holder.piece(),
+            };
             for piece in [holder.piece(), last] {
                 self.may_take_back(&piece).await?;
             }
         }
-        let head = version.head.ok_or_else(|| anyhow!("no row of {} can be used: drop it", register.name))?;
-        let mut own = read_head(self.objects, &head).await?.value;
+        version.head.ok_or_else(|| anyhow!("no row of {} can be used: drop it", register.name))?;
+        let may = self.may_count_instead(register, version, other).await?;
+        Ok(may.map_err(|why| anyhow!("{why}: accept or drop {}", register.name))?)
+    }
+
+    /// Whether a version can be counted once another one is taken back; the inner error says why it can't.
+    async fn may_count_instead(
+        &self,
+        register: &FileRegister,
+        version: &Version,
+        other: &VersionKey,
+    ) -> Result<Result<(), String>, Miss> {
+        let mut own = read_head(self.objects, &version.head.ok_or(Miss::Unsettled)?).await?.value;
         take_back::<R>(&mut own, other, version.key);
         let deciding = Deciding { work: self, register, version, heads: &own };
-        deciding.replace().await?.map_err(|why| anyhow!(why))?;
-        Ok(())
+        Ok(deciding.replace().await?.map(drop))
     }
 
     async fn may_take_back(&self, piece: &names::PieceKey) -> Result<(), Refusal> {
@@ -251,22 +267,6 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         Ok(())
     }
 
-    /// Writes down that a version is to take the place of what it waits for: from here on it will.
-    async fn intend(&self, name: FileName, version: &Version) -> Result<(), Refusal> {
-        loop {
-            let mut read = read_file(self.objects, name).await?;
-            let found = read.value.version_mut(&version.key).filter(|found| found.last_piece == version.last_piece);
-            let Some(found) = found else { return Err(Miss::Unsettled.into()) };
-            match found.decision.clone() {
-                Decision::Waiting(conflict) => found.decision = Decision::Replacing(conflict),
-                _ => return Ok(()),
-            }
-            if read.swap(self.objects).await? == Swap::Swapped {
-                return Ok(());
-            }
-        }
-    }
-
     /// Brings a replacement that was begun to its end. A later version may wait behind it by now.
     pub(crate) async fn go_on_replacing(
         &self,
@@ -276,8 +276,8 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     ) -> Result<Announcement, Refusal> {
         let version = version_of(register, &piece.version())?;
         let conflict = version.decision.conflict().ok_or_else(|| nothing_waits(register))?;
-        if self.claim(version).await? {
-            self.withdraw(topic, version, conflict).await?;
+        if !R::INTENDS_FIRST || self.claim(version).await? {
+            self.withdraw(topic, register, version, conflict).await?;
             self.count_instead(register, version).await?;
         }
         match self.bring(version.last_piece, None).await?.then {
@@ -286,8 +286,8 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
     }
 
-    /// Holds on to a version that is to replace another, so that neither a later one nor somebody else decides about it in
-    /// between; whether it is held.
+    /// Writes down that a version is to take the place of what it waits for: from here on it will, and neither a later one nor
+    /// somebody else decides about it. Whether it is written.
     async fn claim(&self, version: &Version) -> Result<bool, Miss> {
         self.turn(version, |decision| match decision {
             Decision::Waiting(conflict) | Decision::Replacing(conflict) => Some(Decision::Replacing(conflict.clone())),
@@ -315,31 +315,45 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     }
 
     /// Takes back what a version replaces.
-    async fn withdraw(&self, topic: &mut impl Topic, version: &Version, conflict: &Conflict) -> Result<(), Refusal> {
-        let other = &conflict.with;
-        let register = read_file(self.objects, other.name()).await?.value;
-        let head = version_of(&register, other)?.head.ok_or(Miss::Unsettled)?;
-        let (last_piece, to_line, taken_back) = loop {
+    async fn withdraw(
+        &self,
+        topic: &mut impl Topic,
+        register: &FileRegister,
+        version: &Version,
+        conflict: &Conflict,
+    ) -> Result<(), Refusal> {
+        let (entry, head, taken_back) = loop {
+            let others = read_file(self.objects, conflict.with.name()).await?.value;
+            let head = version_of(&others, &conflict.with)?.head.ok_or(Miss::Unsettled)?;
             let mut read = read_head(self.objects, &head).await?;
-            let entry = read.value.entry(other).ok_or(Miss::Unsettled)?;
+            let entry = current(&others, &read.value, conflict.with).ok_or(Miss::Unsettled)?;
             match &entry.state {
                 EntryState::Withdrawn { by, taken_back } if *by == version.key => {
-                    // Rows behind these may have come since.
-                    let to_line = taken_back.last().map_or(0, |held| held.to_line);
-                    break (entry.last_piece, to_line, taken_back.clone());
+                    break (entry.clone(), head, taken_back.clone());
                 }
                 EntryState::Counted => {}
-                _ => return Err(self.give_up(version).await?),
+                _ => {
+                    let why = format!("what {} was to replace does not count any more", version.key);
+                    return Err(self.give_up(version, &why).await?);
+                }
             }
-            let is_published = self.objects.age(&names::results(&entry.last_piece)).await?.is_some();
-            if R::WITHDRAWS_WHAT_IS_PUBLISHED && !is_published {
-                // It has grown since somebody decided.
-                return Err(Miss::Unsettled.into());
+            if R::WITHDRAWS_WHAT_IS_PUBLISHED {
+                // It may have grown since somebody decided.
+                let last = last_published(self.objects, entry).await?;
+                self.objects.age(&names::results(&last)).await?.ok_or(Miss::Unsettled)?;
             }
-            take_back::<R>(&mut read.value, other, version.key);
+            let other = entry.version;
+            // Another file may have come since somebody decided.
+            if let Err(why) = self.may_count_instead(register, version, &other).await? {
+                return Err(self.give_up(version, &why).await?);
+            }
+            take_back::<R>(&mut read.value, &other, version.key);
             read.swap(self.objects).await?;
         };
-        let source_id = version_of(&register, other)?.source_id;
+        // Rows behind these may have come since.
+        let to_line = taken_back.last().map_or(0, |held| held.to_line);
+        let last_piece = last_counted(self.objects, &entry).await?;
+        let (other, source_id) = (entry.version, entry.source_id);
         if self.objects.age(&names::withdrawal(&last_piece)).await?.is_none() {
             let piece = Piece { sha256: content::Digest([0; 32]), bytes: 0, first_line: 0, continued: 0, twin: None };
             let announcement = Announcement {
@@ -354,8 +368,8 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         Ok(())
     }
 
-    /// What was to be replaced has been replaced by something else meanwhile: the version waits again.
-    async fn give_up(&self, version: &Version) -> Result<Refusal, Miss> {
+    /// What was decided can't be done any more, and nothing of it has been: the version waits again.
+    async fn give_up(&self, version: &Version, why: &str) -> Result<Refusal, Miss> {
         let name = version.key.name();
         let waits_again = |decision: &Decision| match decision {
             Decision::Replacing(conflict) => Some(Decision::Waiting(conflict.clone())),
@@ -373,7 +387,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
                 break;
             }
         }
-        Ok(anyhow!("what {name} was to replace does not count any more: accept or drop {name}").into())
+        Ok(anyhow!("{why}: accept or drop {name}").into())
     }
 
     /// Says in the files' registers what has been taken back.
@@ -409,8 +423,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         let head = version.head.ok_or(Miss::Unsettled)?;
         loop {
             let mut read = read_head(self.objects, &head).await?;
-            let decision = decision_of(&read.value, version);
-            if !matches!(decision, Some(Decision::Replacing(_))) {
+            if decision_of(&read.value, version).is_none_or(|decision| decision.conflict().is_none()) {
                 return Ok(());
             }
             let deciding = Deciding { work: self, register, version, heads: &read.value };
@@ -424,7 +437,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     async fn entry_of(&self, register: &FileRegister, key: &VersionKey) -> Result<(HeadRegister, Entry), Miss> {
         let head = version_of(register, key)?.head.ok_or(Miss::Unsettled)?;
         let heads = read_head(self.objects, &head).await?.value;
-        let entry = heads.entry(key).cloned().ok_or(Miss::Unsettled)?;
+        let entry = current(register, &heads, *key).cloned().ok_or(Miss::Unsettled)?;
         Ok((heads, entry))
     }
 }
@@ -444,6 +457,18 @@ fn still_waits(heads: &HeadRegister, version: &Version) -> bool {
 fn decision_of<'a>(heads: &'a HeadRegister, version: &Version) -> Option<&'a Decision> {
     let entry = heads.entry(&version.key).filter(|entry| entry.last_piece == version.last_piece);
     entry.map(|entry| &entry.last.decision)
+}
+
+/// A version's entry: one that goes on from it may have taken its place.
+fn current<'a>(register: &FileRegister, heads: &'a HeadRegister, key: VersionKey) -> Option<&'a Entry> {
+    let mut key = key;
+    loop {
+        if let Some(entry) = heads.entry(&key) {
+            return Some(entry);
+        }
+        let Decision::Superseded { by } = register.version(&key)?.decision else { return None };
+        key = by;
+    }
 }
 
 /// Whose rows make up a version.

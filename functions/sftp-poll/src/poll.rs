@@ -18,7 +18,7 @@ use crate::ready::After;
 use crate::rules::Design;
 use crate::server::{Found, START_MARGIN, Servers};
 use crate::work::{Brought, Then, Work};
-use crate::{Deps, Report, format};
+use crate::{Deps, Report, format, unmatched};
 
 /// Files being copied at once: most are small, and a copy waits for two servers in turn. Their memory has a bound of its
 /// own.
@@ -145,8 +145,11 @@ impl<'a> Poll<'a> {
         if !self.has_looked {
             warn_of_unmatched(&unmatched);
             // Of a server that can't be looked at, nothing new is known.
-            if !self.has_lost {
-                self.deps.unmatched.note(&self.deps.lake, &unmatched, self.work.now_s).await?;
+            if !self.has_lost
+                && let Err(error) = unmatched::note(&self.deps.lake, &unmatched, self.work.now_s).await
+            {
+                // It is for the dashboard only.
+                tracing::warn!(error = error.to_string(), "the files that nobody takes could not be noted");
             }
             self.tally.waiting = self.work.waiting().await.map_err(error_of)?;
         }

@@ -3,57 +3,38 @@
 use lake::Lake;
 use lake::names::UNMATCHED;
 use lake::registers::UnmatchedNote;
-use tokio::sync::Mutex;
 
 /// Names that are noted; of more there is the number.
 const NAMES: usize = 1_000;
 
-/// What the lake's note says, as far as this process knows; nothing before it has looked.
-#[derive(Debug, Default)]
-pub(crate) struct Unmatched(Mutex<Option<Noted>>);
-
-/// How many files, and the first of their names.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Noted {
-    files: u64,
-    names: Vec<String>,
-}
-
-impl Unmatched {
-    /// Brings the note to what lies there. `unmatched` is in any order.
-    pub(crate) async fn note(&self, lake: &Lake, unmatched: &[String], now_s: u64) -> Result<(), lake::Error> {
-        let mut names = unmatched.to_vec();
-        names.sort_unstable();
-        names.truncate(NAMES);
-        let found = Noted { files: unmatched.len() as u64, names };
-        let mut noted = self.0.lock().await;
-        if noted.is_none() {
-            *noted = Some(read(lake).await?);
+/// Brings the note to what lies there: `unmatched`, in any order. It is read each time, as another process may have written it.
+pub(crate) async fn note(lake: &Lake, unmatched: &[String], now_s: u64) -> Result<(), lake::Error> {
+    let files = unmatched.len() as u64;
+    let mut names = unmatched.to_vec();
+    names.sort_unstable();
+    names.truncate(NAMES);
+    let noted: Option<UnmatchedNote> = match lake.get_json(UNMATCHED).await {
+        Ok(noted) => noted,
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => {
+            tracing::warn!(
+                lake.key = UNMATCHED,
+                error = error.to_string(),
+                "the note can't be read, and is written anew"
+            );
+            return write(lake, UnmatchedNote { files, names, noted_at: now_s }).await;
         }
-        if noted.as_ref() == Some(&found) {
-            return Ok(());
-        }
-        // What is there if this fails is not known.
-        *noted = None;
-        write(lake, &found, now_s).await?;
-        *noted = Some(found);
-        Ok(())
+    };
+    match noted {
+        None if files == 0 => Ok(()),
+        Some(noted) if (noted.files, &noted.names) == (files, &names) => Ok(()),
+        _ => write(lake, UnmatchedNote { files, names, noted_at: now_s }).await,
     }
 }
 
-async fn read(lake: &Lake) -> Result<Noted, lake::Error> {
-    match lake.get_json::<UnmatchedNote>(UNMATCHED).await {
-        Ok(note) => Ok(note.map_or_else(Noted::default, |note| Noted { files: note.files, names: note.names })),
-        Err(error) if error.is_transient() => Err(error),
-        // It is written anew.
-        Err(_) => Ok(Noted { files: u64::MAX, names: Vec::new() }),
+async fn write(lake: &Lake, note: UnmatchedNote) -> Result<(), lake::Error> {
+    match note.files {
+        0 => lake.delete(UNMATCHED).await,
+        _ => lake.put_json(UNMATCHED, &note).await,
     }
-}
-
-async fn write(lake: &Lake, found: &Noted, noted_at: u64) -> Result<(), lake::Error> {
-    if found.files == 0 {
-        return lake.delete(UNMATCHED).await;
-    }
-    let note = UnmatchedNote { files: found.files, names: found.names.clone(), noted_at };
-    lake.put_json(UNMATCHED, &note).await
 }

@@ -183,7 +183,13 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         };
         let heads = read_head(self.objects, &head).await?.value;
         let entry = heads.entry(&version.key).filter(|entry| entry.last_piece == *piece);
-        let Some(entry) = entry.filter(|entry| entry.last.decision.conflict().is_none()) else { return Ok(false) };
+        // Held on to for a replacement, it goes on with that, also where somebody has given it up meanwhile.
+        let is_news = |entry: &&Entry| match entry.last.decision {
+            Decision::Waiting(_) => false,
+            Decision::Replacing(_) => matches!(version.decision, Decision::Waiting(_)),
+            _ => true,
+        };
+        let Some(entry) = entry.filter(is_news) else { return Ok(false) };
         let sketch = self.sketch(version, entry).await?;
         apply(&mut read.value, piece, Some(entry), sketch, self.now_s)?;
         Ok(true)
@@ -405,15 +411,17 @@ fn apply(
     let supersedes = entry.map_or_else(Vec::new, |entry| entry.last.supersedes.clone());
     let mut taken_over = Sketch::default();
     for version in register.versions.iter_mut().filter(|version| supersedes.contains(&version.key)) {
+        let counted = version.decision == Decision::Counted;
         version.decision = Decision::Superseded { by: piece.version() };
-        let sketch = std::mem::take(&mut version.sketch);
-        // They still count, under this version's id or their own: they are looked for with it from now on.
-        let counts = |entry: &Entry| {
-            let holds = |held: &Held| held.counts && held.version == version.key;
-            entry.source_id == version.source_id || entry.held.iter().any(holds)
-        };
-        if entry.is_some_and(counts) {
-            taken_over.merge(&sketch);
+        // Rows that it goes on from still count, under this version's id or their own: they are looked for with it from now on. Those
+        // before a piece that waited, and that another version does not go on from, are looked for where they are.
+        let holds = |held: &Held| held.counts && held.version == version.key;
+        let continues = |entry: &Entry| entry.source_id == version.source_id || entry.held.iter().any(holds);
+        if entry.is_some_and(continues) {
+            taken_over.merge(&std::mem::take(&mut version.sketch));
+        } else if counted {
+            // No row of it became a record.
+            version.sketch = Sketch::default();
         }
     }
     let missing = || Miss::File(anyhow::anyhow!("the register of {name} has lost {piece}"));

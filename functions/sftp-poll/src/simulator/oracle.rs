@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lake::names::{self, NAMED_DIGESTS, PieceKey, VersionKey};
 use lake::registers::{ConflictReason, Decision, Entry, EntryState, FileRegister, HeadRegister};
-use telecom::FileName;
 
 use super::sender::{ZSTD, rows_of};
 use super::world::State;
@@ -26,7 +25,7 @@ pub(super) struct Oracle<'a> {
 struct Node {
     text: String,
     /// Whose row it is.
-    file: FileName,
+    version: VersionKey,
     counts: bool,
     born: u64,
     /// A person has decided that it counts, or the request arrived late: perhaps while a poll was deciding about another file.
@@ -203,7 +202,7 @@ impl<'a> Oracle<'a> {
             nodes.push(self.nodes.len());
             self.nodes.push(Node {
                 text: text.clone(),
-                file: entry.version.name(),
+                version: entry.version,
                 counts: entry.last.decision == Decision::Counted,
                 born: self.now,
                 is_aside: by_person || self.is_late,
@@ -294,13 +293,13 @@ impl<'a> Oracle<'a> {
 
     /// A file that shares most of its own rows with others does not just count.
     fn check_conflict_missed(&self, entry: &Entry, own_rows: &[String]) -> Result<(), String> {
-        let mut rows_of = BTreeMap::<FileName, usize>::new();
-        self.nodes.iter().for_each(|node| *rows_of.entry(node.file).or_default() += 1);
+        let mut rows_of = BTreeMap::<VersionKey, usize>::new();
+        self.nodes.iter().for_each(|node| *rows_of.entry(node.version).or_default() += 1);
         let is_seen = |node: &&Node| {
             let was_there = !node.is_aside || node.born + super::INVOCATION_S < self.now;
             let is_young = node.born + COMPARED_WITHIN_S > self.now;
             // Of a file with many rows, single ones may not be among those by which it is found.
-            node.counts && was_there && is_young && rows_of[&node.file] <= NAMED_DIGESTS
+            node.counts && was_there && is_young && rows_of[&node.version] <= NAMED_DIGESTS
         };
         let counting: BTreeSet<&String> = self.nodes.iter().filter(is_seen).map(|node| &node.text).collect();
         let shared = own_rows.iter().filter(|row| !row.starts_with('x') && counting.contains(row)).count();
@@ -346,8 +345,8 @@ pub(super) fn check_all_done(state: &State) -> Result<(), String> {
             return Err(format!("{} waits: {waits}, and its note says otherwise", register.name));
         }
         for version in &register.versions {
-            if version.decision == Decision::Landed {
-                return Err(format!("{} is not decided", version.key));
+            if matches!(version.decision, Decision::Landed | Decision::Replacing(_)) {
+                return Err(format!("{} is not decided: {:?}", version.key, version.decision));
             }
             let is_published = state.objects.contains_key(&names::results(&version.last_piece));
             if matches!(version.decision, Decision::Counted | Decision::Dropped) && !is_published {
