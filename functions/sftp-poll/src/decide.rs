@@ -331,7 +331,7 @@ impl<'a, O: Objects, R: Rules> Deciding<'a, O, R> {
         let may_be_twin = !own_rows && self.version.last_piece.is_first();
         if let Some((found, rows)) = self.twin(relations).filter(|_| may_be_twin) {
             // Its rows are the twin's, and published so.
-            (continued, twin) = (rows.saturating_sub(self.first_line()), Some(found));
+            (continued, twin) = (rows, Some(found));
         }
         let decision = Decision::Counted;
         let last = PieceDecision { decision, first_line: self.first_line(), continued, twin, supersedes };
@@ -466,11 +466,13 @@ pub(crate) async fn has_counting(objects: &impl Objects, version: &Version) -> R
     let is_given_up =
         matches!(version.decision, Decision::Waiting(_) | Decision::Replacing(_) | Decision::Superseded { .. });
     for piece in pieces(objects, version.last_piece).await? {
-        // What was not published when it was given up never will be.
-        if is_given_up && objects.age(&names::results(&piece)).await?.is_none() {
-            continue;
-        }
-        let result = read_json::<FileResult>(objects, names::results(&piece)).await?.ok_or(Miss::Unsettled)?;
+        let Some(result) = read_json::<FileResult>(objects, names::results(&piece)).await? else {
+            // What was not published when it was given up never will be.
+            if is_given_up {
+                continue;
+            }
+            return Err(Miss::Unsettled);
+        };
         if result.accepted + result.continued > 0 {
             return Ok(true);
         }

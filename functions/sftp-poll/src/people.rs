@@ -13,7 +13,7 @@ use crate::known::Brief;
 use crate::land::recover;
 use crate::miss::Miss;
 use crate::ports::{Objects, Topic};
-use crate::registers::{Standing, read_file, read_head, read_json, standing, version_of};
+use crate::registers::{Read, Standing, read_file, read_head, read_json, standing, version_of};
 use crate::rules::Rules;
 use crate::work::{Brought, Then, Work};
 
@@ -208,14 +208,13 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
     /// Whether what a version waits for can be taken back, and the version be counted then.
     async fn may_replace(&self, register: &FileRegister, version: &Version) -> Result<(), Refusal> {
         let conflict = version.decision.conflict().ok_or_else(|| nothing_waits(register))?;
-        let others = read_file(self.objects, conflict.with.name()).await?.value;
-        let (heads, entry) = self.entry_of(&others, &conflict.with).await?;
+        let (_, heads, entry) = self.entry_of(&conflict.with).await?;
         let other = &entry.version;
         if entry.state != EntryState::Counted {
             return Err(anyhow!("{other} does not count any more: accept or drop {}", version.key).into());
         }
         for holder in holders(&entry) {
-            let last = match heads.entry(&holder) {
+            let last = match heads.value.entry(&holder) {
                 Some(entry) if entry.last.decision.conflict().is_some() => {
                     return Err(anyhow!("{} waits, too: decide about it first", entry.last_piece).into());
                 }
@@ -323,13 +322,11 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         conflict: &Conflict,
     ) -> Result<(), Refusal> {
         let (entry, head, taken_back) = loop {
-            let others = read_file(self.objects, conflict.with.name()).await?.value;
-            let head = version_of(&others, &conflict.with)?.head.ok_or(Miss::Unsettled)?;
-            let mut read = read_head(self.objects, &head).await?;
-            let entry = current(&others, &read.value, conflict.with).ok_or(Miss::Unsettled)?;
+            let (head, mut read, entry) = self.entry_of(&conflict.with).await?;
             match &entry.state {
                 EntryState::Withdrawn { by, taken_back } if *by == version.key => {
-                    break (entry.clone(), head, taken_back.clone());
+                    let taken_back = taken_back.clone();
+                    break (entry, head, taken_back);
                 }
                 EntryState::Counted => {}
                 _ => {
@@ -339,15 +336,14 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
             }
             if R::WITHDRAWS_WHAT_IS_PUBLISHED {
                 // It may have grown since somebody decided.
-                let last = last_published(self.objects, entry).await?;
+                let last = last_published(self.objects, &entry).await?;
                 self.objects.age(&names::results(&last)).await?.ok_or(Miss::Unsettled)?;
             }
-            let other = entry.version;
             // Another file may have come since somebody decided.
-            if let Err(why) = self.may_count_instead(register, version, &other).await? {
+            if let Err(why) = self.may_count_instead(register, version, &entry.version).await? {
                 return Err(self.give_up(version, &why).await?);
             }
-            take_back::<R>(&mut read.value, &other, version.key);
+            take_back::<R>(&mut read.value, &entry.version, version.key);
             read.swap(self.objects).await?;
         };
         // Rows behind these may have come since.
@@ -434,11 +430,13 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         }
     }
 
-    async fn entry_of(&self, register: &FileRegister, key: &VersionKey) -> Result<(HeadRegister, Entry), Miss> {
-        let head = version_of(register, key)?.head.ok_or(Miss::Unsettled)?;
-        let heads = read_head(self.objects, &head).await?.value;
-        let entry = current(register, &heads, *key).cloned().ok_or(Miss::Unsettled)?;
-        Ok((heads, entry))
+    /// The entry of what a version is to replace, with the register that it stands in.
+    async fn entry_of(&self, key: &VersionKey) -> Result<(content::Head, Read<HeadRegister>, Entry), Miss> {
+        let register = read_file(self.objects, key.name()).await?.value;
+        let head = version_of(&register, key)?.head.ok_or(Miss::Unsettled)?;
+        let read = read_head(self.objects, &head).await?;
+        let entry = current(&register, &read.value, *key).cloned().ok_or(Miss::Unsettled)?;
+        Ok((head, read, entry))
     }
 }
 

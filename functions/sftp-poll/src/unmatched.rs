@@ -13,28 +13,19 @@ pub(crate) async fn note(lake: &Lake, unmatched: &[String], now_s: u64) -> Resul
     let mut names = unmatched.to_vec();
     names.sort_unstable();
     names.truncate(NAMES);
-    let noted: Option<UnmatchedNote> = match lake.get_json(UNMATCHED).await {
-        Ok(noted) => noted,
+    let is_noted = match lake.get_json::<UnmatchedNote>(UNMATCHED).await {
+        Ok(None) => files == 0,
+        Ok(Some(noted)) => (noted.files, &noted.names) == (files, &names),
         Err(error) if error.is_transient() => return Err(error),
         Err(error) => {
-            tracing::warn!(
-                lake.key = UNMATCHED,
-                error = error.to_string(),
-                "the note can't be read, and is written anew"
-            );
-            return write(lake, UnmatchedNote { files, names, noted_at: now_s }).await;
+            let error = error.to_string();
+            tracing::warn!(lake.key = UNMATCHED, error, "the note can't be read, and is written anew");
+            false
         }
     };
-    match noted {
-        None if files == 0 => Ok(()),
-        Some(noted) if (noted.files, &noted.names) == (files, &names) => Ok(()),
-        _ => write(lake, UnmatchedNote { files, names, noted_at: now_s }).await,
-    }
-}
-
-async fn write(lake: &Lake, note: UnmatchedNote) -> Result<(), lake::Error> {
-    match note.files {
+    match files {
+        _ if is_noted => Ok(()),
         0 => lake.delete(UNMATCHED).await,
-        _ => lake.put_json(UNMATCHED, &note).await,
+        _ => lake.put_json(UNMATCHED, &UnmatchedNote { files, names, noted_at: now_s }).await,
     }
 }
