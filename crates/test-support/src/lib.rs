@@ -224,12 +224,23 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Waits until `condition` holds, and panics when it does not within `patience`.
 #[track_caller]
 pub fn eventually(patience: Duration, condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    eventually_or(patience, condition, String::new)
+}
+
+/// The same, and says what is so instead.
+#[track_caller]
+pub fn eventually_or(
+    patience: Duration,
+    condition: impl AsyncFnMut() -> bool,
+    instead: impl Fn() -> String,
+) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     let mut condition = condition;
     async move {
         let began = Instant::now();
         while !condition().await {
-            assert!(began.elapsed() < patience, "{caller}: the condition did not hold within {patience:?}");
+            let is_in_time = began.elapsed() < patience;
+            assert!(is_in_time, "{caller}: the condition did not hold within {patience:?} {}", instead());
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }

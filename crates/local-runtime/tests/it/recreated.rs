@@ -1,13 +1,13 @@
 //! A topic that is deleted and created again under a running mapping.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use local_runtime::Runtime;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use test_support::eventually;
+use test_support::{eventually, eventually_or};
 
 use crate::fixture::{
     PATIENCE, Recorder, committed_on, create_on, embedded, kafka, mapping_template, start_on, status,
@@ -64,13 +64,13 @@ async fn await_all(
     generation: char,
     all: BTreeMap<i64, Vec<i64>>,
 ) {
-    let began = Instant::now();
-    while delivered(recorder, generation) != all && began.elapsed() < PATIENCE {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let log = test_support::log().text();
-    let said: Vec<_> = log.lines().filter(|line| line.contains(topic)).collect();
-    assert_eq!(delivered(recorder, generation), all, "{generation}: {:#?}\n{}", status(runtime), said.join("\n"));
+    let instead = || {
+        let log = test_support::log().text();
+        let said: Vec<_> = log.lines().filter(|line| line.contains(topic)).collect();
+        let delivered = delivered(recorder, generation);
+        format!("{generation}: {delivered:?} instead of {all:?}, {:#?}\n{}", status(runtime), said.join("\n"))
+    };
+    eventually_or(PATIENCE, async || delivered(recorder, generation) == all, instead).await;
 }
 
 struct Case {
