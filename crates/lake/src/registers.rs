@@ -328,6 +328,25 @@ impl FileRegister {
     }
 }
 
+impl Entry {
+    /// Whether the rows of its last piece are among those that it holds.
+    #[must_use]
+    pub fn holds_last_piece(&self) -> bool {
+        matches!(self.last.decision, Decision::Counted | Decision::Dropped)
+    }
+
+    /// The last piece whose rows are among those that it holds, of all its pieces in the order of their bytes.
+    #[must_use]
+    pub fn last_held(&self, pieces: &[PieceKey]) -> PieceKey {
+        if self.holds_last_piece() {
+            return self.last_piece;
+        }
+        let end = self.ends.last().and_then(|end| end.next_byte);
+        let counted = pieces.iter().rfind(|piece| end.is_some_and(|end| piece.from_byte() < end));
+        counted.copied().unwrap_or(self.last_piece)
+    }
+}
+
 impl HeadRegister {
     /// A version's entry.
     #[must_use]

@@ -12,6 +12,7 @@ mod machine;
 mod proxy;
 mod records;
 mod sandbox;
+mod schedules;
 mod service;
 mod sftp_peer;
 mod sshd;
@@ -38,6 +39,7 @@ pub use crate::machine::machine;
 pub use crate::proxy::{Line, Proxy};
 pub use crate::records::{Record, commit, records};
 pub use crate::sandbox::Sandbox;
+pub use crate::schedules::deviating;
 pub use crate::sftp_peer::{SftpMake, SftpPeer};
 pub use crate::sshd::{Sshd, SshdOptions};
 

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::Lake;
 use lake::names::{self, PieceKey};
-use lake::registers::{Decision, EntryState, FileRegister, HeadRegister};
+use lake::registers::{Decision, Entry, EntryState, FileRegister, HeadRegister};
 use telecom::FileName;
 use usage_store::QuietSource;
 
@@ -78,12 +78,29 @@ async fn notes(lake: &Lake, file: FileName) -> anyhow::Result<BTreeSet<Note>> {
     for head in versions.iter().filter_map(|version| version.head).collect::<HashSet<_>>() {
         let heads: Option<HeadRegister> = lake.get_json(&names::head(&head)).await?;
         for entry in heads.unwrap_or_default().entries {
+            let last_held = entry.last_held(&pieces(lake, &entry).await?);
             notes.insert(Note::of_piece(&entry.last_piece, &entry.last.decision));
+            if last_held != entry.last_piece {
+                notes.insert(Note { key: names::results(&last_held), may_lack: false });
+            }
             // Of a withdrawn file that had no rows left, none are taken back.
             if matches!(&entry.state, EntryState::Withdrawn { taken_back, .. } if !taken_back.is_empty()) {
-                notes.insert(Note::of_withdrawal(&entry.last_piece));
+                notes.insert(Note::of_withdrawal(&last_held));
             }
         }
     }
     Ok(notes)
+}
+
+/// The pieces of an entry, where it matters which of them count.
+async fn pieces(lake: &Lake, entry: &Entry) -> Result<Vec<PieceKey>, lake::Error> {
+    if entry.holds_last_piece() {
+        return Ok(Vec::new());
+    }
+    let mut pieces = vec![entry.version.piece()];
+    let mut later = lake.list(&names::later_pieces(&entry.version));
+    while let Some(object) = later.try_next().await? {
+        pieces.extend(PieceKey::of_object(&object.key));
+    }
+    Ok(pieces)
 }

@@ -446,19 +446,16 @@ pub(crate) fn may_count(version: &Version) -> bool {
 pub(crate) async fn last_published(objects: &impl Objects, entry: &Entry) -> Result<PieceKey, Miss> {
     match entry.last.decision {
         Decision::Landed | Decision::Waiting(_) | Decision::Replacing(_) => Err(Miss::Unsettled),
-        _ => last_counted(objects, entry).await,
+        _ => last_held(objects, entry).await,
     }
 }
 
 /// The last piece of an entry whose rows are among those that it holds.
-pub(crate) async fn last_counted(objects: &impl Objects, entry: &Entry) -> Result<PieceKey, Miss> {
-    if matches!(entry.last.decision, Decision::Counted | Decision::Dropped) {
+pub(crate) async fn last_held(objects: &impl Objects, entry: &Entry) -> Result<PieceKey, Miss> {
+    if entry.holds_last_piece() {
         return Ok(entry.last_piece);
     }
-    let end = entry.ends.last().and_then(|end| end.next_byte);
-    let pieces = pieces(objects, entry.last_piece).await?;
-    let counted = pieces.into_iter().rfind(|piece| end.is_some_and(|end| piece.from_byte() < end));
-    Ok(counted.unwrap_or(entry.last_piece))
+    Ok(entry.last_held(&pieces(objects, entry.last_piece).await?))
 }
 
 /// Whether any row of a version became a record, or goes on with what another version has brought.

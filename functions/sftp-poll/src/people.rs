@@ -8,7 +8,7 @@ use lake::registers::{
 use lake::{Action, Announcement, FileResult, REPUBLISH_WITHIN, Swap};
 use telecom::FileName;
 
-use crate::decide::{Deciding, end_of, hold, last_counted, last_published};
+use crate::decide::{Deciding, end_of, hold, last_held, last_published};
 use crate::known::Brief;
 use crate::land::recover;
 use crate::miss::Miss;
@@ -348,7 +348,7 @@ impl<O: Objects, R: Rules> Work<'_, O, R> {
         };
         // Rows behind these may have come since.
         let to_line = taken_back.last().map_or(0, |held| held.to_line);
-        let last_piece = last_counted(self.objects, &entry).await?;
+        let last_piece = last_held(self.objects, &entry).await?;
         let (other, source_id) = (entry.version, entry.source_id);
         if self.objects.age(&names::withdrawal(&last_piece)).await?.is_none() {
             let piece = Piece { sha256: content::Digest([0; 32]), bytes: 0, first_line: 0, continued: 0, twin: None };

@@ -10,9 +10,7 @@ mod stream;
 mod world;
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 pub(crate) use self::store::SimulatedStore;
@@ -20,9 +18,8 @@ pub(crate) use self::stream::record_rules;
 use self::world::run;
 use crate::rules::{Design, Rules};
 
-/// Schedules of the design on every test run; more, or those of other seeds (`from..to`), with this variable.
+/// Schedules of the design on every test run; more with the variable `SIMULATED_SCHEDULES`.
 const SCHEDULES: u64 = 20_000;
-const SCHEDULES_VARIABLE: &str = "SIMULATED_SCHEDULES";
 
 /// The design in a process that remembers hardly any source: what it remembers of rows meets what others did to sources.
 struct Forgetful;
@@ -31,28 +28,10 @@ impl Rules for Forgetful {
     const MAX_REMEMBERED_SOURCES: usize = 1;
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own variable")]
-fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var(SCHEDULES_VARIABLE) else { return 0..SCHEDULES };
-    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
-    from.parse().expect("a number")..to.parse().expect("a number")
-}
-
 #[test]
 fn whatever_goes_wrong_the_totals_are_those_of_a_plain_fold() {
-    let seeds = seeds();
-    let next = AtomicU64::new(seeds.start);
     let run_one = |seed: u64| if seed.is_multiple_of(2) { run::<Design>(seed) } else { run::<Forgetful>(seed) };
-    let run_some = || {
-        let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        let deviating = |seed| Some((seed, run_one(seed).err()?));
-        taken.take_while(|seed| *seed < seeds.end).filter_map(deviating).take(3).collect::<Vec<_>>()
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let deviating: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run_some)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("the schedules run")).collect()
-    });
+    let deviating = test_support::deviating(SCHEDULES, run_one);
     assert!(deviating.is_empty(), "{deviating:#?}");
 }
 

@@ -119,6 +119,37 @@ async fn a_version_that_was_passed_over_has_no_results() {
     assert_eq!(world.nights(NIGHTS).await.expired, 1);
 }
 
+/// It grew, its newest piece waited, and another version came and replaced it: the pieces before are published and taken back.
+#[tokio::test]
+async fn a_file_whose_newest_piece_was_passed_over_goes_when_those_before_are_taken_back() {
+    let mut world = world().await;
+    let file = File::new(1);
+    let name = file.name.as_str();
+    let [second, third] = [100, 200].map(|from_byte: u64| format!("{name}+{from_byte:020}"));
+    let by = format!("{name}@3-4");
+    register(&world, &file, Some(HEAD), &[("", json!({"state": "withdrawn", "by": by}))]).await;
+    let mut withdrawn = entry(
+        &file,
+        &json!({
+            "state": "withdrawn", "by": by, "last_piece": third,
+            "taken_back": [{"source_id": NO_ID, "version": name, "to_line": 5, "counts": true}],
+            "ends": [{"rows": 5, "digest": NO_DIGEST, "next_byte": 200}],
+        }),
+    );
+    withdrawn["last"]["decision"] = json!({"state": "superseded", "by": by});
+    world.put(&format!("heads/{HEAD}.json"), &json!({"entries": [withdrawn]}).to_string()).await;
+    for piece in [name, &second, &third] {
+        world.put(&format!("landing/{piece}"), "").await;
+    }
+    world.put(&format!("results/{name}.json"), "{}").await;
+    world.bring(0, &file, 1..=5).await;
+    assert_eq!(world.nights(NIGHTS).await.waiting, 1);
+    world.put(&format!("results/{second}.json"), "{}").await;
+    assert_eq!(world.night().await.waiting, 1);
+    world.put(&format!("withdrawals/{second}.json"), "{}").await;
+    assert_eq!(world.night().await.expired, 1);
+}
+
 #[tokio::test]
 async fn where_nothing_is_left_in_the_log_it_ends_at_its_beginning() {
     let world = world().await;

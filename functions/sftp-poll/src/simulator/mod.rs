@@ -12,7 +12,6 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 
 use futures::TryStreamExt as _;
@@ -38,7 +37,7 @@ use crate::reprocess::reprocess;
 use crate::rules::{Design, Rules};
 use crate::work::{Then, Work};
 
-/// Schedules of the design on every test run.
+/// Schedules of the design on every test run; more with the variable `SIMULATED_SCHEDULES`.
 const SCHEDULES: u64 = 20_000;
 /// After so many steps nothing goes wrong any more, so that every schedule ends.
 const STORMY_STEPS: u32 = 500;
@@ -52,17 +51,7 @@ const PATIENCE: Patience<'_> = Patience { ready: &Ready::Settle, settle_s: 60, l
 
 #[test]
 fn whatever_goes_wrong_each_row_counts_once() {
-    let next = AtomicU64::new(0);
-    let run_some = || {
-        let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        let deviating = |seed| Some((seed, run::<Design>(seed).err()?));
-        seeds.take_while(|seed| *seed < SCHEDULES).filter_map(deviating).take(3).collect::<Vec<_>>()
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let deviating: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run_some)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("the schedules run")).collect()
-    });
+    let deviating = test_support::deviating(SCHEDULES, run::<Design>);
     assert!(deviating.is_empty(), "{deviating:#?}");
 }
 
