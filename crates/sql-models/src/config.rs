@@ -1,5 +1,5 @@
-//! What a model is configured to be: in `dbt_project.yml` by folder, in its properties, in its own `config(…)`; the later
-//! wins, hooks add up.
+//! A model's settings. They come from `dbt_project.yml` (by folder), from its properties and from its own `config(…)`.
+//! The later one wins; hooks add up.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::error::{Place, ReadError};
 use crate::yaml::has_jinja;
 
-/// Settings as they stand in one place of the project, by name.
+/// The settings of one place of the project, by name.
 pub(crate) type Settings = BTreeMap<String, (Place, Json)>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,21 +16,14 @@ pub(crate) struct Config {
     pub(crate) is_disabled: bool,
     pub(crate) materialized: Materialized,
     pub(crate) schema: Option<String>,
-    pub(crate) alias: Option<String>,
     pub(crate) unique_key: Vec<String>,
-    pub(crate) strategy: Option<Strategy>,
-    pub(crate) merge_update_columns: Vec<String>,
-    pub(crate) merge_exclude_columns: Vec<String>,
-    pub(crate) incremental_predicates: Vec<String>,
+    pub(crate) strategy: Strategy,
     pub(crate) fails_on_schema_change: bool,
-    pub(crate) full_refresh: Option<bool>,
     pub(crate) indexes: Vec<Index>,
     pub(crate) is_contract_enforced: bool,
-    pub(crate) is_unlogged: bool,
     pub(crate) persist_relation_docs: bool,
     pub(crate) persist_column_docs: bool,
     pub(crate) pre_hooks: Vec<String>,
-    pub(crate) post_hooks: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +32,13 @@ pub(crate) enum Materialized {
     View,
     Table,
     Incremental,
-    Ephemeral,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How an incremental model's new rows get into its table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Strategy {
-    Append,
+    /// dbt-postgres' own choice for a model with a unique key.
+    #[default]
     DeleteInsert,
     Merge,
 }
@@ -53,15 +47,15 @@ pub(crate) enum Strategy {
 pub(crate) struct Index {
     pub(crate) columns: Vec<String>,
     pub(crate) is_unique: bool,
-    /// Such as `btree`; none: PostgreSQL's own choice.
+    /// Such as `brin`; `None` leaves the choice to PostgreSQL.
     pub(crate) method: Option<String>,
 }
 
 impl Config {
-    /// Puts the layers together, the strongest last.
+    /// Merges the layers, the strongest last.
     ///
     /// # Errors
-    /// When a setting is unknown, or can't be what it is.
+    /// When a setting is unknown, is not supported, or has a value that it can't have.
     pub(crate) fn of<'a>(layers: impl IntoIterator<Item = &'a Settings>) -> Result<Self, ReadError> {
         let mut config = Self::default();
         for (name, (place, value)) in layers.into_iter().flatten() {
@@ -70,18 +64,11 @@ impl Config {
         Ok(config)
     }
 
-    /// How an incremental model's new rows go into its table: dbt-postgres' choice where none is made.
-    pub(crate) fn strategy(&self) -> Strategy {
-        match self.strategy {
-            Some(strategy) => strategy,
-            None if self.unique_key.is_empty() => Strategy::Append,
-            None => Strategy::DeleteInsert,
-        }
-    }
-
     fn set(&mut self, name: &str, value: &Json) -> Result<(), String> {
-        let is_hook = matches!(name, "pre_hook" | "pre-hook" | "post_hook" | "post-hook");
-        if !is_hook && has_jinja(&value.to_string()) {
+        if let Some(advice) = advice(name) {
+            return Err(format!("not supported here: {advice}"));
+        }
+        if !matches!(name, "pre_hook" | "pre-hook") && has_jinja(&value.to_string()) {
             return Err("Jinja is not rendered here".to_owned());
         }
         match name {
@@ -91,25 +78,20 @@ impl Config {
                     "view" => Materialized::View,
                     "table" => Materialized::Table,
                     "incremental" => Materialized::Incremental,
-                    "ephemeral" => Materialized::Ephemeral,
-                    other => return Err(format!("{other} is not known: use view, table, incremental or ephemeral")),
+                    "ephemeral" => return Err("ephemeral is not supported here: use view".to_owned()),
+                    other => return Err(format!("{other} is not known: use view, table or incremental")),
                 }
             }
             "schema" => self.schema = optional(value)?,
-            "alias" => self.alias = optional(value)?,
             "unique_key" => self.unique_key = texts(value)?,
             "incremental_strategy" => {
-                self.strategy = Some(match text(value)?.as_str() {
-                    "append" => Strategy::Append,
+                self.strategy = match text(value)?.as_str() {
                     "delete+insert" => Strategy::DeleteInsert,
                     "merge" => Strategy::Merge,
-                    other => return Err(format!("{other} is not known: use merge, delete+insert or append")),
-                });
+                    "append" => return Err("append is not supported here: use merge or delete+insert".to_owned()),
+                    other => return Err(format!("{other} is not known: use merge or delete+insert")),
+                }
             }
-            "merge_update_columns" => self.merge_update_columns = texts(value)?,
-            "merge_exclude_columns" => self.merge_exclude_columns = texts(value)?,
-            "incremental_predicates" => self.incremental_predicates = texts(value)?,
-            "full_refresh" => self.full_refresh = if value.is_null() { None } else { Some(boolean(value)?) },
             "on_schema_change" => {
                 self.fails_on_schema_change = match text(value)?.as_str() {
                     "ignore" => false,
@@ -119,19 +101,34 @@ impl Config {
             }
             "indexes" => self.indexes = list(value)?.iter().map(index).collect::<Result<_, _>>()?,
             "contract" => self.is_contract_enforced = flag(value, "enforced")?,
-            "unlogged" => self.is_unlogged = boolean(value)?,
             "persist_docs" => {
                 self.persist_relation_docs = flag(value, "relation")?;
                 self.persist_column_docs = flag(value, "columns")?;
             }
             "pre_hook" | "pre-hook" => self.pre_hooks.extend(texts(value)?),
-            "post_hook" | "post-hook" => self.post_hooks.extend(texts(value)?),
-            // They say nothing of what is built.
+            // They do not change what is built.
             "tags" | "meta" | "docs" => {}
             _ => return Err("this setting is not known here".to_owned()),
         }
         Ok(())
     }
+}
+
+/// What to do instead of a setting that dbt has and this crate has not.
+fn advice(setting: &str) -> Option<&'static str> {
+    Some(match setting {
+        "alias" => "give the model's file the name of the table",
+        "full_refresh" => "use materialized='table' for a model that is always built from all rows",
+        "incremental_predicates" => {
+            "limit the rows in the model's query, and add an index that begins with the unique_key"
+        }
+        "merge_exclude_columns" | "merge_update_columns" => {
+            "a merge writes all columns; select from {{ this }} what has to stay"
+        }
+        "post_hook" | "post-hook" => "use a pre_hook, or a model that refers to this one",
+        "unlogged" => "leave it out, every table is logged",
+        _ => return None,
+    })
 }
 
 fn index(value: &Json) -> Result<Index, String> {
@@ -150,7 +147,7 @@ fn index(value: &Json) -> Result<Index, String> {
     Ok(index)
 }
 
-/// One of the settings that are mappings of flags; what is not said is false.
+/// A flag of a setting that is a mapping of flags; the default is false.
 fn flag(value: &Json, name: &str) -> Result<bool, String> {
     let flags = value.as_object().ok_or_else(|| format!("expected a mapping with {name}"))?;
     for known in flags.keys() {

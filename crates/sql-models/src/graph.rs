@@ -1,21 +1,19 @@
-//! Which unit is built after which, and which test runs with which.
+//! The order in which units are built, and the unit with which each test runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::data_test::DataTest;
 use crate::error::ReadError;
-use crate::project::Model;
-use crate::tests::Test;
+use crate::model::Model;
+use crate::references::References;
 
-/// Models and sources.
-pub(crate) type References = (BTreeSet<String>, BTreeSet<(String, String)>);
-
-/// What is done in one transaction.
+/// The work of one transaction.
 #[derive(Debug)]
 pub(crate) struct Unit {
     pub(crate) subject: Subject,
-    /// Indices of units before it.
+    /// Indices of the units that must be done before it.
     pub(crate) after: BTreeSet<usize>,
-    pub(crate) tests: Vec<Test>,
+    pub(crate) tests: Vec<DataTest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +32,12 @@ impl Subject {
     }
 }
 
-/// Puts the units in an order in which they can be built, each test with the last unit that it is about. That one is built
-/// after all others of the test, even where no model says so.
+/// Puts the units into an order in which they can be built. A test runs with the last of the units that it is about;
+/// that unit waits for the others, even if its model does not refer to them.
 ///
 /// # Errors
 /// When models depend on each other in a circle.
-pub(crate) fn order(models: &BTreeMap<String, Model>, tests: Vec<Test>) -> Result<Vec<Unit>, ReadError> {
+pub(crate) fn order(models: &BTreeMap<String, Model>, tests: Vec<DataTest>) -> Result<Vec<Unit>, ReadError> {
     let mut before: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
     let touched: Vec<BTreeSet<Subject>> = tests.iter().map(|test| subjects(&test.references)).collect();
     for subject in touched.iter().flatten() {
@@ -48,8 +46,9 @@ pub(crate) fn order(models: &BTreeMap<String, Model>, tests: Vec<Test>) -> Resul
         }
     }
     for model in models.values() {
-        let of_models = model.refs.iter().map(|name| Subject::Model(name.clone()));
-        let of_sources = model.sources.iter().map(|(source, table)| Subject::Source(source.clone(), table.clone()));
+        let of_models = model.references.models.iter().map(|name| Subject::Model(name.clone()));
+        let of_sources =
+            model.references.sources.iter().map(|(source, table)| Subject::Source(source.clone(), table.clone()));
         let all = of_models.chain(of_sources.filter(|source| before.contains_key(source))).collect();
         before.insert(Subject::Model(model.name.clone()), all);
     }
@@ -77,8 +76,8 @@ pub(crate) fn order(models: &BTreeMap<String, Model>, tests: Vec<Test>) -> Resul
     Ok(units)
 }
 
-/// What a test is about: models, or sources where it is about none.
-fn subjects((models, sources): &References) -> BTreeSet<Subject> {
+/// The subjects of a test: its models; if it has no models, its sources.
+fn subjects(References { models, sources }: &References) -> BTreeSet<Subject> {
     if models.is_empty() {
         return sources.iter().map(|(source, table)| Subject::Source(source.clone(), table.clone())).collect();
     }
@@ -88,7 +87,7 @@ fn subjects((models, sources): &References) -> BTreeSet<Subject> {
 /// By level, then by name.
 ///
 /// # Errors
-/// With a circle, its first element again at the end.
+/// With a circle; its first element is repeated at the end.
 fn sort(before: &BTreeMap<Subject, BTreeSet<Subject>>) -> Result<Vec<Subject>, Vec<Subject>> {
     let (mut order, mut done) = (Vec::new(), BTreeSet::new());
     while done.len() < before.len() {
@@ -105,13 +104,13 @@ fn sort(before: &BTreeMap<Subject, BTreeSet<Subject>>) -> Result<Vec<Subject>, V
     Ok(order)
 }
 
-/// Goes back from `at`, always to something that is not done, until it comes somewhere again.
+/// Follows unfinished dependencies from `at` until one comes up a second time.
 fn circle(mut at: Subject, before: &BTreeMap<Subject, BTreeSet<Subject>>, done: &BTreeSet<Subject>) -> Vec<Subject> {
     let mut path = Vec::new();
     while !path.contains(&at) {
         path.push(at.clone());
         let next = before[&at].iter().find(|subject| !done.contains(*subject));
-        at = next.cloned().unwrap_or_else(|| unreachable!("whoever waits, waits for something"));
+        at = next.cloned().unwrap_or_else(|| unreachable!("an unfinished subject waits for another one"));
     }
     path.drain(..path.iter().position(|subject| *subject == at).unwrap_or_default());
     path.push(at);

@@ -2,17 +2,20 @@
 
 mod build;
 mod config;
+mod data_test;
 mod error;
 mod graph;
 mod manifest;
+mod model;
 mod project;
 mod properties;
+mod references;
 mod refill;
 mod render;
 mod report;
 mod run;
+mod session;
 mod sql;
-mod tests;
 mod views;
 mod yaml;
 

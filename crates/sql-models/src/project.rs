@@ -1,15 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::value::Value;
 
 use crate::config::{Config, Materialized};
+use crate::data_test::{self, DataTest};
 use crate::error::{Place, ReadError};
 use crate::graph::{self, Unit};
 use crate::manifest::{self, Manifest};
-use crate::properties::{ModelProperties, Properties, TestKind};
+use crate::model::Model;
+use crate::properties::{GenericTest, ModelProperties, Properties, TestKind};
+use crate::references::References;
 use crate::render::{Jinja, Names, Relation, Scope, Template, Vars};
-use crate::tests::{self, Test};
 use crate::yaml;
 
 /// A dbt project, read and checked.
@@ -23,33 +25,9 @@ pub struct Project {
     pub(crate) units: Vec<Unit>,
 }
 
-/// A model.
-#[derive(Debug)]
-pub(crate) struct Model {
-    pub(crate) name: String,
-    pub(crate) file: String,
-    pub(crate) text: String,
-    pub(crate) config: Config,
-    pub(crate) relation: Relation,
-    pub(crate) properties: Option<ModelProperties>,
-    pub(crate) refs: Arc<BTreeSet<String>>,
-    pub(crate) sources: BTreeSet<(String, String)>,
-}
-
-impl Model {
-    pub(crate) fn template(&self) -> Template<'_> {
-        Template { file: &self.file, line: 1, text: &self.text }
-    }
-
-    /// Where its properties stand, or itself.
-    pub(crate) fn place(&self) -> Place {
-        self.properties.as_ref().map_or_else(|| Place::new(&self.file, 1), |properties| properties.place.clone())
-    }
-}
-
 impl Project {
-    /// Reads a project from its files: paths below its folder, and their bytes. Files that dbt would not read either are
-    /// left alone.
+    /// Reads a project from its files: their paths below its folder, and their bytes. It ignores the files that dbt
+    /// ignores.
     ///
     /// # Errors
     /// When something is malformed, unknown or missing, or models depend on each other in a circle.
@@ -85,12 +63,10 @@ impl Project {
         let tests = below(&reader.manifest.test_paths, ".sql");
         reader.read(models, tests)
     }
-}
 
-impl Project {
     /// Whether one of the models is stored under this name.
     pub(crate) fn has(&self, schema: &str, identifier: &str) -> bool {
-        let wanted = Relation::stored(schema, identifier);
+        let wanted = Relation::new(schema, identifier);
         self.models.values().any(|model| model.relation == wanted)
     }
 }
@@ -118,11 +94,10 @@ impl Reader {
     fn read(mut self, files: Vec<(String, String)>, tests: Vec<(String, String)>) -> Result<Project, ReadError> {
         let mut names = Names::default();
         for (key, source) in &self.properties.sources {
-            names.sources.insert(key.clone(), Relation::stored(&source.schema, &source.identifier));
+            names.sources.insert(key.clone(), Relation::new(&source.schema, &source.identifier));
         }
         for (file, _) in &files {
-            // Their relations are not known before they have been read.
-            if names.models.insert(stem(file).to_owned(), Relation::Inline(stem(file).to_owned())).is_some() {
+            if names.models.insert(stem(file).to_owned(), Relation::not_yet_known(stem(file))).is_some() {
                 return Err(Place::new(file, 1).error(format!("there are two models {}", stem(file))));
             }
         }
@@ -130,7 +105,7 @@ impl Reader {
             names: Arc::new(names),
             vars: Arc::new(self.manifest.vars.clone()),
             this: None,
-            refs: Arc::default(),
+            references: Arc::default(),
             is_incremental: false,
         };
         let mut models = BTreeMap::new();
@@ -149,17 +124,11 @@ impl Reader {
         if let Some((name, properties)) = self.properties.models.pop_first() {
             return Err(properties.place.error(format!("there is no model {name}")));
         }
-        let mut names = Names { sources: scope.names.sources.clone(), ..Names::default() };
-        for model in models.values() {
-            let relation = model.relation.clone();
-            if let Some(other) = models.values().find(|other| other.name != model.name && other.relation == relation) {
-                return Err(model.place().error(format!("{relation} is also what {} is called", other.name)));
-            }
-            names.models.insert(model.name.clone(), relation);
-        }
+        let relations = models.values().map(|model| (model.name.clone(), model.relation.clone()));
+        let names = Names { sources: scope.names.sources.clone(), models: relations.collect() };
         scope.names = Arc::new(names);
         for model in models.values() {
-            if let Some(name) = model.refs.iter().find(|name| !models.contains_key(*name)) {
+            if let Some(name) = model.references.models.iter().find(|name| !models.contains_key(*name)) {
                 return Err(model.place().error(format!("ref('{name}'): there is no such model")));
             }
         }
@@ -171,37 +140,30 @@ impl Reader {
     fn model(&mut self, file: String, text: String, folders: &[String], scope: &Scope) -> Result<Model, ReadError> {
         let name = stem(&file).to_owned();
         let properties = self.properties.models.remove(&name);
-        let this = Scope { this: Some(Relation::Inline(name.clone())), ..scope.clone() };
+        let this = Scope { this: Some(Relation::not_yet_known(&name)), ..scope.clone() };
         let template = Template { file: &file, line: 1, text: &text };
         let mut found = self.jinja.scan(template, &this)?;
         let mut layers = self.manifest.settings(folders.iter().map(String::as_str));
         layers.extend(properties.as_ref().map(|properties| &properties.settings));
         layers.push(&found.settings);
         let config = Config::of(layers)?;
-        for hook in config.pre_hooks.iter().chain(&config.post_hooks) {
+        for hook in &config.pre_hooks {
             let line = text.lines().position(|line| line.contains("hook")).map_or(1, |line| line + 1);
             let inner = self.jinja.scan(Template { file: &file, line, text: hook }, &this)?;
-            found.refs.extend(inner.refs);
-            found.sources.extend(inner.sources);
+            found.references.extend(inner.references);
         }
         let place = properties.as_ref().map_or_else(|| Place::new(&file, 1), |properties| properties.place.clone());
         if let Some(properties) = &properties {
             let of_columns = properties.columns.iter().flat_map(|column| &column.constraints);
             for constraint in of_columns.chain(&properties.constraints) {
                 if let Some((to, _)) = &constraint.to {
-                    let (refs, sources) = self.expression(to, &constraint.place, scope)?;
-                    found.refs.extend(refs);
-                    found.sources.extend(sources);
+                    found.references.extend(self.expression(to, &constraint.place, scope)?);
                 }
             }
         }
         check(&config, properties.as_ref(), &place)?;
-        let relation = match config.materialized {
-            Materialized::Ephemeral => Relation::Inline(format!("__dbt__cte__{name}")),
-            _ => Relation::stored(&self.schema(&name, &config)?, config.alias.as_deref().unwrap_or(&name)),
-        };
-        let (refs, sources) = (Arc::new(found.refs), found.sources);
-        Ok(Model { name, file, text, config, relation, properties, refs, sources })
+        let relation = Relation::new(&self.schema(&name, &config)?, &name);
+        Ok(Model { name, file, text, config, relation, properties, references: Arc::new(found.references) })
     }
 
     /// The schema that the project's macro chooses, or dbt's own: the target's with the custom one behind it.
@@ -217,14 +179,14 @@ impl Reader {
     }
 
     /// What an expression such as `ref('x')` refers to.
-    fn expression(&self, expression: &str, place: &Place, scope: &Scope) -> Result<graph::References, ReadError> {
+    fn expression(&self, expression: &str, place: &Place, scope: &Scope) -> Result<References, ReadError> {
         let text = format!("{{{{ {expression} }}}}");
         let template = Template { file: &place.file, line: place.line, text: &text };
         let found = self.jinja.scan(template, scope)?;
-        if found.refs.len() + found.sources.len() != 1 {
+        if found.references.len() != 1 {
             return Err(place.error(format!("expected ref('…') or source('…', '…'), not {expression}")));
         }
-        Ok((found.refs, found.sources))
+        Ok(found.references)
     }
 
     fn tests(
@@ -232,65 +194,57 @@ impl Reader {
         models: &BTreeMap<String, Model>,
         files: Vec<(String, String)>,
         scope: &Scope,
-    ) -> Result<Vec<Test>, ReadError> {
+    ) -> Result<Vec<DataTest>, ReadError> {
         let mut found = Vec::new();
-        let of_models = models.values().filter_map(|model| {
-            let tests = &model.properties.as_ref()?.tests;
-            let touched = (BTreeSet::from([model.name.clone()]), BTreeSet::new());
-            Some((model.name.clone(), model.relation.clone(), touched, tests))
-        });
-        let of_sources = self.properties.sources.iter().map(|((source, table), properties)| {
-            let relation = Relation::stored(&properties.schema, &properties.identifier);
-            let touched = (BTreeSet::new(), BTreeSet::from([(source.clone(), table.clone())]));
-            (format!("{source}_{table}"), relation, touched, &properties.tests)
-        });
-        for (of, relation, touched, generic) in of_models.chain(of_sources) {
-            for test in generic {
-                let mut touched = touched.clone();
-                if let TestKind::Relationships { to, .. } = &test.kind {
-                    let (refs, sources) = self.expression(to, &test.place, scope)?;
-                    touched.0.extend(refs);
-                    touched.1.extend(sources);
-                }
-                if let Some(filter) = &test.filter {
-                    let template = Template { file: &test.place.file, line: test.place.line, text: filter };
-                    let used = self.jinja.scan(template, scope)?;
-                    touched.0.extend(used.refs);
-                    touched.1.extend(used.sources);
-                }
-                found.push(tests::generic(&of, &relation, test.clone(), touched));
+        for model in models.values() {
+            let tests = model.properties.iter().flat_map(|properties| &properties.tests);
+            for test in tests {
+                let references = self.references(test, References::to_model(&model.name), scope)?;
+                found.push(data_test::generic(&model.name, &model.relation, test.clone(), references));
+            }
+        }
+        for ((source, table), properties) in &self.properties.sources {
+            let relation = Relation::new(&properties.schema, &properties.identifier);
+            for test in &properties.tests {
+                let references = self.references(test, References::to_source(source, table), scope)?;
+                found.push(data_test::generic(&format!("{source}_{table}"), &relation, test.clone(), references));
             }
         }
         for (file, text) in files {
             let used = self.jinja.scan(Template { file: &file, line: 1, text: &text }, scope)?;
-            let name = stem(&file).to_owned();
-            let touched = (used.refs, used.sources);
-            if touched.0.is_empty() && touched.1.is_empty() {
-                return Err(Place::new(&file, 1).error("this test is about no model and no source"));
+            if used.references.len() == 0 {
+                return Err(Place::new(&file, 1).error("this test refers to no model and no source"));
             }
-            found.push(tests::singular(name, file, text, &used.settings, touched)?);
+            let name = stem(&file).to_owned();
+            found.push(data_test::singular(name, file, text, &used.settings, used.references)?);
         }
         Ok(found)
     }
+
+    /// What a test refers to: the tested relation, and what its arguments and its `where` name.
+    fn references(&self, test: &GenericTest, tested: References, scope: &Scope) -> Result<References, ReadError> {
+        let mut references = tested;
+        if let TestKind::Relationships { to, .. } = &test.kind {
+            references.extend(self.expression(to, &test.place, scope)?);
+        }
+        if let Some(filter) = &test.filter {
+            let template = Template { file: &test.place.file, line: test.place.line, text: filter };
+            references.extend(self.jinja.scan(template, scope)?.references);
+        }
+        Ok(references)
+    }
 }
 
-/// What settings and properties need of each other.
+/// Checks that settings and properties fit together.
 fn check(config: &Config, properties: Option<&ModelProperties>, place: &Place) -> Result<(), ReadError> {
-    let strategy = config.strategy();
-    if config.materialized == Materialized::Incremental
-        && config.unique_key.is_empty()
-        && strategy != crate::config::Strategy::Append
-    {
-        return Err(place.error("this incremental_strategy needs a unique_key"));
+    if config.materialized == Materialized::Incremental && config.unique_key.is_empty() {
+        return Err(place.error("an incremental model needs a unique_key: rows are not appended without one"));
     }
     let constraints = properties.is_some_and(|properties| {
         !properties.constraints.is_empty() || properties.columns.iter().any(|column| !column.constraints.is_empty())
     });
     if !config.is_contract_enforced {
         return if constraints { Err(place.error("constraints need `contract: {enforced: true}`")) } else { Ok(()) };
-    }
-    if !matches!(config.materialized, Materialized::Table | Materialized::Incremental | Materialized::View) {
-        return Err(place.error("an ephemeral model can't have a contract"));
     }
     if config.materialized == Materialized::View && constraints {
         return Err(place.error("a view can't have constraints"));

@@ -1,8 +1,6 @@
-//! What the YAML files say of sources and models: descriptions, columns, constraints, tests, settings.
+//! The properties of sources and models in the YAML files: descriptions, columns, constraints, tests, settings.
 
 use std::collections::BTreeMap;
-
-use serde_json::Value as Json;
 
 use crate::config::Settings;
 use crate::error::{Place, ReadError};
@@ -63,10 +61,9 @@ pub(crate) enum ConstraintKind {
     PrimaryKey,
     ForeignKey,
     Check,
-    Custom,
 }
 
-/// A test that dbt has by itself, on a column or (with `column: none`) on expressions of its own.
+/// One of dbt's built-in tests, on a column.
 #[derive(Clone, Debug)]
 pub(crate) struct GenericTest {
     pub(crate) place: Place,
@@ -75,7 +72,6 @@ pub(crate) struct GenericTest {
     pub(crate) kind: TestKind,
     /// Limits the tested rows; may have Jinja in it.
     pub(crate) filter: Option<String>,
-    pub(crate) is_warning: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,10 +90,10 @@ pub(crate) enum TestKind {
 }
 
 impl Properties {
-    /// Adds what a file says.
+    /// Adds the properties of a file.
     ///
     /// # Errors
-    /// When it says something unknown, or something again.
+    /// When one is unknown, or is already there.
     pub(crate) fn add(&mut self, file: &Node) -> Result<(), ReadError> {
         for (key, node) in file.entries()? {
             match key.as_str() {
@@ -115,7 +111,7 @@ impl Properties {
                         self.add_source(item)?;
                     }
                 }
-                // Descriptions of what is elsewhere.
+                // They do not change what is built.
                 "exposures" => {}
                 "macros" | "data_tests" => {
                     for item in node.items()? {
@@ -167,7 +163,7 @@ impl Properties {
     }
 }
 
-/// Freshness is for `dbt source freshness`: a build does not look at it.
+/// Freshness is for `dbt source freshness`; a build ignores it.
 fn freshness_only(config: &Node) -> Result<(), ReadError> {
     for (key, node) in config.entries()? {
         if !matches!(key.as_str(), "freshness" | "loaded_at_field" | "meta" | "tags") {
@@ -242,7 +238,11 @@ fn constraint(node: &Node) -> Result<Constraint, ReadError> {
         "primary_key" => ConstraintKind::PrimaryKey,
         "foreign_key" => ConstraintKind::ForeignKey,
         "check" => ConstraintKind::Check,
-        "custom" => ConstraintKind::Custom,
+        "custom" => {
+            let why = "the constraint type custom is not supported here: use not_null, unique, primary_key, foreign_key \
+                       or check";
+            return Err(node.place.error(why));
+        }
         other => return Err(node.place.error(format!("the constraint type {other} is not known"))),
     };
     let place = node.place.clone();
@@ -265,7 +265,7 @@ fn constraint(node: &Node) -> Result<Constraint, ReadError> {
             Some((_, columns)) => !columns.is_empty(),
             None => constraint.expression.is_some(),
         },
-        ConstraintKind::Check | ConstraintKind::Custom => constraint.expression.is_some(),
+        ConstraintKind::Check => constraint.expression.is_some(),
         ConstraintKind::NotNull | ConstraintKind::Unique | ConstraintKind::PrimaryKey => constraint.to.is_none(),
     };
     if !is_complete {
@@ -287,7 +287,6 @@ fn generic_test(node: &Node, column: &str) -> Result<GenericTest, ReadError> {
         column: column.to_owned(),
         kind: TestKind::NotNull,
         filter: None,
-        is_warning: false,
     };
     let mut arguments: BTreeMap<&str, &Node> = BTreeMap::new();
     for (key, value) in body {
@@ -298,7 +297,7 @@ fn generic_test(node: &Node, column: &str) -> Result<GenericTest, ReadError> {
                 for (key, value) in value.entries()? {
                     match key.as_str() {
                         "where" => test.filter = Some(value.template()?),
-                        "severity" => test.is_warning = is_warning(&value.json(), &value.place)?,
+                        "severity" => return Err(severity(&value.place)),
                         "tags" | "meta" => {}
                         _ => return Err(unknown(&value.place, key, "a test's config")),
                     }
@@ -320,9 +319,12 @@ fn generic_test(node: &Node, column: &str) -> Result<GenericTest, ReadError> {
             TestKind::AcceptedValues { values, is_quoted: argument("quote").map_or(Ok(true), Node::boolean)? }
         }
         "relationships" => TestKind::Relationships { to: argument("to")?.text()?, field: argument("field")?.text()? },
-        other => return Err(node.place.error(format!(
-            "the test {other} is not known: use unique, not_null, accepted_values, relationships, or a file in tests/"
-        ))),
+        other => {
+            return Err(node.place.error(format!(
+                "the test {other} is not known: use unique, not_null, accepted_values, relationships, or a file in \
+                 tests/"
+            )));
+        }
     };
     match arguments.first_key_value() {
         Some((name, node)) => Err(unknown(&node.place, name, "this test")),
@@ -330,13 +332,9 @@ fn generic_test(node: &Node, column: &str) -> Result<GenericTest, ReadError> {
     }
 }
 
-/// Whether a test's `severity` only warns.
-pub(crate) fn is_warning(value: &Json, place: &Place) -> Result<bool, ReadError> {
-    match value.as_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("warn") => Ok(true),
-        Some("error") => Ok(false),
-        _ => Err(place.error("severity is warn or error")),
-    }
+/// The refusal of a test's `severity`.
+pub(crate) fn severity(place: &Place) -> ReadError {
+    place.error("severity is not supported here: leave it out, a test that fails always rolls its model back")
 }
 
 fn required(node: &Node, key: &str) -> Result<String, ReadError> {

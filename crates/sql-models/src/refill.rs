@@ -1,36 +1,36 @@
-//! A table that is there becomes what its model's query gives, in its place: whoever reads it goes on reading, and what others
-//! have made of it, or allowed on it, stays.
+//! Refills a table in place, so that it holds what its model's query returns. Readers go on reading; grants, views and
+//! indexes of others stay.
 
-use crate::build::{Origin, Session};
-use crate::project::Model;
+use crate::model::Model;
 use crate::render::{Relation, Scope, quote};
+use crate::session::{Origin, Session};
 use crate::sql;
 
-/// What a table has besides rows.
+/// A table without its rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shape {
-    /// Names, types, and whether they are not null.
+    /// Names and types, and whether the column is not null.
     columns: Vec<(String, String, bool)>,
     /// Names and definitions.
     constraints: Vec<(String, String)>,
-    /// Definitions, without names, of those that belong to no constraint.
+    /// Definitions, without names, of the indexes that belong to no constraint.
     indexes: Vec<String>,
 }
 
-/// How rows are told apart.
+/// How rows are identified.
 enum Key {
-    /// By the columns of the only unique index, none of which may be null.
+    /// By the columns of the only unique index, all of them not null.
     Columns(Vec<String>),
-    /// Not at all: all of them are written again.
+    /// They can't be identified: all rows are written again.
     None,
 }
 
-/// What a constraint's definition ends with that has not looked at older rows.
+/// The end of the definition of a constraint that was not checked on older rows.
 const NOT_VALID: &str = " NOT VALID";
 
 impl Session<'_> {
-    /// Writes the rows that differ, after the columns and before the constraints that the model has got since the table was made.
-    /// Returns how many rows were written or deleted.
+    /// Writes the rows that differ. New columns are added before, new constraints after. Returns how many rows were
+    /// written or deleted.
     pub(crate) async fn refill(
         &self,
         model: &Model,
@@ -38,28 +38,27 @@ impl Session<'_> {
         query: &str,
         origin: &Origin<'_>,
     ) -> anyhow::Result<u64> {
-        let Relation::Stored { schema, identifier } = &model.relation else { return Ok(0) };
-        let name = sql::intermediate(identifier);
+        let relation = &model.relation;
+        let name = sql::intermediate(&relation.identifier);
         let new = format!("pg_temp.{}", quote(&name));
         let create = format!("create temporary table {} on commit drop as (\n{query}\n)", &new["pg_temp.".len()..]);
         self.execute(&create, Some(origin)).await?;
         self.batch(&format!("analyze {new}")).await?;
-        let template = Relation::stored(schema, &name);
+        let template = Relation::new(&relation.schema, &name);
         let wanted = self.wanted_shape(model, scope, &template, query, origin).await?;
-        let relation = &model.relation;
         self.align_columns(relation, &wanted).await?;
         self.drop_constraints(relation, &wanted).await?;
         let written = self.write_rows(relation, &new, &wanted).await?;
         self.add_parts(relation, &template, &wanted).await?;
         if written > 0 {
-            // The models after it are planned by what is in it.
+            // PostgreSQL plans the models after it by these statistics.
             self.batch(&format!("analyze {relation}")).await?;
         }
         Ok(written)
     }
 
-    /// What the table would be if it were made now. It is, beside it and without rows, and then has never been: to drop it would lock
-    /// the tables that it refers to.
+    /// What the table would be if it were created now: it is created under another name, without rows, and rolled back.
+    /// To drop it would lock the tables that it refers to.
     async fn wanted_shape(
         &self,
         model: &Model,
@@ -68,7 +67,7 @@ impl Session<'_> {
         query: &str,
         origin: &Origin<'_>,
     ) -> anyhow::Result<Shape> {
-        let table = sql::create_table(self.job.project, model, scope, template, query)?;
+        let table = sql::create_table(&self.job.project.jinja, model, scope, template, query)?;
         self.batch("savepoint template").await?;
         self.execute(&table.empty(), Some(origin)).await?;
         for statement in table.finish {
@@ -80,18 +79,9 @@ impl Session<'_> {
     }
 
     async fn shape(&self, relation: &Relation) -> anyhow::Result<Shape> {
-        const COLUMNS: &str = "select attname::text, format_type(atttypid, atttypmod), attnotnull from pg_attribute \
-             where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum";
-        // Not null is told with the columns.
-        const CONSTRAINTS: &str = "select conname::text, pg_get_constraintdef(oid) from pg_constraint \
-             where conrelid = $1::text::regclass and contype in ('c', 'f', 'p', 'u', 'x') order by 1";
-        const INDEXES: &str = "select replace(replace(pg_get_indexdef(indexrelid), \
-                 quote_ident(named.relname), '?'), format('%I.%I', relnamespace::regnamespace, relation.relname), '?') \
-             from pg_index join pg_class as relation on relation.oid = indrelid \
-             join lateral (select relname from pg_class where oid = indexrelid) as named on true \
-             where indrelid = $1::text::regclass and indisvalid \
-                 and not exists (select from pg_constraint where conindid = indexrelid and conrelid = indrelid) \
-             order by 1";
+        const COLUMNS: &str = include_str!("sql/columns.sql");
+        const CONSTRAINTS: &str = include_str!("sql/constraints.sql");
+        const INDEXES: &str = include_str!("sql/indexes.sql");
         let name = relation.to_string();
         let columns = self.transaction.query(COLUMNS, &[&name]).await?;
         let constraints = self.transaction.query(CONSTRAINTS, &[&name]).await?;
@@ -103,7 +93,8 @@ impl Session<'_> {
         })
     }
 
-    /// Gives the table the model's columns. One of another type goes and comes again, as all of its values are written.
+    /// Gives the table the model's columns. A column of another type is dropped and added again: all its values are
+    /// written.
     async fn align_columns(&self, relation: &Relation, wanted: &Shape) -> anyhow::Result<()> {
         let has = self.shape(relation).await?;
         let is_in = |columns: &[(String, String, bool)], name: &str, kind: &str| {
@@ -118,12 +109,12 @@ impl Session<'_> {
         let add = wanted.columns.iter().filter(|(name, kind, _)| !is_in(&has.columns, name, kind));
         let add: Vec<_> = add.map(|(name, kind, _)| format!("add column {} {kind}", quote(name))).collect();
         if !drop.is_empty() {
-            let views = self.lift_views(relation).await?;
+            let views = self.drop_views(relation).await?;
             self.batch(&format!("alter table {relation} {}", drop.join(", "))).await?;
             if !add.is_empty() {
                 self.batch(&format!("alter table {relation} {}", add.join(", "))).await?;
             }
-            return self.put_back_views(views).await;
+            return self.restore_views(views).await;
         }
         if !add.is_empty() {
             self.batch(&format!("alter table {relation} {}", add.join(", "))).await?;
@@ -131,7 +122,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// What the model does not demand any more must not refuse its rows.
+    /// Drops the constraints that the model no longer has, so that they don't refuse its rows.
     async fn drop_constraints(&self, relation: &Relation, wanted: &Shape) -> anyhow::Result<()> {
         let has = self.shape(relation).await?;
         let mut drop = Vec::new();
@@ -150,7 +141,7 @@ impl Session<'_> {
         if drop.is_empty() { Ok(()) } else { self.batch(&format!("alter table {relation} {}", drop.join(", "))).await }
     }
 
-    /// Adds what the table lacks. Indexes that are not the model's are left to whoever has made them.
+    /// Adds missing constraints and indexes. Indexes that the model does not have stay: others may have made them.
     async fn add_parts(&self, relation: &Relation, template: &Relation, wanted: &Shape) -> anyhow::Result<()> {
         let has = self.shape(relation).await?;
         let mut statements = Vec::new();
@@ -169,7 +160,7 @@ impl Session<'_> {
                 }
                 Some(_) => {}
                 None => {
-                    let name = self.own_name(template, relation, name);
+                    let name = own_name(template, relation, name);
                     statements.push(format!("alter table {relation} add constraint {} {definition}", quote(&name)));
                     names.push(name);
                 }
@@ -178,24 +169,14 @@ impl Session<'_> {
         for definition in &wanted.indexes {
             let count = |indexes: &[String]| indexes.iter().filter(|other| *other == definition).count();
             if count(&has.indexes) == 0 {
-                // The server finds a name for it.
+                // The server chooses its name.
                 statements.push(definition.replacen(" ? ON ?", &format!(" ON {relation}"), 1));
             }
         }
         if statements.is_empty() { Ok(()) } else { self.batch(&statements.join(";\n")).await }
     }
 
-    /// The name that a part of the template would have had if it had been made in the table's place.
-    fn own_name(&self, template: &Relation, relation: &Relation, name: &str) -> String {
-        match (template, relation) {
-            (Relation::Stored { identifier: from, .. }, Relation::Stored { identifier: to, .. }) => {
-                name.replacen(from.as_str(), to, 1)
-            }
-            _ => name.to_owned(),
-        }
-    }
-
-    /// Deletes, updates and inserts what differs from the new rows.
+    /// Deletes, updates and inserts the rows that differ from the new ones.
     async fn write_rows(&self, relation: &Relation, new: &str, wanted: &Shape) -> anyhow::Result<u64> {
         let columns: Vec<_> = wanted.columns.iter().map(|(name, ..)| quote(name)).collect();
         let list = columns.join(", ");
@@ -228,7 +209,8 @@ impl Session<'_> {
         Ok(written)
     }
 
-    /// Deletes rows; what refers to them is checked again when that table is made anew.
+    /// Deletes rows. Foreign keys of other tables that may refer to them are checked again when those tables are
+    /// rebuilt.
     async fn delete(&self, relation: &Relation, which: &str) -> anyhow::Result<u64> {
         let delete = format!("delete from {relation} as old where {which}");
         let keys = self.foreign_keys_to(relation).await?;
@@ -249,13 +231,9 @@ impl Session<'_> {
         Ok(deleted)
     }
 
-    /// Two unique indexes could contradict one another while rows are changed one by one.
+    /// With two unique indexes, rows that are changed one by one could violate one of them for a moment.
     async fn key(&self, relation: &Relation) -> anyhow::Result<Key> {
-        const SQL: &str = "select array_agg(attname::text order by nth), bool_and(attnotnull), indpred is null \
-             from pg_index cross join unnest(indkey::int2[]) with ordinality as part (number, nth) \
-             left join pg_attribute on attrelid = indrelid and attnum = number \
-             where indrelid = $1::text::regclass and indisunique and indisvalid and nth <= indnkeyatts \
-             group by indexrelid, indpred is null";
+        const SQL: &str = include_str!("sql/unique_keys.sql");
         let found = self.transaction.query(SQL, &[&relation.to_string()]).await?;
         let [only] = &found[..] else { return Ok(Key::None) };
         let (columns, are_not_null, is_of_all): (Vec<Option<String>>, bool, bool) =
@@ -267,14 +245,23 @@ impl Session<'_> {
         })
     }
 
-    /// The columns as they are compared: by their type's own equality where it has one, else as text.
+    /// The columns as expressions that can be compared: a type without equality is compared as text.
     async fn compared(&self, relation: &Relation, wanted: &Shape) -> anyhow::Result<Vec<String>> {
-        const SQL: &str = "select attname::text, exists (select from pg_operator \
-                 where oprname = '=' and oprleft = atttypid and oprright = atttypid and oprcanhash) \
-             from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped";
+        const SQL: &str = include_str!("sql/has_equality.sql");
         let found = self.transaction.query(SQL, &[&relation.to_string()]).await?;
         let has_equality = |name: &str| found.iter().any(|row| row.get::<_, &str>(0) == name && row.get(1));
         let compared = |name: &str| if has_equality(name) { quote(name) } else { format!("{}::text", quote(name)) };
         Ok(wanted.columns.iter().map(|(name, ..)| compared(name)).collect())
     }
+
+    /// The foreign keys of other tables to this one: table, name, definition.
+    async fn foreign_keys_to(&self, relation: &Relation) -> anyhow::Result<Vec<(String, String, String)>> {
+        let found = self.transaction.query(include_str!("sql/foreign_keys_to.sql"), &[&relation.to_string()]).await?;
+        Ok(found.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+    }
+}
+
+/// The name that a constraint of the template would have if it had been created in the table's place.
+fn own_name(template: &Relation, relation: &Relation, name: &str) -> String {
+    name.replacen(template.identifier.as_str(), &relation.identifier, 1)
 }

@@ -10,49 +10,47 @@ use serde_json::Value as Json;
 
 use crate::config::Settings;
 use crate::error::{Place, ReadError};
+use crate::references::References;
 
-/// The schema of what names none, as `profiles.yml` would say it.
+/// The schema of a model that does not name one. dbt takes it from `profiles.yml`.
 const TARGET_SCHEMA: &str = "public";
-/// The one template that has all macros, so that they know each other.
+/// The template that holds all macros, so that they can call each other.
 const MACROS: &str = "macros";
-/// What is there besides the project's macros.
+/// The names that a template can use besides the project's macros.
 const GLOBALS: &[&str] = &["ref", "source", "config", "var", "is_incremental", "this", "target", "execute"];
 
 /// Values for `var(…)`.
 pub(crate) type Vars = BTreeMap<String, Json>;
 
-/// A table or view, as a model names it.
+/// A table or view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Relation {
-    Stored {
-        schema: String,
-        identifier: String,
-    },
-    /// A model that is written into those that use it, under this name.
-    Inline(String),
+pub(crate) struct Relation {
+    pub(crate) schema: String,
+    pub(crate) identifier: String,
 }
 
 impl Relation {
-    pub(crate) fn stored(schema: &str, identifier: &str) -> Self {
-        Self::Stored { schema: schema.to_owned(), identifier: identifier.to_owned() }
+    pub(crate) fn new(schema: &str, identifier: &str) -> Self {
+        Self { schema: schema.to_owned(), identifier: identifier.to_owned() }
+    }
+
+    /// Stands for a model while the project is read: its settings, which choose its schema, are not known yet.
+    pub(crate) fn not_yet_known(model: &str) -> Self {
+        Self::new(TARGET_SCHEMA, model)
     }
 }
 
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stored { schema, identifier } => write!(f, "{}.{}", quote(schema), quote(identifier)),
-            Self::Inline(name) => f.write_str(name),
-        }
+        write!(f, "{}.{}", quote(&self.schema), quote(&self.identifier))
     }
 }
 
 impl Object for Relation {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match (&**self, key.as_str()?) {
-            (Self::Stored { schema, .. }, "schema") => Some(schema.as_str().into()),
-            (Self::Stored { identifier, .. }, "identifier" | "name" | "table") => Some(identifier.as_str().into()),
-            (Self::Inline(name), "identifier" | "name") => Some(name.as_str().into()),
+        match key.as_str()? {
+            "schema" => Some(self.schema.as_str().into()),
+            "identifier" | "name" | "table" => Some(self.identifier.as_str().into()),
             _ => None,
         }
     }
@@ -62,38 +60,37 @@ impl Object for Relation {
     }
 }
 
-/// An identifier that means exactly this name.
+/// A quoted SQL identifier.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
-/// What names in a project stand for.
+/// The relations of the project's models and sources.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) models: BTreeMap<String, Relation>,
     pub(crate) sources: BTreeMap<(String, String), Relation>,
 }
 
-/// What a template says of itself when it is read.
+/// What a scan finds in a template.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) refs: BTreeSet<String>,
-    pub(crate) sources: BTreeSet<(String, String)>,
+    pub(crate) references: References,
     pub(crate) settings: Settings,
 }
 
-/// What a template is rendered with.
+/// The values that a template is rendered with.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     pub(crate) names: Arc<Names>,
     pub(crate) vars: Arc<Vars>,
     pub(crate) this: Option<Relation>,
-    /// What it may refer to: what it referred to when it was read.
-    pub(crate) refs: Arc<BTreeSet<String>>,
+    /// What it may refer to: the references that were found when it was read.
+    pub(crate) references: Arc<References>,
     pub(crate) is_incremental: bool,
 }
 
-/// A template's text, and the file that it is.
+/// A template's text, and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Template<'a> {
     pub(crate) file: &'a str,
@@ -113,7 +110,7 @@ impl Template<'_> {
 pub(crate) struct Jinja {
     env: Environment<'static>,
     project: String,
-    /// Where each file begins among the macros.
+    /// Each file's first line in the template of all macros.
     files: Vec<(usize, String)>,
 }
 
@@ -121,7 +118,7 @@ impl Jinja {
     /// Reads the macros, given with their files.
     ///
     /// # Errors
-    /// When they are malformed, name something unknown, or have the same name.
+    /// When one is malformed, uses an unknown name, or has the name of another one.
     pub(crate) fn new(project: &str, macros: &[(String, String)]) -> Result<Self, ReadError> {
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -161,7 +158,7 @@ impl Jinja {
         Ok(jinja)
     }
 
-    /// Where dbt puts what wants this schema, unless the project has a macro of its own for it.
+    /// The schema that dbt chooses for a model's `schema` setting if the project has no `generate_schema_name`.
     pub(crate) fn default_schema(custom: Option<&str>) -> String {
         custom.map_or_else(|| TARGET_SCHEMA.to_owned(), |custom| format!("{TARGET_SCHEMA}_{}", custom.trim()))
     }
@@ -182,13 +179,13 @@ impl Jinja {
     /// Reads a template: what it refers to, and its settings.
     ///
     /// # Errors
-    /// When it is malformed or names something unknown.
+    /// When it is malformed or uses an unknown name.
     pub(crate) fn scan(&self, template: Template<'_>, scope: &Scope) -> Result<Found, ReadError> {
         self.check_names(template)?;
         let found = Arc::new(Mutex::new(Found::default()));
         self.evaluate(template, scope, Some(&found))?;
         let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-        // Settings are told apart by name only: they are looked for where `config(` is.
+        // minijinja does not say where a setting stands: the line of `config(` is the best guess.
         let line = template.text.lines().position(|line| line.contains("config(")).map(|line| line + 1);
         found.settings.values_mut().for_each(|(place, _)| *place = template.place(line));
         Ok(found)
@@ -202,14 +199,14 @@ impl Jinja {
         self.evaluate(template, scope, None)
     }
 
-    /// The line of the template's file that the character at `offset` of what it renders to comes from.
+    /// The line of the template's file from which the character at `offset` of the rendered text comes.
     pub(crate) fn line(&self, template: Template<'_>, scope: &Scope, rendered: &str, offset: usize) -> Option<usize> {
-        // White space may be trimmed otherwise where the marks are.
+        // The marks can change which white space is trimmed, so white space is not counted.
         let wanted = rendered.chars().take(offset).filter(|c| !c.is_whitespace()).count();
         let marked = mark(template.text);
         let marked = self.evaluate(Template { text: &marked, ..template }, scope, None).ok()?;
         let (mut line, mut seen, mut pieces) = (1, 0, marked.split(['\u{1}', '\u{2}']));
-        // Text and line numbers take turns, text first.
+        // The pieces alternate: text, line number, text, ….
         loop {
             seen += pieces.next()?.chars().filter(|c| !c.is_whitespace()).count();
             if seen > wanted {
@@ -237,8 +234,8 @@ impl Jinja {
                 what(&mut found.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
-        let (names, refs, project, noted) =
-            (Arc::clone(&scope.names), Arc::clone(&scope.refs), self.project.clone(), found.cloned());
+        let (names, allowed) = (Arc::clone(&scope.names), Arc::clone(&scope.references));
+        let (project, noted) = (self.project.clone(), found.cloned());
         env.add_function("ref", move |first: String, second: Option<String>| {
             let (package, name) = match second {
                 Some(second) => (Some(first), second),
@@ -247,16 +244,16 @@ impl Jinja {
             if package.is_some_and(|package| package != project) {
                 return Err(failure("ref: there are no other packages here"));
             }
-            if noted.is_none() && !refs.contains(&name) {
+            if noted.is_none() && !allowed.models.contains(&name) {
                 return Err(failure(format!(
-                    "ref('{name}') was not seen when the model was read: write `-- depends_on: {{{{ ref('{name}') }}}}` \
-                     outside of the condition"
+                    "ref('{name}') was not seen when the model was read: write \
+                     `-- depends_on: {{{{ ref('{name}') }}}}` outside of the condition"
                 )));
             }
             let Some(relation) = names.models.get(&name) else {
                 return Err(failure(format!("ref('{name}'): there is no such model")));
             };
-            note(&noted, &|found| found.refs.extend([name.clone()]));
+            note(&noted, &|found| found.references.models.extend([name.clone()]));
             Ok(Value::from_object(relation.clone()))
         });
         let (names, noted) = (Arc::clone(&scope.names), found.cloned());
@@ -265,7 +262,7 @@ impl Jinja {
             let Some(relation) = names.sources.get(&key) else {
                 return Err(failure(format!("source('{}', '{}'): there is no such source", key.0, key.1)));
             };
-            note(&noted, &|found| found.sources.extend([key.clone()]));
+            note(&noted, &|found| found.references.sources.extend([key.clone()]));
             Ok(Value::from_object(relation.clone()))
         });
         let noted = found.cloned();
@@ -273,7 +270,7 @@ impl Jinja {
             for name in settings.args() {
                 let value: Value = settings.get(name)?;
                 let value = serde_json::to_value(&value)
-                    .map_err(|_| failure(format!("config: {name} is nothing that a setting can be")))?;
+                    .map_err(|_| failure(format!("config: {name} is not a value of a setting")))?;
                 note(&noted, &|found| found.settings.extend([(name.to_owned(), (Place::new("", 0), value.clone()))]));
             }
             Ok(String::new())
@@ -292,7 +289,7 @@ impl Jinja {
         }
     }
 
-    /// Names nothing that nobody knows: found before it is run, and told by name.
+    /// Rejects unknown names before the template runs, and names them.
     fn check_names(&self, template: Template<'_>) -> Result<(), ReadError> {
         let own = self.env.template_from_named_str(template.file, template.text);
         let own = own.map_err(|error| self.explain(&error, template))?;
@@ -324,7 +321,7 @@ impl Jinja {
     }
 }
 
-/// Whether a macro of this name would change what dbt does elsewhere than where it is called.
+/// Whether dbt itself calls a macro of this name, wherever it is defined.
 fn is_dbts_own(name: &str) -> bool {
     GLOBALS.contains(&name)
         || matches!(name, "generate_alias_name" | "generate_database_name" | "create_table_as")
@@ -341,7 +338,7 @@ struct Macro(String);
 
 impl Object for Macro {
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, arguments: &[Value]) -> Result<Value, Error> {
-        // A macro lives in the state of the template that has it.
+        // A macro needs the state of the template that defines it.
         let mut macros = state.env().get_template(MACROS)?.render_captured(())?;
         macros.with_state_mut(|state| match state.lookup(&self.0) {
             Some(own) => own.call(state, arguments),
@@ -350,7 +347,7 @@ impl Object for Macro {
     }
 }
 
-/// The text with the number of each line at its beginning, wherever that is not within Jinja's own.
+/// The text with its number before each line, except for lines that begin inside a Jinja tag.
 fn mark(text: &str) -> String {
     let (mut marked, mut rest, mut line) = (String::from("\u{1}1\u{2}"), text, 1);
     let (mut end, mut quote) = (None::<&str>, None::<char>);

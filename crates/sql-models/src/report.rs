@@ -5,56 +5,50 @@ use std::time::{Duration, Instant};
 /// How a project is run. `Options::default()` runs all of it, incrementally.
 #[derive(Clone, Default)]
 pub struct Options<'a> {
-    /// Values for `var(…)`, in front of those in `dbt_project.yml`.
+    /// Values for `var(…)`. They override those in `dbt_project.yml`.
     pub vars: BTreeMap<String, serde_json::Value>,
-    /// Builds incremental models anew, as `dbt build --full-refresh` does.
+    /// Rebuilds incremental models from all rows, as `dbt build --full-refresh` does.
     pub full_refresh: bool,
-    /// Only the models of these names, with their tests; empty: all.
+    /// Builds only these models, with their tests. Empty means all.
     pub select: Vec<String>,
-    /// A statement that is executed first in the transaction of each unit; when it fails, the run ends. For whoever must
-    /// not go on once somebody else has taken over.
+    /// The first statement in each unit's transaction. If it fails, the run ends: a process can stop this way once
+    /// another one has taken over.
     pub guard: Option<String>,
-    /// No model is begun after it, and no statement lasts longer.
+    /// No model begins after it, and no statement runs beyond it.
     pub deadline: Option<Instant>,
-    /// Called when a unit has ended, in the order of their ends.
+    /// Called whenever a unit has ended.
     pub on_progress: Option<&'a (dyn Fn(&Unit) + Send + Sync)>,
 }
 
-/// What a run did: every unit of the project, in the order in which they come in the graph.
+/// What a run did: every unit of the project, each after those that it depends on.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was built and tested.
+    /// The units, built or not.
     pub units: Vec<Unit>,
 }
 
 impl Report {
-    /// Whether everything asked for was built, and every test passed.
+    /// Whether every unit was built, and every test passed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.units.iter().all(|unit| matches!(unit.status, Status::Done))
     }
 
-    /// What failed: one line each, naming the model, the test and what to look at.
+    /// The failures. Each text names the model and, if a test failed, the test and its query.
     pub fn failures(&self) -> impl Iterator<Item = String> {
         self.units.iter().filter_map(|unit| match &unit.status {
             Status::Failed(failure) => Some(format!("{}: {failure}", unit.name)),
             _ => None,
         })
     }
-
-    /// Whether models were left because there was no more time.
-    #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
-        self.units.iter().any(|unit| matches!(unit.status, Status::OutOfTime))
-    }
 }
 
-/// A model with its tests, or the tests of a source: what is done in one transaction.
+/// The work of one transaction: a model with its tests, or the tests of a source.
 #[derive(Clone, Debug)]
 pub struct Unit {
     /// The model's name; of a source, `source.table`.
     pub name: String,
-    /// `schema.table`; `None` where nothing is built.
+    /// `schema.table`; `None` for a source, of which nothing is built.
     pub relation: Option<String>,
     /// How it went.
     pub status: Status,
@@ -75,20 +69,20 @@ pub enum Status {
     Done,
     /// Rolled back: the relation is as it was.
     Failed(String),
-    /// Not begun, as this unit failed or was itself not begun.
+    /// Not begun, because this unit failed or was skipped itself.
     Skipped(String),
-    /// Not begun, as the deadline had come.
+    /// Not begun, because the deadline had passed.
     OutOfTime,
 }
 
 /// What was done to a relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing: only tests.
+    /// Nothing, only tests ran.
     Tested,
-    /// A view was made.
+    /// A view was created, or already had this query.
     View,
-    /// A table was made anew.
+    /// A table was created, or refilled from all rows.
     Table,
     /// Rows were added to a table, or changed.
     Incremental,
@@ -105,13 +99,11 @@ impl fmt::Display for Action {
     }
 }
 
-/// One test's answer.
+/// A test's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Test {
     /// As dbt names it, such as `unique_rooms_room_id`.
     pub name: String,
     /// Rows that should not be there.
     pub failures: u64,
-    /// Only reported (`severity: warn`).
-    pub is_warning: bool,
 }

@@ -1,4 +1,4 @@
-//! All units, each as soon as what it is built from is there.
+//! Runs all units, each as soon as those that it depends on are done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,19 +9,20 @@ use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use postgres_pool::Pool;
 
-use crate::build::{self, BuildError, Built, Job};
+use crate::build::{self, Built};
 use crate::graph::Subject;
 use crate::project::Project;
-use crate::render::{Relation, Scope};
+use crate::render::Scope;
 use crate::report::{Action, Options, Report, Status, Unit};
+use crate::session::{BuildError, Job};
 
-/// Units side by side: one connection of a pool's four stays free for whoever else works with it, as a unit may take
-/// longer than anyone waits for a connection.
+/// Units at the same time. A pool has four connections, and a unit may hold one longer than others wait for one: the
+/// fourth stays free for them.
 const CONCURRENCY: usize = 3;
 
 impl Project {
-    /// Builds and tests the models. What fails is rolled back and said in the report; the others are built all the same,
-    /// unless they depend on it.
+    /// Builds and tests the models. A model that fails is rolled back and reported; models that do not depend on it are
+    /// still built.
     ///
     /// # Errors
     /// When the database can't be reached at the beginning, an option names an unknown model, or the guard refuses.
@@ -32,7 +33,7 @@ impl Project {
             names: Arc::clone(&self.names),
             vars: Arc::new(vars),
             this: None,
-            refs: Arc::default(),
+            references: Arc::default(),
             is_incremental: false,
         };
         let wanted = self.selected(&options.select)?;
@@ -42,8 +43,8 @@ impl Project {
         let mut running = FuturesUnordered::new();
         let mut refused = None;
         let report = |unit: Unit| {
-            if let Some(tell) = options.on_progress {
-                tell(&unit);
+            if let Some(on_progress) = options.on_progress {
+                on_progress(&unit);
             }
             Some(unit)
         };
@@ -106,28 +107,15 @@ impl Project {
     }
 
     async fn create_schemas(&self, pool: &Pool) -> anyhow::Result<()> {
-        let schemas: BTreeSet<_> = self
-            .models
-            .values()
-            .filter_map(|model| match &model.relation {
-                Relation::Stored { schema, .. } => Some(schema.as_str()),
-                Relation::Inline(_) => None,
-            })
-            .collect();
+        let schemas: BTreeSet<_> = self.models.values().map(|model| model.relation.schema.as_str()).collect();
         let schemas: Vec<_> = schemas.into_iter().collect();
-        let missing = pool
-            .query(
-                "select quote_ident(name) from unnest($1::text[]) as name \
-                 where not exists (select from pg_namespace where nspname = name)",
-                &[&schemas],
-            )
-            .await?;
+        let missing = pool.query(include_str!("sql/missing_schemas.sql"), &[&schemas]).await?;
         if missing.is_empty() {
             return Ok(());
         }
         let create = missing.iter().map(|row| format!("create schema if not exists {};", row.get::<_, String>(0)));
         let create: String = create.collect();
-        // Two that make the same schema at once would both find that it is missing.
+        // Without the lock, two runs could both find a schema missing, and one would fail to create it.
         let lock = "select pg_advisory_xact_lock(hashtextextended('sql-models schemas', 0));";
         pool.batch(&format!("{lock} {create}")).await
     }
@@ -135,10 +123,10 @@ impl Project {
     fn unit(&self, index: usize, status: Status) -> Unit {
         let subject = &self.units[index].subject;
         let relation = match subject {
-            Subject::Model(name) => match &self.models[name].relation {
-                Relation::Stored { schema, identifier } => Some(format!("{schema}.{identifier}")),
-                Relation::Inline(_) => None,
-            },
+            Subject::Model(name) => {
+                let relation = &self.models[name].relation;
+                Some(format!("{}.{}", relation.schema, relation.identifier))
+            }
             Subject::Source(..) => None,
         };
         Unit {
@@ -152,8 +140,10 @@ impl Project {
         }
     }
 
+    /// The report of a unit that has ended.
+    ///
     /// # Errors
-    /// When the run is to end.
+    /// When the guard refused: the run ends.
     fn finished(&self, index: usize, done: anyhow::Result<Built>) -> anyhow::Result<Unit> {
         let failed = |why| self.unit(index, Status::Failed(why));
         match done.map_err(anyhow::Error::downcast::<BuildError>) {
@@ -173,7 +163,7 @@ async fn run(pool: &Pool, job: Job<'_>) -> (Duration, anyhow::Result<Built>) {
     (start.elapsed(), done)
 }
 
-/// A model that is stored nowhere and has no tests has nothing to tell.
+/// A source whose tests all ran with another source has nothing to report.
 fn is_something(unit: &Unit) -> bool {
     unit.relation.is_some() || !unit.tests.is_empty() || unit.status != Status::Done
 }

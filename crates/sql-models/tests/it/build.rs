@@ -38,12 +38,8 @@ async fn each_materialization_is_built_in_the_order_of_the_graph() {
                 .trim_end_matches(';'),
         ),
         (
-            "models/large.sql",
-            "{{ config(materialized='ephemeral') }} select * from {{ ref('orders') }} where amount > 2",
-        ),
-        (
             "models/marts/customers.sql",
-            "/* of large orders */ with recursive c as (select * from {{ ref('large') }})
+            "/* of large orders */ with c as (select * from {{ ref('orders') }} where amount > 2)
              select customer, {{ total('amount') }} as cents from c group by 1",
         ),
         (
@@ -59,18 +55,18 @@ async fn each_materialization_is_built_in_the_order_of_the_graph() {
 ",
         ),
         (
-            "models/marts/top.sql",
-            "{{ config(alias='best', indexes=[{'columns': ['customer'], 'unique': true}]) }}
+            "models/marts/best.sql",
+            "{{ config(indexes=[{'columns': ['customer'], 'unique': true}]) }}
             select * from {{ ref('customers') }} order by cents desc limit 1",
         ),
-        ("tests/no_loss.sql", "select 1 from {{ ref('customers') }} c join {{ ref('top') }} t on c.cents > t.cents"),
+        ("tests/no_loss.sql", "select 1 from {{ ref('customers') }} c join {{ ref('best') }} t on c.cents > t.cents"),
     ]);
     let first = run(&project, &pool).await;
     expect![[r#"
         raw.orders - tested 0 unique_raw_orders_id=0 not_null_raw_orders_id=0
         orders public.orders view 0
         customers marts.customers table 2 unique_customers_customer=0 accepted_values_customers_customer=0 relationships_customers_customer=0
-        top marts.best table 1 no_loss=0
+        best marts.best table 1 no_loss=0
     "#]].assert_eq(&show(&first));
     expect![[r#"
         (ann,500)

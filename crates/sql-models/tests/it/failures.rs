@@ -25,7 +25,6 @@ fn numbers() -> Project {
         tests:
           - not_null
           - accepted_values: {values: [1, 2], quote: false}
-          - unique: {config: {severity: warn}}
 ",
         ),
     ])
@@ -71,7 +70,7 @@ async fn only_what_is_selected_in_time_and_allowed_is_built() {
         &numbers(),
         Options { select, ..Options::default() },
         expect![[r#"
-        first public.first table 2 not_null_first_n=0 accepted_values_first_n=0 unique_first_n=0
+        first public.first table 2 not_null_first_n=0 accepted_values_first_n=0
     "#]],
     )
     .await;

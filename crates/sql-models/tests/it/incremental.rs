@@ -27,12 +27,10 @@ fn each_strategy() -> Project {
     project(&[
         ("dbt_project.yml", PROJECT),
         ("models/sources.yml", SOURCES),
-        ("models/appended.sql", &model("unique_key=none")),
         ("models/replaced.sql", &model("unique_key=['key']")),
         ("models/replaced_by_index.sql", &model("unique_key=['key'], indexes=[{'columns': ['key', 'value']}]")),
         ("models/merged.sql", &model("unique_key='key', incremental_strategy='merge'")),
-        ("models/kept.sql", &model("unique_key='key', incremental_strategy='merge', merge_exclude_columns=['value']")),
-        ("models/fresh.sql", &model("full_refresh=true")),
+        ("models/rebuilt.sql", &model("materialized='table'")),
     ])
 }
 
@@ -54,10 +52,8 @@ async fn new_rows_come_in_as_the_strategy_says() {
     let places = "select ctid, key from replaced union all select ctid, key from merged order by 2, 1";
     let before = rows(&pool, places).await;
     expect![[r#"
-        appended public.appended incremental 0
-        fresh public.fresh table 2
-        kept public.kept incremental 0
         merged public.merged incremental 0
+        rebuilt public.rebuilt table 2
         replaced public.replaced incremental 0
         replaced_by_index public.replaced_by_index incremental 0
     "#]]
@@ -66,21 +62,17 @@ async fn new_rows_come_in_as_the_strategy_says() {
 
     pool.batch("insert into raw.messages values ('b', 2, 2), ('c', 2, 2)").await.expect("a row");
     expect![[r#"
-        appended public.appended incremental 2
-        fresh public.fresh table 3
-        kept public.kept incremental 2
         merged public.merged incremental 2
+        rebuilt public.rebuilt table 3
         replaced public.replaced incremental 3
         replaced_by_index public.replaced_by_index incremental 3
     "#]]
     .assert_eq(&show(&run(&project, &pool).await));
     for (name, expected) in [
-        ("appended", expect!["(a,1,1) (b,1,1) (b,2,2) (c,2,2) "]),
         ("replaced", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
         ("replaced_by_index", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
         ("merged", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
-        ("kept", expect!["(a,1,1) (b,1,2) (c,2,2) "]),
-        ("fresh", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
+        ("rebuilt", expect!["(a,1,1) (b,2,2) (c,2,2) "]),
     ] {
         expected.assert_eq(&table(&pool, name).await);
     }
@@ -88,7 +80,7 @@ async fn new_rows_come_in_as_the_strategy_says() {
     assert!(before.lines().filter(|line| line.ends_with(",a)")).all(|line| after.contains(line)), "{after}");
 
     full_refresh(&project, &pool).await;
-    assert_eq!(table(&pool, "appended").await, table(&pool, "merged").await);
+    assert_eq!(table(&pool, "replaced").await, table(&pool, "merged").await);
 }
 
 /// Rooms and their messages, with a foreign key and all that a contract can hold.
@@ -191,7 +183,7 @@ async fn two_runs_at_once_leave_what_one_leaves() {
         let (one, other) = futures::join!(run(&project, &pool), run(&project, &pool));
         assert!(one.is_complete() && other.is_complete(), "{}{}", show(&one), show(&other));
         assert_eq!(table(&pool, "merged").await, table(&pool, "replaced").await);
-        let repeated = "select from appended group by key, value, batch_id having count(*) > 1";
+        let repeated = "select from replaced group by key having count(*) > 1";
         assert_eq!(pool.query(repeated, &[]).await.expect("rows").len(), 0);
         pool.batch(&format!("insert into raw.messages values ('b', {batch}, {batch})")).await.expect("a row");
     }

@@ -34,11 +34,11 @@ fn what_is_unknown_is_refused_by_its_line() {
     );
     check(
         &[("models/a.sql", "{{ config(materialized='snapshot') }}")],
-        expect!["models/a.sql:1: materialized: snapshot is not known: use view, table, incremental or ephemeral"],
+        expect!["models/a.sql:1: materialized: snapshot is not known: use view, table or incremental"],
     );
     check(
         &[("models/a.sql", "{{ config(materialized='incremental', incremental_strategy='merge') }}")],
-        expect!["models/a.sql:1: this incremental_strategy needs a unique_key"],
+        expect!["models/a.sql:1: an incremental model needs a unique_key: rows are not appended without one"],
     );
     check(
         &[("models/a.sql", "{{ config(indexes=[{'column': 'x'}]) }}")],
@@ -65,10 +65,6 @@ fn what_is_unknown_is_refused_by_its_line() {
         expect!["models/b/m.sql:1: there are two models m"],
     );
     check(
-        &[("models/a.sql", "select 1"), ("models/b.sql", "{{ config(alias='a') }} select 1")],
-        expect![[r#"models/a.sql:1: "public"."a" is also what b is called"#]],
-    );
-    check(
         &[("macros/a.sql", "\n{% macro f() %}{{ g() }}{% endmacro %}")],
         expect!["macros/a.sql:2: g is not known here"],
     );
@@ -87,10 +83,87 @@ fn what_is_unknown_is_refused_by_its_line() {
         ],
     );
     check(
-        &[("models/a.sql", "{{ config(alias=\"{{ var('x') }}\") }} select 1")],
-        expect!["models/a.sql:1: alias: Jinja is not rendered here"],
+        &[("models/a.sql", "{{ config(schema=\"{{ var('x') }}\") }} select 1")],
+        expect!["models/a.sql:1: schema: Jinja is not rendered here"],
     );
-    check(&[("tests/a.sql", "select 1")], expect!["tests/a.sql:1: this test is about no model and no source"]);
+    check(&[("tests/a.sql", "select 1")], expect!["tests/a.sql:1: this test refers to no model and no source"]);
+}
+
+#[test]
+fn what_dbt_has_and_this_crate_has_not_is_refused_with_advice() {
+    let setting = |setting: &str, expected: Expect| {
+        check(&[("models/a.sql", &format!("{{{{ config({setting}) }}}} select 1"))], expected);
+    };
+    setting(
+        "alias='b'",
+        expect!["models/a.sql:1: alias: not supported here: give the model's file the name of the table"],
+    );
+    setting(
+        "full_refresh=false",
+        expect![
+            "models/a.sql:1: full_refresh: not supported here: use materialized='table' for a model that is always built from all rows"
+        ],
+    );
+    setting(
+        "incremental_predicates=['x > 1']",
+        expect![
+            "models/a.sql:1: incremental_predicates: not supported here: limit the rows in the model's query, and add an index that begins with the unique_key"
+        ],
+    );
+    setting(
+        "incremental_strategy='append'",
+        expect!["models/a.sql:1: incremental_strategy: append is not supported here: use merge or delete+insert"],
+    );
+    setting(
+        "materialized='ephemeral'",
+        expect!["models/a.sql:1: materialized: ephemeral is not supported here: use view"],
+    );
+    setting(
+        "merge_exclude_columns=['x']",
+        expect![
+            "models/a.sql:1: merge_exclude_columns: not supported here: a merge writes all columns; select from {{ this }} what has to stay"
+        ],
+    );
+    setting(
+        "merge_update_columns=['x']",
+        expect![
+            "models/a.sql:1: merge_update_columns: not supported here: a merge writes all columns; select from {{ this }} what has to stay"
+        ],
+    );
+    setting(
+        "post_hook='select 1'",
+        expect!["models/a.sql:1: post_hook: not supported here: use a pre_hook, or a model that refers to this one"],
+    );
+    setting(
+        "unlogged=true",
+        expect!["models/a.sql:1: unlogged: not supported here: leave it out, every table is logged"],
+    );
+    check(
+        &[("dbt_project.yml", "name: shop\nmodels:\n  +post-hook: select 1"), ("models/a.sql", "select 1")],
+        expect!["dbt_project.yml:3: post-hook: not supported here: use a pre_hook, or a model that refers to this one"],
+    );
+    let properties = |columns: &str, expected: Expect| {
+        let yaml = format!("models:\n  - name: a\n    columns:\n      - {columns}");
+        check(&[("models/a.sql", "select 1 as n"), ("models/a.yml", &yaml)], expected);
+    };
+    properties(
+        "{name: n, constraints: [{type: custom, expression: x}]}",
+        expect![
+            "models/a.yml:4: the constraint type custom is not supported here: use not_null, unique, primary_key, foreign_key or check"
+        ],
+    );
+    properties(
+        "{name: n, tests: [{unique: {config: {severity: warn}}}]}",
+        expect![
+            "models/a.yml:4: severity is not supported here: leave it out, a test that fails always rolls its model back"
+        ],
+    );
+    check(
+        &[("models/a.sql", "select 1"), ("tests/t.sql", "{{ config(severity='warn') }} select 1 from {{ ref('a') }}")],
+        expect![
+            "tests/t.sql:1: severity is not supported here: leave it out, a test that fails always rolls its model back"
+        ],
+    );
 }
 
 #[test]
