@@ -1,6 +1,6 @@
-//! How fast a day is loaded and modelled, how long a run takes that finds nothing, and whether an hour costs more when there
-//! is more before it. Prints what it ran on. `load_rate BINARY HOURS…`: the function's own binary, which runs as the service runs
-//! it; one more hour after so many, instead of a day.
+//! How fast a day is loaded and modelled, how long a run takes that finds nothing, and whether an hour costs more when
+//! there is more before it. Prints what it ran on. `load_rate BINARY HOURS…`: the function's own binary, which runs as
+//! the service runs it; one more hour after so many, instead of a day.
 
 #![expect(clippy::print_stdout, reason = "an example prints what it measures")]
 
@@ -153,7 +153,8 @@ async fn machine() -> anyhow::Result<String> {
     Ok(format!("{}; PostgreSQL {postgres} and the object store on the same machine", test_support::machine()?))
 }
 
-/// Call records of the generator, as file-to-topic publishes them and lake-writer puts them: an object a minute and partition.
+/// Call records of the generator, as file-to-topic publishes them and lake-writer puts them: an object a minute and
+/// partition.
 struct Bronze {
     lake: Lake,
     /// By hour.

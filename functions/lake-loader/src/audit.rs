@@ -1,4 +1,4 @@
-//! What a run brought into each table: `ops.layer_audit`.
+//! Counts what a run brought into each table: `ops.layer_audit`.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) enum Layer {
     Models,
 }
 
-/// One table's account.
+/// The counts of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Audit {
     pub(crate) layer: Layer,
@@ -34,7 +34,7 @@ pub(crate) struct Audit {
     pub(crate) bytes: u64,
 }
 
-/// Rows were lost, or came from nowhere.
+/// The counts do not add up: rows were lost, or came from elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} {} does not balance: {} in, {} out, {} duplicates, {} rejected, {} withdrawn. Nothing of this chunk was kept; the \
@@ -44,10 +44,10 @@ pub(crate) struct Audit {
 pub(crate) struct Imbalance(pub(crate) Box<Audit>);
 
 impl Audit {
-    /// Whether what came in went somewhere.
+    /// Checks that every row that came in is accounted for.
     ///
     /// # Errors
-    /// When it did not.
+    /// When the counts do not add up.
     pub(crate) fn balance(&self) -> Result<(), Imbalance> {
         if self.is_balanced() { Ok(()) } else { Err(Imbalance(Box::new(self.clone()))) }
     }
@@ -56,7 +56,7 @@ impl Audit {
         self.rows_in == self.rows_out + self.duplicates + self.rejected + self.withdrawn
     }
 
-    /// Adds it to the run's account, in the transaction that writes the rows.
+    /// Adds it to the run's counts, in the transaction that writes the rows.
     ///
     /// # Errors
     /// When the database fails.
@@ -65,20 +65,7 @@ impl Audit {
     }
 
     async fn put(&self, client: &impl GenericClient, run: RunId, is_balanced: bool) -> anyhow::Result<()> {
-        const SQL: &str =
-            "INSERT INTO ops.layer_audit AS a (run_id, layer, table_name, rows_in, rows_out, duplicates, rejected,
-                is_balanced, chunks, gap_offsets, bytes, withdrawn)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-            ON CONFLICT (run_id, layer, table_name) DO UPDATE SET
-                rows_in = a.rows_in + excluded.rows_in,
-                rows_out = a.rows_out + excluded.rows_out,
-                duplicates = a.duplicates + excluded.duplicates,
-                rejected = a.rejected + excluded.rejected,
-                is_balanced = a.is_balanced AND excluded.is_balanced,
-                chunks = a.chunks + excluded.chunks,
-                gap_offsets = a.gap_offsets + excluded.gap_offsets,
-                bytes = a.bytes + excluded.bytes,
-                withdrawn = a.withdrawn + excluded.withdrawn";
+        const SQL: &str = include_str!("sql/add_to_audit.sql");
         let Self { layer, table_name, .. } = self;
         let [rows_in, rows_out, duplicates, rejected, chunks, gap_offsets, bytes, withdrawn] = [
             self.rows_in,
@@ -114,15 +101,15 @@ impl Audit {
     }
 }
 
-/// Keeps accounts that no transaction of rows has kept: of what failed, and of the models. An account that is there is
-/// replaced.
+/// Writes the counts that no transaction of rows has written: those of failed chunks, and of models. It replaces
+/// earlier ones.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn keep(pool: &Pool, run: RunId, audits: &[(Audit, bool)]) -> anyhow::Result<()> {
     pool.transaction(audits, move |transaction, audits| {
         Box::pin(async move {
-            const FORGET: &str = "DELETE FROM ops.layer_audit WHERE run_id = $1 AND layer = $2 AND table_name = $3";
+            const FORGET: &str = "delete from ops.layer_audit where run_id = $1 and layer = $2 and table_name = $3";
             run.hold(transaction).await?;
             for (audit, is_balanced) in audits {
                 transaction.execute(FORGET, &[&run.0, &audit.layer.as_str(), &audit.table_name]).await?;

@@ -8,13 +8,32 @@ use lake::bronze::{Hour, Lane, Segment};
 use postgres_pool::Pool;
 use tokio_postgres::{GenericClient, Row};
 
-use crate::plan::Planned;
 use crate::table::Stream;
 
-/// The most bytes of objects in a chunk. Call records are a tenth of their size in the lake.
+/// The most bytes of objects in a chunk. In the lake, call records have a tenth of their size in memory.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
 
-/// The records of a lane that are loaded in one transaction; decided and kept (`ops.chunks`) before anything is read.
+/// Why a chunk is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It has not been loaded yet.
+    Load,
+    /// It was loaded, but some of what it wrote may be missing: silver objects are written again, missing rows are
+    /// added.
+    Restore,
+}
+
+/// How far a lane has been planned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planned {
+    /// The offset behind the last one.
+    pub(crate) next: i64,
+    /// Whether one of its objects lies by offset. If so, all later ones do, too.
+    pub(crate) is_by_offset: bool,
+}
+
+/// The records of a lane that are loaded in one transaction. They are decided and committed to `ops.chunks` before
+/// anything is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     /// The `batch_id` of its rows.
@@ -25,28 +44,28 @@ pub(crate) struct Chunk {
     pub(crate) bytes: i64,
 }
 
-/// A chunk that is not kept yet.
+/// A chunk that is not in `ops.chunks` yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) offsets: Range<i64>,
     pub(crate) gap_offsets: i64,
     pub(crate) bytes: u64,
-    /// Whether an object of it, or of a chunk before it, lies by offset.
+    /// Whether one of its objects, or of an earlier chunk's, lies by offset.
     pub(crate) is_by_offset: bool,
     records: u64,
 }
 
-/// What becomes of a lane's new objects.
+/// The chunks that take a lane's new objects.
 #[derive(Debug, Default)]
 pub(crate) struct Drafts {
     pub(crate) chunks: Vec<Draft>,
-    /// Of each object, the start of the chunk that takes it; none where other objects have all of it.
+    /// For each object, the start of the chunk that takes it; `None` if other objects have all its records.
     pub(crate) takers: Vec<Option<i64>>,
 }
 
 impl Drafts {
-    /// Cuts what a lane's segments (by first offset) have beyond what is planned into chunks, each of which ends where an object
-    /// does.
+    /// Cuts a lane's segments, in the order of their first offsets and from the planned offset on, into chunks. A chunk
+    /// ends where an object ends.
     pub(crate) fn of(segments: &[Segment], planned: Planned, chunk_records: u64) -> Self {
         let mut drafts = Self::default();
         let Planned { next: mut from, mut is_by_offset } = planned;
@@ -89,30 +108,21 @@ impl Drafts {
     }
 }
 
-/// The chunks that are decided and not loaded, in the order of their decision.
+/// The chunks that are planned and not loaded, in the order in which they were planned.
 ///
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn open(pool: &Pool) -> anyhow::Result<Vec<Chunk>> {
-    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, bytes
-        FROM ops.chunks WHERE loaded_at IS NULL ORDER BY batch_id";
+    const SQL: &str = include_str!("sql/open_chunks.sql");
     pool.query(SQL, &[]).await?.iter().map(chunk).collect()
 }
 
-/// The loaded chunks with records of these hours, by Kafka's timestamps. Of chunks that a version before this one loaded, the
-/// hours of their objects are known alone.
+/// The loaded chunks with records of these hours, by Kafka's timestamps.
 ///
 /// # Errors
 /// When the database can't be reached or refuses.
 pub(crate) async fn of_hours(pool: &Pool, from: Hour, to: Option<Hour>) -> anyhow::Result<Vec<Chunk>> {
-    const SQL: &str = "SELECT batch_id, stream, epoch, topic, partition, start_offset, end_offset, bytes
-        FROM ops.chunks c WHERE loaded_at IS NOT NULL AND CASE
-            WHEN earliest_at IS NOT NULL THEN latest_at >= $1 AND ($2::timestamptz IS NULL OR earliest_at < $2)
-            ELSE EXISTS (
-                SELECT FROM ops.loaded_objects o
-                WHERE o.batch_id = c.batch_id AND o.hour >= $1 AND ($2::timestamptz IS NULL OR o.hour < $2))
-            END
-        ORDER BY batch_id";
+    const SQL: &str = include_str!("sql/chunks_of_hours.sql");
     pool.query(SQL, &[&timestamp(from), &to.map(timestamp)]).await?.iter().map(chunk).collect()
 }
 
@@ -130,13 +140,12 @@ fn chunk(row: &Row) -> anyhow::Result<Chunk> {
 }
 
 impl Chunk {
-    /// The objects that it takes, by first offset.
+    /// The objects that hold its records, in the order of their first offsets.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn segments(&self, client: &impl GenericClient) -> anyhow::Result<Vec<Segment>> {
-        const SQL: &str = "SELECT key, hour, first_offset, last_offset, bytes FROM ops.loaded_objects
-            WHERE batch_id = $1 ORDER BY first_offset, last_offset DESC";
+        const SQL: &str = include_str!("sql/objects_of_chunk.sql");
         let segment = |row: &Row| Segment {
             partition: self.lane.partition,
             hour: row.get::<_, Option<Timestamp>>("hour").map(|hour| Hour::of(hour.as_millisecond())),
@@ -152,7 +161,7 @@ impl Chunk {
 
 /// When an hour begins.
 pub(crate) fn timestamp(hour: Hour) -> Timestamp {
-    // 1970 to 9999: all hours are moments.
+    // An hour lies between 1970 and 9999, so it always has a timestamp.
     Timestamp::from_millisecond(hour.start_ms()).unwrap_or(Timestamp::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! Files whose rows wait for somebody's decision, where people look for them: `ops.file_conflicts`.
+//! Shows people the files whose rows wait for a decision: `ops.file_conflicts`.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use serde::Deserialize;
 
 use crate::run::RunId;
 
-/// Where sftp-poll notes them, an object a file, as long as it waits.
+/// sftp-poll writes an object here for each file, and deletes it when the file is decided.
 const PREFIX: &str = "conflicts/";
-/// They are few, as each waits for a person; of more than so many the first are shown.
+/// Each waits for a person, so there are few. Only the first ones of more are shown.
 const MAX_CONFLICTS: usize = 1_000;
 /// Requests in flight.
 const READS_IN_FLIGHT: usize = 8;
-/// What is said of a note that cannot be read.
+/// The reason that is shown for a note that can't be read.
 const UNREADABLE: &str = "unreadable";
 
 /// A file that waits.
@@ -26,13 +26,13 @@ struct Conflict {
     /// The file that it repeats or changes.
     #[serde(default)]
     with: String,
-    /// How the two stand to one another.
+    /// How the two files relate.
     #[serde(default)]
     reason: String,
     /// Rows that wait.
     #[serde(default)]
     rows: u64,
-    /// Rows that both have, about.
+    /// About how many rows both have.
     #[serde(default)]
     shared_rows: u64,
     /// Seconds since 1970.
@@ -40,13 +40,13 @@ struct Conflict {
     landed_at: Option<u64>,
 }
 
-/// Brings the table to what the lake says.
+/// Makes the table show what the lake has.
 ///
 /// # Errors
 /// When the lake or the database fail, or the run has been taken over.
 pub(crate) async fn sync(lake: &Lake, pool: &Pool, run: RunId) -> anyhow::Result<()> {
     let keys = lake.list(PREFIX).take(MAX_CONFLICTS).map_ok(|listed| async move {
-        // It may have been decided meanwhile.
+        // `None` if the file was decided meanwhile.
         read(lake, &listed.key).await
     });
     let found: Vec<Option<Conflict>> = keys.try_buffered(READS_IN_FLIGHT).try_collect().await?;
@@ -79,15 +79,8 @@ async fn read(lake: &Lake, key: &str) -> Result<Option<Conflict>, lake::Error> {
 }
 
 async fn write(transaction: &Transaction<'_>, run: RunId, conflicts: &[Conflict]) -> anyhow::Result<()> {
-    const GONE: &str = "DELETE FROM ops.file_conflicts WHERE file_name <> ALL ($1)";
-    const THERE: &str = "INSERT INTO ops.file_conflicts AS c (file_name, other_file, reason, rows, shared_rows, landed_at)
-        SELECT file_name, other_file, reason, rows, shared_rows, to_timestamp(landed_at)
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-            AS n (file_name, other_file, reason, rows, shared_rows, landed_at)
-        ON CONFLICT (file_name) DO UPDATE SET other_file = excluded.other_file, reason = excluded.reason,
-            rows = excluded.rows, shared_rows = excluded.shared_rows, landed_at = excluded.landed_at
-        WHERE (c.other_file, c.reason, c.rows, c.shared_rows, c.landed_at)
-            IS DISTINCT FROM (excluded.other_file, excluded.reason, excluded.rows, excluded.shared_rows, excluded.landed_at)";
+    const GONE: &str = "delete from ops.file_conflicts where file_name <> all($1)";
+    const THERE: &str = include_str!("sql/keep_conflicts.sql");
     run.hold(transaction).await?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let names: Vec<&str> = conflicts.iter().map(|conflict| conflict.name.as_str()).collect();

@@ -1,7 +1,7 @@
-//! What a record of a lane is to the warehouse, by what the lane has had before it.
+//! Detects duplicate records within a lane, and those that take a row back.
 //!
-//! A decision depends on the lane's records before it alone, not on when or how often a chunk is loaded: what is known before
-//! a chunk is what chunks with a smaller start have left.
+//! A decision depends only on the lane's earlier records, not on when or how often a chunk is loaded: what is known
+//! before a chunk is what the chunks with a smaller start have recorded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,28 +12,28 @@ use telecom::{Action, SourceId};
 use crate::chunk::Chunk;
 use crate::rows::{Identity, Row};
 
-/// What a lane has had before the record that is asked about.
+/// What a lane has had so far.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     sources: HashMap<SourceId, Source>,
     /// Whether this lane has had the key before.
     keys: HashMap<String, bool>,
-    /// Those that this chunk brings.
+    /// The keys that this chunk brings, and their offsets.
     new_keys: Vec<(String, i64)>,
 }
 
-/// What a record is.
+/// How a record counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The first of its identity: a row.
+    /// A row: the first record with its identity.
     New,
-    /// It is there again, or takes back what is not there or was taken back before: it changes nothing.
+    /// It changes nothing: the lane had its identity before, or what it takes back is not there any more.
     Duplicate,
     /// It takes a row back.
     Withdraws,
 }
 
-/// How far a file's rows have come. They come and go in the order of their lines.
+/// How far a file's rows have come. Rows come, and are taken back, in the order of their lines.
 #[derive(Clone, Copy, Debug, Default)]
 struct Source {
     /// The last line that came.
@@ -45,7 +45,7 @@ struct Source {
 }
 
 impl Source {
-    /// A withdrawn line stays withdrawn: published again it is a duplicate.
+    /// A withdrawn line stays withdrawn: if it is published again, it is a duplicate.
     fn judge(&mut self, line: u64, action: Action) -> Verdict {
         let changed = match action {
             Action::Count if line > self.last_line => Self { last_line: line, ..*self },
@@ -63,7 +63,7 @@ impl Source {
 }
 
 impl Filter {
-    /// Asks what is known of these rows' sources and keys, where that is not known yet.
+    /// Reads what is recorded about these rows' sources and keys, unless it was read before.
     ///
     /// # Errors
     /// When the database fails.
@@ -100,9 +100,7 @@ impl Filter {
         chunk: &Chunk,
         sources: HashSet<SourceId>,
     ) -> anyhow::Result<()> {
-        const SQL: &str = "SELECT source_id, max(last_line), max(withdrawn_line) FROM ops.source_lines
-            WHERE epoch = $1 AND topic = $2 AND partition = $3 AND source_id = ANY ($4) AND start_offset < $5
-            GROUP BY source_id";
+        const SQL: &str = include_str!("sql/known_sources.sql");
         let ids: Vec<String> = sources.iter().map(SourceId::to_string).collect();
         self.sources.extend(sources.into_iter().map(|source| (source, Source::default())));
         let lane = &chunk.lane;
@@ -124,8 +122,7 @@ impl Filter {
         chunk: &Chunk,
         keys: Vec<String>,
     ) -> anyhow::Result<()> {
-        const SQL: &str = "SELECT key FROM ops.record_keys
-            WHERE epoch = $1 AND topic = $2 AND partition = $3 AND key = ANY ($4) AND first_offset < $5";
+        const SQL: &str = include_str!("sql/known_keys.sql");
         let lane = &chunk.lane;
         let epoch = i64::from(lane.epoch);
         let statement = transaction.prepare_cached(SQL).await?;
@@ -136,7 +133,7 @@ impl Filter {
         Ok(())
     }
 
-    /// What this record is; it is known from then on. Records are asked about in the order of their offsets, after
+    /// Judges a record, and remembers it. Records are judged in the order of their offsets, after
     /// [`look_up`](Self::look_up).
     pub(crate) fn judge(&mut self, row: &Row<'_>) -> Verdict {
         match row.identity() {
@@ -154,23 +151,13 @@ impl Filter {
         }
     }
 
-    /// Keeps what this chunk has brought.
+    /// Records what this chunk has brought.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn keep(&self, transaction: &Transaction<'_>, chunk: &Chunk) -> anyhow::Result<()> {
-        const LINES: &str =
-            "INSERT INTO ops.source_lines (epoch, topic, partition, start_offset, source_id, last_line, withdrawn_line)
-            SELECT $1, $2, $3, $4, source_id, last_line, withdrawn_line
-            FROM unnest($5::text[], $6::bigint[], $7::bigint[]) AS l (source_id, last_line, withdrawn_line)
-            ON CONFLICT (epoch, topic, partition, source_id, start_offset)
-                DO UPDATE SET last_line = excluded.last_line, withdrawn_line = excluded.withdrawn_line
-                WHERE (source_lines.last_line, source_lines.withdrawn_line)
-                    <> (excluded.last_line, excluded.withdrawn_line)";
-        const KEYS: &str = "INSERT INTO ops.record_keys (epoch, topic, partition, key, first_offset)
-            SELECT $1, $2, $3, key, first_offset FROM unnest($4::text[], $5::bigint[]) AS k (key, first_offset)
-            ON CONFLICT (epoch, topic, partition, key)
-                DO UPDATE SET first_offset = excluded.first_offset WHERE record_keys.first_offset > excluded.first_offset";
+        const LINES: &str = include_str!("sql/keep_sources.sql");
+        const KEYS: &str = include_str!("sql/keep_keys.sql");
         let lane = &chunk.lane;
         let epoch = i64::from(lane.epoch);
         let changed: Vec<_> = self.sources.iter().filter(|(_, source)| source.is_changed).collect();

@@ -39,25 +39,24 @@ pub use crate::event::{Event, LoadHour, Request};
 pub use crate::report::{LaneReport, ModelReport, Report, Status, StreamReport};
 
 use crate::audit::Imbalance;
-use crate::chunk::Chunk;
-use crate::load::{Job, Purpose};
+use crate::chunk::{Chunk, Purpose};
+use crate::load::Job;
 use crate::run::{End, Run, RunId};
 use crate::table::Stream;
 
-/// What messages call the database.
+/// How error messages name the database.
 const NAMES: Names = Names { variable: "DATABASE_URL", service: "the warehouse" };
 
-/// Lanes that are loaded side by side: as many as PostgreSQL and this process keep two cores busy with, and so many
-/// times a chunk's memory.
-const LANES_SIDE_BY_SIDE: usize = 2;
-/// With less time left no chunk is begun: a large one takes some ten seconds on a small database.
+/// Lanes loaded in parallel. Two keep two cores busy; each needs one chunk's memory.
+const LANES_IN_PARALLEL: usize = 2;
+/// No chunk begins with less time left: a large one takes some ten seconds on a small database.
 const CHUNK_TIME: Duration = Duration::from_secs(60);
-/// With less time left no model is begun.
+/// No model begins with less time left.
 const MODELS_TIME: Duration = Duration::from_secs(30);
-/// The longest statement where there is no deadline.
+/// The longest statement if there is no deadline.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(900);
 
-/// What the function keeps from one invocation to the next: connections and the models, and nothing about what it has loaded.
+/// What the function keeps between invocations: connections and the models, but nothing about what it has loaded.
 #[derive(Debug)]
 pub struct Deps {
     lake: Lake,
@@ -71,7 +70,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Makes the clients; services that are down are met when they are needed.
+    /// Makes the clients. It connects to no service yet.
     ///
     /// # Errors
     /// When a client refuses its configuration, or the models can't be read.
@@ -90,7 +89,7 @@ impl Deps {
     }
 }
 
-/// Makes the schemas, the tables that are loaded, and those in which the loader keeps account. Does nothing where they are there.
+/// Creates the schemas, the loaded tables, and the loader's own tables. It leaves those that are there.
 ///
 /// # Errors
 /// When the address is malformed, or the database can't be reached or refuses.
@@ -98,16 +97,16 @@ pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let pool = Pool::new(database_url, NAMES)?;
     let tables: String = Stream::ALL.into_iter().flat_map(Stream::tables).map(table::Table::ddl).collect();
     let [schemas, upgrade, own] =
-        [include_str!("schemas.sql"), include_str!("upgrade.sql"), include_str!("schema.sql")];
+        [include_str!("sql/schemas.sql"), include_str!("sql/upgrade.sql"), include_str!("sql/schema.sql")];
     let sql = format!("{schemas}{upgrade}{own}{tables}");
-    // Who reads a table waits behind a change of it that waits for somebody else: not for long.
-    let sql = format!("SET LOCAL lock_timeout = '3s'; {sql}");
+    // While a change of a table waits for a lock, the table's readers queue behind it.
+    let sql = format!("set local lock_timeout = '3s'; {sql}");
     let make =
         pool.transaction(&sql, |transaction, sql| Box::pin(async move { Ok(transaction.batch_execute(sql).await?) }));
     make.await.context("making the warehouse's tables")
 }
 
-/// The function in its outermost form.
+/// The function's handler, from its variables.
 ///
 /// # Errors
 /// When the configuration is unusable.
@@ -123,8 +122,8 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// Loads what is new in the lake, and builds the models on it.
 ///
 /// # Errors
-/// When the lake or the database fail, a layer does not balance, or a model or its test fails. What was loaded until then
-/// stays, and the next run goes on.
+/// When the lake or the database fail, the counts of a layer do not add up, or a model or its test fails. What was
+/// loaded until then stays, and the next run continues.
 pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyhow::Result<Report> {
     let started = Instant::now();
     let Some(run) = Run::begin(&deps.pool, event, deadline).await? else {
@@ -178,7 +177,7 @@ pub async fn handle(deps: &Arc<Deps>, event: Event, deadline: Deadline) -> anyho
     Ok(Report { status, left, streams, models, lanes, duration_ms })
 }
 
-/// How far a run has come.
+/// The result of a run: its models, and what is left.
 struct Done {
     models: Vec<ModelReport>,
     left: Option<String>,
@@ -215,10 +214,11 @@ async fn work(deps: &Arc<Deps>, run: RunId, request: Request, deadline: Deadline
     Ok(Done { models: models.models, left })
 }
 
-/// Does chunks, lane by lane; within a lane in the order in which they were decided. Returns how many are left when the time is up.
+/// Loads chunks, lane by lane; within a lane in the order in which they were planned. Returns how many are left when
+/// the time is up.
 ///
 /// # Errors
-/// The first lane's that failed. The others have gone as far as they could: what stops one lane need not stop them.
+/// The error of the first lane that failed. The other lanes are loaded all the same.
 async fn load_all(
     deps: &Arc<Deps>,
     run: RunId,
@@ -230,7 +230,7 @@ async fn load_all(
     for chunk in chunks {
         lanes.entry(chunk.lane.clone()).or_default().push(chunk);
     }
-    // The longest first, so that none is left alone in the end.
+    // The longest lane first, so that it is not loaded alone at the end.
     let mut lanes: Vec<_> = lanes.into_values().collect();
     lanes.sort_by_key(|chunks| std::cmp::Reverse(chunks.iter().map(|chunk| chunk.bytes).sum::<i64>()));
     let lanes = lanes.into_iter().map(|chunks| {
@@ -244,7 +244,7 @@ async fn load_all(
             anyhow::Ok(chunks.len())
         })
     });
-    let mut ends = stream::iter(lanes).buffer_unordered(LANES_SIDE_BY_SIDE);
+    let mut ends = stream::iter(lanes).buffer_unordered(LANES_IN_PARALLEL);
     let mut sum = Ok(0);
     while let Some(end) = ends.next().await {
         match (end.flatten(), &mut sum) {
@@ -257,8 +257,8 @@ async fn load_all(
     sum
 }
 
-/// What begins a transaction that may take long: the connections' own limits are for short statements.
+/// The first statements of a long transaction: the connections' own limits are for short ones.
 fn timeouts(deadline: Deadline) -> String {
     let most_ms = deadline.remaining().unwrap_or(LONGEST_STATEMENT).min(LONGEST_STATEMENT).as_millis().max(1);
-    format!("SET LOCAL statement_timeout = {most_ms}; SET LOCAL idle_in_transaction_session_timeout = {most_ms}")
+    format!("set local statement_timeout = {most_ms}; set local idle_in_transaction_session_timeout = {most_ms}")
 }

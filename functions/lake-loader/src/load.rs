@@ -1,4 +1,4 @@
-//! One chunk: its records become silver objects and rows, in one transaction.
+//! Loads one chunk: its records become silver objects and rows, in one transaction.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use postgres_pool::Transaction;
 use telecom::EventTime;
 
 use crate::audit::{Audit, Layer};
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Purpose};
 use crate::filter::{Filter, Verdict};
 use crate::rows::{self, Columns, Load, Unusable};
 use crate::run::RunId;
@@ -20,29 +20,21 @@ use crate::store::{Stored, store};
 use crate::withdraw::{Withdrawn, withdraw};
 use crate::{Deps, silver, timeouts};
 
-/// Records whose rows are kept in memory, by the length of their values: a chunk of call records fits, one of long messages is
-/// written in parts. Another number would give the parts' objects other names, and leave the old ones beside them.
+/// Rows in memory, by the length of their records' values: a chunk of call records fits, one of long messages is
+/// written in parts. Do not change it: the parts' objects would get other names, and the old ones would stay beside
+/// them.
 const PART_BYTES: usize = 96 << 20;
-/// Objects of silver that are put side by side; the next one is made meanwhile.
+/// Silver objects that are put in parallel; the next one is made meanwhile.
 const PUTS_IN_FLIGHT: usize = 4;
-/// Another lane's chunk may bring the same messages, and is waited for; a lock that somebody else holds for longer is named.
-/// Readers are not kept waiting meanwhile.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
+/// Another lane's chunk may bring the same messages and is waited for. A lock that is held for longer is somebody
+/// else's, and the error names its holder. Readers do not queue behind this wait.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '60s'";
 /// The last millisecond of the year 9999.
 const MAX_TIMESTAMP_MS: i64 = 253_402_300_799_999;
-/// How much of an unusable record is kept, as of a rejected row.
+/// How many bytes of an unusable record are kept: as many as of a rejected row.
 const MAX_UNUSABLE_BYTES: usize = 64 << 10;
 
-/// Why a chunk is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It has not been loaded yet.
-    Load,
-    /// It has, but what it made may be missing: silver objects are written anew, rows that are not there are added.
-    Restore,
-}
-
-/// A chunk to be done.
+/// A chunk to be loaded.
 pub(crate) struct Job {
     pub(crate) deps: Arc<Deps>,
     pub(crate) run: RunId,
@@ -51,18 +43,18 @@ pub(crate) struct Job {
     pub(crate) deadline: Deadline,
 }
 
-/// Kafka's timestamps of a chunk's records, which their producers choose. They are kept for people, and decide nothing.
+/// Kafka's timestamps of a chunk's records, which their producers choose. They are shown to people and decide nothing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Times {
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
-    /// That of the record with the highest offset, if it has one.
+    /// The timestamp of the record with the highest offset, if it has one.
     last: Option<Timestamp>,
 }
 
 impl Times {
     fn add(&mut self, timestamp_ms: i64) {
-        // Beyond the times that people write, the nearest of those.
+        // A time outside of 1970 to 9999 becomes the nearest one inside.
         let written = Timestamp::from_millisecond(timestamp_ms.clamp(0, MAX_TIMESTAMP_MS)).unwrap_or(Timestamp::MAX);
         self.earliest = Some(self.earliest.map_or(written, |earliest| earliest.min(written)));
         self.latest = Some(self.latest.map_or(written, |latest| latest.max(written)));
@@ -70,7 +62,7 @@ impl Times {
     }
 }
 
-/// What has been counted so far.
+/// The counts so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     records: u64,
@@ -79,15 +71,16 @@ struct Counts {
     /// Rows of silver objects.
     silver: u64,
     stored: Stored,
-    /// Rows of silver objects of what was taken back.
+    /// Rows of the silver objects of withdrawn rows.
     withdrawn: u64,
     taken_back: Withdrawn,
 }
 
-/// Does a chunk. When it returns, its objects are in the lake and its rows in PostgreSQL; when it was done before, nothing changes.
+/// Loads a chunk. When it returns, the chunk's objects are in the lake and its rows in PostgreSQL. If the chunk was
+/// loaded before, nothing changes.
 ///
 /// # Errors
-/// When the lake or the database fail, or the run has been taken over; also when the counts do not balance
+/// When the lake or the database fail, another run has taken over, or the counts do not add up
 /// ([`Imbalance`](crate::audit::Imbalance)). The chunk then stays as it was.
 pub(crate) async fn load(job: &Job) -> anyhow::Result<()> {
     job.deps.pool.transaction(job, |transaction, job| Box::pin(load_in(transaction, job))).await
@@ -107,30 +100,31 @@ async fn load_in(transaction: &Transaction<'_>, job: &Job) -> anyhow::Result<()>
     work.finish().await
 }
 
-/// Locks the chunk; `None` when it was done meanwhile, else the `batch_id` for its rows.
+/// Locks the chunk. Returns the `batch_id` for its rows, or `None` if it was loaded meanwhile.
 async fn claim(transaction: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<i64>> {
-    const SQL: &str = "SELECT loaded_at IS NOT NULL, run_id IS NOT DISTINCT FROM $2 FROM ops.chunks
-        WHERE batch_id = $1 FOR UPDATE";
-    const NEXT: &str = "SELECT nextval(pg_get_serial_sequence('ops.chunks', 'batch_id'))";
+    const SQL: &str = include_str!("sql/lock_chunk.sql");
+    const NEXT: &str = "select nextval(pg_get_serial_sequence('ops.chunks', 'batch_id'))";
     let row = transaction.query_one(SQL, &[&job.chunk.batch_id, &job.run.0]).await?;
     let (is_loaded, is_ours): (bool, bool) = (row.get(0), row.get(1));
     Ok(match job.purpose {
         Purpose::Load => (!is_loaded).then_some(job.chunk.batch_id),
         Purpose::Restore if is_ours => None,
-        // What is restored is new to the models.
+        // Restored rows are new to the models.
         Purpose::Restore => Some(transaction.query_one(NEXT, &[]).await?.get(0)),
     })
 }
 
-/// A chunk in work.
+/// A chunk that is being loaded.
 struct Work<'a> {
     transaction: &'a Transaction<'a>,
     job: &'a Job,
     load: Load,
     filter: Filter,
-    /// Rows that are not written yet, those that take others back, and the offset by which their objects are named.
+    /// Rows that are not written yet.
     columns: Columns,
+    /// Rows that take others back and are not written yet.
     withdrawn: Option<Columns>,
+    /// The offset by which their objects are named.
     part_start: i64,
     part_bytes: usize,
     counts: Counts,
@@ -198,7 +192,7 @@ impl<'a> Work<'a> {
             self.counts.silver += self.put(&columns).await?;
             self.counts.stored += store(self.transaction, self.job.run, &columns, self.load, self.job.purpose).await?;
         }
-        // Behind the rows, as these may be among them.
+        // After the rows: a row that is taken back may be among them.
         let withdrawn = std::mem::replace(&mut self.withdrawn, Columns::withdrawn(chunk.stream, &chunk.lane));
         if let Some(withdrawn) = withdrawn.filter(|withdrawn| !withdrawn.is_empty()) {
             self.counts.withdrawn += self.put(&withdrawn).await?;
@@ -207,7 +201,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Puts the rows' silver objects. Returns how many rows these have.
+    /// Puts the rows' silver objects. Returns how many rows they have.
     async fn put(&self, columns: &Columns) -> anyhow::Result<u64> {
         let lake = &self.job.deps.lake;
         let puts = silver::objects(columns, self.part_start).map(|object| async move {
@@ -219,12 +213,9 @@ impl<'a> Work<'a> {
         stream::iter(puts).buffer_unordered(PUTS_IN_FLIGHT).try_fold(0, sum).await
     }
 
-    /// Keeps records that can't be used. Returns how many there are.
+    /// Keeps records that can't be used. Returns how many.
     async fn reject(&self, unusable: &[(&Record, &Unusable)]) -> anyhow::Result<u64> {
-        const SQL: &str = "INSERT INTO ops.unusable_records
-                (epoch, topic, partition, \"offset\", reason, detail, key, value, is_truncated, batch_id)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (epoch, topic, partition, \"offset\") DO UPDATE SET reason = excluded.reason";
+        const SQL: &str = include_str!("sql/keep_unusable.sql");
         let lane = &self.job.chunk.lane;
         let epoch = i64::from(lane.epoch);
         let statement = self.transaction.prepare_cached(SQL).await?;
@@ -255,21 +246,17 @@ impl<'a> Work<'a> {
         Ok(kept)
     }
 
-    /// Writes the rest, accounts for all of it, and says that it is loaded.
+    /// Writes the rest, the counts, and that the chunk is loaded.
     async fn finish(mut self) -> anyhow::Result<()> {
-        const DONE: &str = "UPDATE ops.chunks SET loaded_at = coalesce(loaded_at, now()), run_id = $2,
-                records = $3, accepted = $4, duplicates = $5, rejected = $6,
-                rebuild_batch_id = coalesce($7, rebuild_batch_id), gap_offsets = $8,
-                earliest_at = $9, latest_at = $10, last_record_at = $11, withdrawn = $12
-            WHERE batch_id = $1";
+        const DONE: &str = include_str!("sql/end_chunk.sql");
         const OBJECTS: &str =
-            "UPDATE ops.loaded_objects SET loaded_at = now() WHERE batch_id = $1 AND loaded_at IS NULL";
+            "update ops.loaded_objects set loaded_at = now() where batch_id = $1 and loaded_at is null";
         self.write().await?;
         let Self { transaction, job, counts, load, times, .. } = self;
         self.filter.keep(transaction, &job.chunk).await?;
         let number = |count: u64| i64::try_from(count);
         let batch_id = &job.chunk.batch_id;
-        // Between objects, and inside of them: the topic has skipped these offsets.
+        // The offsets that the topic has skipped, between objects and inside of them.
         let offsets = (job.chunk.offsets.end - job.chunk.offsets.start).unsigned_abs();
         let gap_offsets = offsets.saturating_sub(counts.records);
         let put_back = counts.stored.new + counts.taken_back.stored.new;
@@ -295,7 +282,7 @@ impl<'a> Work<'a> {
             )
             .await?;
         transaction.execute(OBJECTS, &[batch_id]).await?;
-        // Last, as lanes that are loaded side by side wait here for one another.
+        // Last, as lanes that are loaded in parallel wait for each other here.
         for audit in audits(&job.chunk, &counts, gap_offsets) {
             audit.balance()?;
             audit.add(transaction, job.run).await?;
@@ -304,7 +291,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// A chunk's accounts.
+/// A chunk's counts, by table.
 fn audits(chunk: &Chunk, counts: &Counts, gap_offsets: u64) -> Vec<Audit> {
     let table = chunk.stream.table();
     let silver = Audit {
@@ -325,7 +312,7 @@ fn audits(chunk: &Chunk, counts: &Counts, gap_offsets: u64) -> Vec<Audit> {
         table_name: table.full_name(),
         rows_in: counts.silver + counts.withdrawn,
         rows_out: stored.new,
-        // Also what takes back a row that is not there any more.
+        // Including those that take back a row that is not there any more.
         duplicates: stored.known + (counts.withdrawn - taken_back.removed.min(counts.withdrawn)),
         withdrawn: taken_back.removed,
         chunks: 1,

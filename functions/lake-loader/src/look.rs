@@ -1,4 +1,4 @@
-//! The objects of a topic that no chunk has been planned for.
+//! Finds the objects of a topic for which no chunk has been planned.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use lake::bronze::by_hour::{self, Object};
 use lake::bronze::{self, Lane, Segment};
 
 use crate::Deps;
-use crate::plan::Planned;
+use crate::chunk::Planned;
 
-/// Objects by hour that are looked at side by side: requests wait for the store, not for this machine.
+/// Objects by hour that are looked at in parallel: requests wait for the store, not for this machine.
 const LOOKS_IN_FLIGHT: usize = 32;
-/// Lanes that are listed side by side.
+/// Lanes that are listed in parallel.
 const LISTINGS_IN_FLIGHT: usize = 8;
-/// As many names as a page of a listing has.
+/// A page of a listing has this many names.
 const NAMES_AT_ONCE: usize = 1_000;
 
 /// Segments by partition.
 pub(crate) type Looked = BTreeMap<i32, Vec<Segment>>;
 
-/// A look at what a topic has in the lake.
+/// A topic, and how far it has been planned.
 pub(crate) struct Look<'a> {
     pub(crate) deps: &'a Deps,
     pub(crate) topic: &'a str,
@@ -27,13 +27,13 @@ pub(crate) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// The objects that reach beyond what is planned, at most so many of a lane; and those by hour that are not known.
+    /// The objects that reach beyond what is planned, at most `most` of a lane, and the unknown objects by hour.
     ///
     /// # Errors
     /// When the lake or the database fail.
     pub(crate) async fn at(&self, most: usize) -> anyhow::Result<Looked> {
         let mut found = self.by_offset(most).await?;
-        // After those: what older versions have put lies before them, and is there when they are.
+        // Listed after those by offset: an older version put its objects before them, so the listing has all of them.
         if self.is_by_hour_due(&found).await? {
             let by_hour = self.by_hour(most).await?;
             if by_hour.values().map(Vec::len).sum::<usize>() >= most {
@@ -57,12 +57,12 @@ impl Look<'_> {
         Ok(found.into_iter().filter(|(_, segments)| !segments.is_empty()).collect())
     }
 
-    /// Older versions' objects may lie anywhere in their listing, which has to be read from its beginning each time: it is for a day
-    /// from the first run of this version on, in which an older one may still write; and before an object that has nothing
-    /// before it.
+    /// Whether the older versions' objects have to be listed. A new one may lie anywhere, so the whole listing is read
+    /// each time: for a day from the first run of this version on, as an older version may still write; and later if
+    /// something is missing before an object.
     async fn is_by_hour_due(&self, found: &Looked) -> anyhow::Result<bool> {
-        const BEGIN: &str = "INSERT INTO ops.topics_by_hour (epoch, topic) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        const IS_DUE: &str = "SELECT looked_until > now() FROM ops.topics_by_hour WHERE epoch = $1 AND topic = $2";
+        const BEGIN: &str = "insert into ops.topics_by_hour (epoch, topic) values ($1, $2) on conflict do nothing";
+        const IS_DUE: &str = "select looked_until > now() from ops.topics_by_hour where epoch = $1 and topic = $2";
         let Deps { lake, epoch, pool, .. } = self.deps;
         if !by_hour::is_there(lake, *epoch, self.topic).await? {
             return Ok(false);
@@ -74,7 +74,7 @@ impl Look<'_> {
         Ok(is_due || found.iter().any(|(partition, segments)| self.is_open(*partition, segments)))
     }
 
-    /// Whether something may lie by hour between what is planned and these.
+    /// Whether objects by hour may fill the gap between what is planned and these segments.
     fn is_open(&self, partition: i32, segments: &[Segment]) -> bool {
         let planned = self.planned.get(&partition).copied().unwrap_or_default();
         !planned.is_by_offset && segments.first().is_some_and(|segment| segment.first > planned.next)
@@ -99,10 +99,9 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// Those of which no run knows.
+    /// The objects that are not in `ops.loaded_objects`.
     async fn unknown(&self, objects: Vec<Object>) -> anyhow::Result<Vec<Object>> {
-        const SQL: &str = "SELECT nth FROM unnest($1::text[]) WITH ORDINALITY AS listed (key, nth)
-            WHERE NOT EXISTS (SELECT FROM ops.loaded_objects known WHERE known.key = listed.key) ORDER BY nth";
+        const SQL: &str = include_str!("sql/unknown_objects.sql");
         let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
         let rows = self.deps.pool.query(SQL, &[&keys]).await?;
         let places: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();

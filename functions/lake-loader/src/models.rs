@@ -1,4 +1,4 @@
-//! The models of `warehouse/`, which the program has in it.
+//! Runs the models of `warehouse/`, which is compiled into the program.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -19,7 +19,7 @@ static WAREHOUSE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../warehouse");
 /// Reads the project.
 ///
 /// # Errors
-/// When something in it is not as it has to be.
+/// When `sql-models` can't run it.
 pub(crate) fn project() -> anyhow::Result<Project> {
     fn files<'a>(dir: &'a Dir<'a>, found: &mut Vec<(&'a str, &'a [u8])>) {
         for entry in dir.entries() {
@@ -34,13 +34,13 @@ pub(crate) fn project() -> anyhow::Result<Project> {
     Project::read(found).context("warehouse/ can't be run")
 }
 
-/// What became of the models.
+/// What a run did with the models.
 pub(crate) struct Models {
     pub(crate) models: Vec<ModelReport>,
     pub(crate) is_complete: bool,
 }
 
-/// Builds and tests the models. Each is kept as it was when it fails.
+/// Builds and tests the models. A model that fails stays as it was.
 ///
 /// # Errors
 /// When a model or a test fails, or the database, or the run has been taken over.
@@ -49,16 +49,16 @@ pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: D
     moments::fill(&deps.pool, run, &deps.zone).await?;
     let Batches { checked, last, is_rebuild_due } = Batches::of(&deps.pool).await?;
     if is_rebuild_due {
-        // Models that add to what they have would count these rows twice, or keep what was made of those that went.
-        tracing::info!("rows were put back or replaced: all models are built anew");
+        // Incremental models would count restored rows twice, and keep the results of replaced ones.
+        tracing::info!("rows were restored or replaced: all models are rebuilt");
     }
     let full_refresh = full_refresh || is_rebuild_due;
-    // Their tests need not look at what they have looked at.
+    // Tests skip the rows that they have checked before.
     let checked = if full_refresh { 0 } else { checked };
     let options = Options {
         full_refresh,
         vars: BTreeMap::from([("checked_batch".to_owned(), checked.into())]),
-        guard: Some(format!("SELECT ops.hold({})", run.0)),
+        guard: Some(format!("select ops.hold({})", run.0)),
         deadline: deadline.remaining().map(|left| Instant::now() + left.saturating_sub(Deadline::FAILURE_MARGIN * 2)),
         ..Options::default()
     };
@@ -95,27 +95,23 @@ pub(crate) async fn run(deps: &Deps, run: RunId, full_refresh: bool, deadline: D
 
 /// Which rows the models have seen.
 struct Batches {
-    /// All models have built and tested what came up to it.
+    /// All models have been built and tested with the rows up to this batch.
     checked: i64,
-    /// The last that there is.
+    /// The last batch.
     last: i64,
-    /// Whether rows were put back or replaced since then.
+    /// Whether rows were restored or replaced since `checked`.
     is_rebuild_due: bool,
 }
 
 impl Batches {
     async fn of(pool: &Pool) -> anyhow::Result<Self> {
-        // Rows that were restored have numbers of the sequence, and no chunk of their own.
-        const SQL: &str = "SELECT checked_batch_id,
-                coalesce(pg_sequence_last_value(pg_get_serial_sequence('ops.chunks', 'batch_id')::regclass), 0),
-                EXISTS (SELECT FROM ops.chunks WHERE rebuild_batch_id > checked_batch_id)
-            FROM ops.state";
+        const SQL: &str = include_str!("sql/model_batches.sql");
         let rows = pool.query(SQL, &[]).await?;
         let [row] = &rows[..] else { bail!("ops.state has no row: run `trunkline init`") };
         Ok(Self { checked: row.get(0), last: row.get(1), is_rebuild_due: row.get(2) })
     }
 
     async fn keep(pool: &Pool, run: RunId, checked: i64) -> anyhow::Result<()> {
-        pool.query("UPDATE ops.state SET checked_batch_id = $2 WHERE run_id = $1", &[&run.0, &checked]).await.map(drop)
+        pool.query("update ops.state set checked_batch_id = $2 where run_id = $1", &[&run.0, &checked]).await.map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! What is new in the lake becomes chunks. Lanes and offsets decide what is new; no record's time has a say.
+//! Plans chunks for what is new in the lake. Only lanes and offsets decide what is new, not the records' times.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,15 +10,15 @@ use lake::bronze::Segment;
 use postgres_pool::Transaction;
 
 use crate::Deps;
-use crate::chunk::{Drafts, timestamp};
+use crate::chunk::{Drafts, Planned, timestamp};
 use crate::look::{Look, Looked};
 use crate::run::RunId;
 use crate::table::Stream;
 
-/// New objects of a lane that are planned in one go. A long absence is caught up in turns.
+/// New objects of a lane that are planned at a time. After a long absence, a run plans several times.
 const MAX_NEW_OBJECTS: usize = 20_000;
 
-/// Decides chunks for what the lake has and `ops.chunks` has not. Says whether something was new.
+/// Plans chunks for the objects that `ops.chunks` does not cover. Returns whether something was new.
 ///
 /// # Errors
 /// When the lake or the database fail, or the run has been taken over.
@@ -32,8 +32,8 @@ async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> any
     let look = Look { deps, topic, planned: &planned };
     let mut plan = Plan::of(deps, run, stream, topic, &planned, look.at(MAX_NEW_OBJECTS).await?)?;
     if plan.gap_offsets() > 0 {
-        // A listing of many pages can miss an object that is put meanwhile. What lies before an object is there when it is: a
-        // gap is believed when a listing that began after the object behind it was seen still has it.
+        // A listing of many pages can miss an object that is put meanwhile. But a lane's objects are put in order: once
+        // an object was seen, all before it are there. So a gap is real if a second listing, begun later, still has it.
         let ends = plan.ends();
         let mut found = look.at(usize::MAX).await?;
         found.retain(|partition, segments| {
@@ -57,18 +57,9 @@ async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> any
     Ok(is_new)
 }
 
-/// How far a lane has been planned.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Planned {
-    /// The offset behind the last one.
-    pub(crate) next: i64,
-    /// Whether something of it lies by offset. Then what comes does, too.
-    pub(crate) is_by_offset: bool,
-}
-
 /// How far the topic's lanes have been planned, by partition.
 async fn planned(deps: &Deps, topic: &str) -> anyhow::Result<BTreeMap<i32, Planned>> {
-    const SQL: &str = "SELECT partition, planned_offset, is_by_offset FROM ops.lanes WHERE epoch = $1 AND topic = $2";
+    const SQL: &str = "select partition, planned_offset, is_by_offset from ops.lanes where epoch = $1 and topic = $2";
     let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topic]).await?;
     let planned = rows.iter().map(|row| (row.get(0), Planned { next: row.get(1), is_by_offset: row.get(2) }));
     Ok(planned.collect())
@@ -107,28 +98,14 @@ impl<'a> Plan<'a> {
         self.lanes.iter().map(|(_, _, drafts)| drafts.gap_offsets()).sum()
     }
 
-    /// Of each lane, where its last object begins.
+    /// For each lane, where its last object begins.
     fn ends(&self) -> BTreeMap<i32, i64> {
         self.lanes.iter().filter_map(|(partition, segments, _)| Some((*partition, segments.last()?.first))).collect()
     }
 
     async fn keep(&self, transaction: &Transaction<'_>) -> anyhow::Result<()> {
-        const CHUNKS: &str = "INSERT INTO ops.chunks
-                (stream, epoch, topic, partition, start_offset, end_offset, gap_offsets, bytes, is_by_offset)
-            SELECT $1, $2, $3, $4, start_offset, end_offset, gap_offsets, bytes, is_by_offset
-            FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
-                AS draft (start_offset, end_offset, gap_offsets, bytes, is_by_offset)
-            ORDER BY start_offset
-            ON CONFLICT (epoch, topic, partition, start_offset) DO NOTHING";
-        const OBJECTS: &str = "INSERT INTO ops.loaded_objects
-                (epoch, topic, partition, key, hour, first_offset, last_offset, bytes, batch_id, loaded_at)
-            SELECT $1, $2, $3, o.key, o.hour, o.first_offset, o.last_offset, o.bytes, c.batch_id,
-                CASE WHEN c.batch_id IS NULL THEN now() END
-            FROM unnest($4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-                AS o (key, hour, first_offset, last_offset, bytes, start_offset)
-            LEFT JOIN ops.chunks c
-                ON (c.epoch, c.topic, c.partition, c.start_offset) = ($1, $2, $3, o.start_offset)
-            ON CONFLICT (key) DO NOTHING";
+        const CHUNKS: &str = include_str!("sql/plan_chunks.sql");
+        const OBJECTS: &str = include_str!("sql/plan_objects.sql");
         self.run.hold(transaction).await?;
         let Self { epoch, topic, stream, .. } = self;
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -159,8 +136,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// In a topic that was created again, two objects by hour may begin at one offset. (Those by offset are compared before they
-/// are put.)
+/// If a topic was created again, two objects by hour may begin at the same offset. (Objects by offset are compared
+/// before they are put.)
 fn is_of_one_topic(segments: &[Segment]) -> anyhow::Result<()> {
     let begin_alike = |[one, other]: &&[Segment; 2]| one.first == other.first && one.hour.and(other.hour).is_some();
     if let Some([one, other]) = segments.array_windows().find(begin_alike) {

@@ -10,7 +10,7 @@ use crate::table::Stream;
 pub struct Report {
     /// How it ended.
     pub status: Status,
-    /// What is left, where it is not complete.
+    /// What is left if the run is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<String>,
     /// What came of each stream.
@@ -36,13 +36,12 @@ pub struct LaneReport {
 }
 
 impl LaneReport {
-    /// Those of the loaded topics of which something has been loaded.
+    /// The lanes of which something has been loaded.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn of(deps: &Deps) -> anyhow::Result<Vec<Self>> {
-        const SQL: &str = "SELECT topic, partition, next_offset FROM ops.lanes
-            WHERE epoch = $1 AND topic = ANY ($2) AND next_offset > 0 ORDER BY topic, partition";
+        const SQL: &str = include_str!("sql/loaded_lanes.sql");
         let topics: Vec<&str> = deps.topics.iter().map(|(_, topic)| topic.as_str()).collect();
         let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topics]).await?;
         let lane = |row: &Row| Self { topic: row.get(0), partition: row.get(1), next_offset: row.get(2) };
@@ -109,10 +108,7 @@ impl StreamReport {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn of(deps: &Deps, run: RunId) -> anyhow::Result<Vec<Self>> {
-        const SQL: &str =
-            "SELECT s.chunks, s.bytes, s.rows_in, s.rows_out, s.duplicates, s.rejected, s.gap_offsets, r.rows_out, s.withdrawn
-            FROM ops.layer_audit s JOIN ops.layer_audit r USING (run_id)
-            WHERE run_id = $1 AND s.layer = 'silver' AND s.table_name = $2 AND r.layer = 'raw' AND r.table_name = $3";
+        const SQL: &str = include_str!("sql/stream_report.sql");
         let mut streams = Vec::new();
         for stream in Stream::ALL {
             let table = stream.table();

@@ -1,4 +1,4 @@
-//! Which run may write, and what is said of it.
+//! Which run may write, and its row in `ops.runs`.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use postgres_pool::{Lock, Pool, Transaction};
 use crate::event::Event;
 use crate::timeouts;
 
-/// The advisory lock of whoever loads: the letters `trunklld`.
+/// The advisory lock of the run that loads: the letters `trunklld`.
 const LOCK: i64 = i64::from_be_bytes(*b"trunklld");
 
-/// How often it is looked whether another run has ended.
+/// How often a waiting run checks whether the other one has ended.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Less is not worth a beginning.
+/// A run does not begin with less time left.
 const LEAST_TIME: Duration = Duration::from_secs(5);
 
 /// A run's number.
@@ -39,19 +39,19 @@ pub(crate) enum End<'a> {
 }
 
 impl RunId {
-    /// To be done first in each transaction: fails when another run has taken over, and keeps others from doing so until the
-    /// transaction ends.
+    /// The first statement of every transaction. It fails once another run has taken over, and keeps others from taking
+    /// over until the transaction ends.
     ///
     /// # Errors
-    /// That, or what the database answers.
+    /// When another run has taken over, or the database fails.
     pub(crate) async fn hold(self, transaction: &Transaction<'_>) -> anyhow::Result<()> {
-        transaction.execute("SELECT ops.hold($1)", &[&self.0]).await?;
+        transaction.execute("select ops.hold($1)", &[&self.0]).await?;
         Ok(())
     }
 }
 
 impl Run {
-    /// Takes the warehouse; `None` while another run has it.
+    /// Begins a run; `None` if another run is at work.
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
@@ -69,13 +69,12 @@ impl Run {
         }
     }
 
-    /// Says how it ended, and lets others begin.
+    /// Records how it ended, and lets others begin.
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
     pub(crate) async fn end(self, pool: &Pool, end: End<'_>) -> anyhow::Result<()> {
-        const SQL: &str = "UPDATE ops.runs SET status = $2, message = $3, finished_at = now()
-            WHERE run_id = $1 AND status = 'running'";
+        const SQL: &str = include_str!("sql/end_run.sql");
         let (status, message) = match end {
             End::Succeeded => ("succeeded", None),
             End::Incomplete(left) => ("incomplete", Some(left)),
@@ -87,15 +86,10 @@ impl Run {
     }
 }
 
-/// Takes the warehouse from the run before. That one may have lost its lock (its connection broke) and not know it, or have been killed while
-/// a statement goes on in the server: its transaction is waited for, and `hold` refuses it any other.
+/// Takes over from the run before. That run may have lost its lock without noticing, as its connection broke, or it was
+/// killed while the server still executes a statement: its transaction is waited for, and `hold` refuses it any other.
 async fn take(transaction: &Transaction<'_>, event: Event, deadline: Deadline) -> anyhow::Result<RunId> {
-    const SQL: &str = "WITH ended AS (
-            UPDATE ops.runs SET status = 'interrupted', finished_at = now() WHERE status = 'running'
-        ), begun AS (
-            INSERT INTO ops.runs (cause, is_full_refresh) VALUES ($1, $2) RETURNING run_id
-        )
-        UPDATE ops.state SET run_id = begun.run_id FROM begun RETURNING begun.run_id";
+    const SQL: &str = include_str!("sql/begin_run.sql");
     transaction.batch_execute(&timeouts(deadline)).await?;
     let row = transaction.query_opt(SQL, &[&event.cause(), &event.request().full_refresh]).await?;
     Ok(RunId(row.context("ops.state has no row: run `trunkline init`")?.get(0)))

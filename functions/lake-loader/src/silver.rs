@@ -1,7 +1,7 @@
 //! A chunk's rows as Parquet: one object for each hour of events, so that late data lies in its own hour.
 //!
-//! An object's name and bytes are those of the chunk alone: written again, it is the same object. Its columns are those of the
-//! table in PostgreSQL that the record decides (not the batch, nor the time of loading).
+//! An object's name and bytes are those of the chunk alone: written again, it is the same object. Its columns are those
+//! of the table in PostgreSQL that the record decides (not the batch, nor the time of loading).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,7 +32,8 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
-/// It says who wrote the file, in the form that readers know. It has no version of ours: the bytes shall not change with it.
+/// It says who wrote the file, in the form that readers know. It has no version of ours: the bytes shall not change
+/// with it.
 const CREATED_BY: &str = "trunkline version 1";
 
 /// An object is written once and read often, but the hour's load waits for it: 3 is zstd's own default.

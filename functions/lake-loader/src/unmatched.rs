@@ -1,4 +1,4 @@
-//! Files that lie on the SFTP servers and that nobody takes, where people look for them: `ops.unmatched_files`.
+//! Shows people the files on the SFTP servers that no rule takes: `ops.unmatched_files`.
 
 use anyhow::Context;
 use lake::Lake;
@@ -8,7 +8,7 @@ use postgres_pool::{Pool, Transaction};
 
 use crate::run::RunId;
 
-/// Brings the table to what the lake says.
+/// Makes the table show what the lake has.
 ///
 /// # Errors
 /// When the lake or the database fail, or the run has been taken over.
@@ -34,10 +34,8 @@ pub(crate) async fn sync(lake: &Lake, pool: &Pool, run: RunId) -> anyhow::Result
 }
 
 async fn write(transaction: &Transaction<'_>, run: RunId, note: Option<&UnmatchedNote>) -> anyhow::Result<()> {
-    const GONE: &str = "DELETE FROM ops.unmatched_files WHERE file_name <> ALL ($1)";
-    const THERE: &str = "INSERT INTO ops.unmatched_files AS f (file_name, files, noted_at)
-        SELECT file_name, $2, to_timestamp($3) FROM unnest($1::text[]) AS n (file_name)
-        ON CONFLICT (file_name) DO UPDATE SET files = excluded.files WHERE f.files <> excluded.files";
+    const GONE: &str = "delete from ops.unmatched_files where file_name <> all($1)";
+    const THERE: &str = include_str!("sql/keep_unmatched.sql");
     run.hold(transaction).await?;
     let names = note.map_or(&[][..], |note| &note.names);
     transaction.execute(GONE, &[&names]).await?;

@@ -1,4 +1,4 @@
-//! Rows that are taken back: out of their table, and into that of the withdrawn.
+//! Moves rows that are taken back from their table to the table of withdrawn rows.
 
 use std::ops::{AddAssign, Range};
 
@@ -9,12 +9,12 @@ use crate::chunk::Chunk;
 use crate::rows::{Columns, Load};
 use crate::store::Stored;
 
-/// What became of records that take rows back, as PostgreSQL counts them.
+/// The result of records that take rows back, as PostgreSQL counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Withdrawn {
-    /// In the table of the withdrawn.
+    /// Rows of the table of withdrawn rows.
     pub(crate) stored: Stored,
-    /// Rows that went from the other table.
+    /// Rows that were removed from their own table.
     pub(crate) removed: u64,
 }
 
@@ -25,7 +25,7 @@ impl AddAssign for Withdrawn {
     }
 }
 
-/// Takes the rows away that these records name. They were brought by this chunk, whose rows are stored, or one before it.
+/// Removes the rows that these records name. This chunk, whose rows are stored, or an earlier one brought them.
 ///
 /// # Errors
 /// When the database fails.
@@ -39,23 +39,24 @@ pub(crate) async fn withdraw(
     let name = table.sql_name();
     transaction
         .batch_execute(&format!(
-            "CREATE TEMP TABLE IF NOT EXISTS withdrawing (LIKE {name}) ON COMMIT DROP; TRUNCATE withdrawing"
+            "create temp table if not exists withdrawing (like {name}) on commit drop; truncate withdrawing"
         ))
         .await?;
     columns.copy(transaction, "withdrawing", load).await?;
-    let remove = remove(&rows.sql_name());
+    let remove = include_str!("sql/remove_withdrawn.sql").replace("{table}", &rows.sql_name());
     let epoch = i64::from(chunk.lane.epoch);
     let mut removed = 0;
     for offsets in brought_at(transaction, chunk).await? {
         let parameters: [&(dyn ToSql + Sync); 4] = [&epoch, &chunk.lane.partition, &offsets.start, &offsets.end];
         removed += transaction.query_one(&remove, &parameters).await?.get::<_, i64>(0).unsigned_abs();
     }
-    let (columns, key) = (table.sql_columns(), table.sql_key());
-    let insert = format!(
-        "INSERT INTO {name} ({columns}) SELECT {columns} FROM withdrawing ORDER BY {key} ON CONFLICT ({key}) DO NOTHING"
-    );
+    let key = table.sql_key();
+    let insert = include_str!("sql/insert_withdrawn.sql")
+        .replace("{table}", &name)
+        .replace("{columns}", &table.sql_columns())
+        .replace("{key}", &key);
     let new = transaction.execute(&insert, &[]).await?;
-    let there = format!("SELECT count(*) FROM withdrawing JOIN {name} USING ({key})");
+    let there = format!("select count(*) from withdrawing join {name} using ({key})");
     let there: i64 = transaction.query_one(&there, &[]).await?.get(0);
     let known = there.unsigned_abs() - new;
     if removed < new {
@@ -68,21 +69,10 @@ pub(crate) async fn withdraw(
     Ok(Withdrawn { stored: Stored { new, known, replaced: 0 }, removed })
 }
 
-/// The offsets of the chunks that brought the rows, this one among them. (Of a source, it is the first that came to its line or
-/// beyond it.) Each row gets the number of its chunk, by which models know it.
+/// Gives each row the `batch_id` of the chunk that brought it, and returns the offsets of these chunks and of this one.
 async fn brought_at(transaction: &Transaction<'_>, chunk: &Chunk) -> anyhow::Result<Vec<Range<i64>>> {
-    const NUMBER: &str = "UPDATE withdrawing AS w SET row_batch_id = c.batch_id
-        FROM withdrawing AS looked_up
-        CROSS JOIN LATERAL (
-            SELECT l.start_offset FROM ops.source_lines l
-            WHERE l.epoch = $1 AND l.topic = $2 AND l.partition = $3 AND l.source_id = looked_up.source_id
-                AND l.last_line >= looked_up.source_line AND l.start_offset < $4
-            ORDER BY l.start_offset LIMIT 1
-        ) AS first
-        JOIN ops.chunks c ON (c.epoch, c.topic, c.partition, c.start_offset) = ($1, $2, $3, first.start_offset)
-        WHERE w.kafka_offset = looked_up.kafka_offset";
-    const OFFSETS: &str = "SELECT c.start_offset, c.end_offset FROM ops.chunks c
-        WHERE c.batch_id IN (SELECT row_batch_id FROM withdrawing) AND c.batch_id <> $1 ORDER BY 1";
+    const NUMBER: &str = include_str!("sql/number_withdrawing.sql");
+    const OFFSETS: &str = include_str!("sql/chunks_of_withdrawing.sql");
     let lane = &chunk.lane;
     let parameters: [&(dyn ToSql + Sync); 4] =
         [&i64::from(lane.epoch), &lane.topic, &lane.partition, &chunk.offsets.start];
@@ -91,21 +81,4 @@ async fn brought_at(transaction: &Transaction<'_>, chunk: &Chunk) -> anyhow::Res
     let mut offsets: Vec<_> = earlier.iter().map(|row| row.get(0)..row.get(1)).collect();
     offsets.push(chunk.offsets.clone());
     Ok(offsets)
-}
-
-/// Takes away what a chunk brought. A row that was put back has another number than its chunk.
-fn remove(rows: &str) -> String {
-    format!(
-        "WITH gone AS (
-            DELETE FROM {rows} AS kept USING withdrawing AS w
-            WHERE kept.kafka_epoch = $1 AND kept.kafka_partition = $2
-                AND kept.kafka_offset >= $3 AND kept.kafka_offset < $4
-                AND kept.source_id = w.source_id AND kept.source_line = w.source_line
-            RETURNING kept.source_id, kept.source_line, kept.batch_id
-        ), numbered AS (
-            UPDATE withdrawing AS w SET row_batch_id = gone.batch_id FROM gone
-            WHERE w.source_id = gone.source_id AND w.source_line = gone.source_line
-        )
-        SELECT count(*) FROM gone"
-    )
 }

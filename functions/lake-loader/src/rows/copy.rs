@@ -1,4 +1,4 @@
-//! Rows into PostgreSQL, by its binary COPY.
+//! Writes rows into PostgreSQL, by its binary COPY.
 
 use std::pin::pin;
 
@@ -11,7 +11,7 @@ use super::Columns;
 use super::columns::{Cells, Values, span};
 use crate::table::{Kind, Origin};
 
-/// What the load alone knows of a chunk's rows.
+/// The values of a chunk's rows that come from the load, not from the records.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// The chunk's batch id.
@@ -20,7 +20,8 @@ pub struct Load {
     pub loaded_at: EventTime,
 }
 
-/// How much is encoded before it is sent. Some thousand rows: less costs more switching between tasks, more only memory.
+/// How many bytes are encoded before they are sent: some thousand rows. Less costs more task switches, more only
+/// memory.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// PostgreSQL counts microseconds from 2000-01-01.
@@ -28,19 +29,19 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
-/// One column of the table on its way.
+/// A column's values.
 enum Field<'a> {
     Cells(Kind, &'a Cells),
-    /// The same in each row: its length and its bytes.
+    /// The same value in each row: its length and its bytes.
     Constant([u8; 12]),
 }
 
 impl Columns {
-    /// Copies all rows into a table that has the columns of their [`Table`](crate::table::Table), under another name perhaps
-    /// (`into`, as SQL), and returns how many rows PostgreSQL says it took.
+    /// Copies all rows into the table `into` (SQL), which has the columns of their [`Table`](crate::table::Table).
+    /// Returns how many rows PostgreSQL took.
     ///
     /// # Errors
-    /// What the database answers.
+    /// When the database fails.
     pub async fn copy(
         &self,
         transaction: &Transaction<'_>,
@@ -48,7 +49,7 @@ impl Columns {
         load: Load,
     ) -> Result<u64, tokio_postgres::Error> {
         let fields = self.fields(load);
-        let statement = format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", self.table().sql_columns());
+        let statement = format!("copy {into} ({}) from stdin (format binary)", self.table().sql_columns());
         let mut sink = pin!(transaction.copy_in::<_, Bytes>(&statement).await?);
         let mut piece = BytesMut::with_capacity(PIECE_BYTES * 2);
         piece.put_slice(SIGNATURE);
@@ -74,7 +75,7 @@ impl Columns {
         let mut cells = self.cells().iter();
         let field = |column: &crate::table::Column| match column.origin {
             Origin::Record => Field::Cells(column.kind, cells.next().expect("cells for each of the record's columns")),
-            // A withdrawn row's is looked up where it is taken away.
+            // A withdrawn row gets its own number when it is removed (see `withdraw`).
             Origin::Batch | Origin::RowBatch => Field::constant(load.batch_id),
             Origin::LoadedAt => Field::constant(load.loaded_at.civil_microseconds() - POSTGRES_EPOCH_US),
         };

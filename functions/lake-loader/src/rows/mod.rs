@@ -59,8 +59,8 @@ pub struct Unusable {
     pub detail: String,
 }
 
-/// Reads and judges a record. A call record is judged by the function that the counters use, so what is counted and what is
-/// stored are the same records.
+/// Reads and judges a record. A call record is judged by the function that the counters use, so what is counted and
+/// what is stored are the same records.
 ///
 /// # Errors
 /// When it can't be used.

@@ -9,8 +9,8 @@ use telecom::{EventTime, Rejected, Zone};
 
 use super::{Unusable, Value, text};
 
-/// The longest key, in bytes: that of a topic's record has at most 249 (the topic), 10 (the partition) and 19 digits; an index
-/// of PostgreSQL takes no more than 2,700.
+/// The longest key, in bytes: that of a topic's record has at most 249 (the topic), 10 (the partition) and 19 digits;
+/// an index of PostgreSQL takes no more than 2,700.
 const MAX_KEY_BYTES: usize = 512;
 
 pub(super) struct RejectedRow<'a> {

@@ -180,9 +180,9 @@ const BATCH_ID: Column =
 const ROW_BATCH_ID: Column =
     big_int("row_batch_id", "The chunk of the load that had brought the row (ops.chunks).").from(Origin::RowBatch);
 
-/// The models take what is new by its batch, and then what belongs to the same window by the other indexes: their cost grows
-/// with what is new, not with the table. Those of call records begin with the time: an hour's rows are written and read side by
-/// side, where an index by subscriber would touch a page of its own for each.
+/// The models take what is new by its batch, and then what belongs to the same window by the other indexes: their cost
+/// grows with what is new, not with the table. Those of call records begin with the time: an hour's rows are written
+/// and read side by side, where an index by subscriber would touch a page of its own for each.
 const BY_BATCH: &[&str] = &["batch_id"];
 
 const BY_ROW_BATCH: &[&str] = &["row_batch_id"];

@@ -1,4 +1,5 @@
-//! What the loader makes of each topic: a table of PostgreSQL and a folder of Parquet objects, both out of one definition.
+//! What the loader makes of each topic: a table of PostgreSQL and a folder of Parquet objects, both out of one
+//! definition.
 
 mod definitions;
 mod sql;

@@ -1,4 +1,4 @@
-//! A table in PostgreSQL.
+//! A table's definition in SQL.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,8 @@ impl Table {
         format!("{}.{}", quoted(self.schema), quoted(self.name))
     }
 
-    /// The columns in SQL, joined by commas, in the order in which [`Columns::copy`](crate::rows::Columns::copy) writes them.
+    /// The columns in SQL, joined by commas, in the order in which [`Columns::copy`](crate::rows::Columns::copy) writes
+    /// them.
     pub fn sql_columns(&self) -> String {
         joined(self.columns.iter().map(|column| column.name))
     }
@@ -20,26 +21,27 @@ impl Table {
         joined(self.key.iter().copied())
     }
 
-    /// What makes the table, its indexes and its comments; run again, it changes nothing but comments. The schema has to exist.
+    /// The statements that create the table, its indexes and its comments. Run again, they only change comments. The
+    /// schema has to exist.
     pub fn ddl(&self) -> String {
         let name = self.sql_name();
-        let mut sql = format!("CREATE TABLE IF NOT EXISTS {name} (\n");
+        let mut sql = format!("create table if not exists {name} (\n");
         for column in self.columns {
-            let not_null = if column.is_nullable { "" } else { " NOT NULL" };
+            let not_null = if column.is_nullable { "" } else { " not null" };
             let (name, kind) = (quoted(column.name), column.kind.sql());
             writeln!(sql, "    {name} {kind}{not_null},").expect("a string takes all");
         }
-        write!(sql, "    PRIMARY KEY ({})\n);\n", self.sql_key()).expect("a string takes all");
+        write!(sql, "    primary key ({})\n);\n", self.sql_key()).expect("a string takes all");
         for index in self.indexes {
             let index_name = quoted(&format!("{}_by_{}", self.name, index.join("_")));
             let columns = joined(index.iter().copied());
-            writeln!(sql, "CREATE INDEX IF NOT EXISTS {index_name} ON {name} ({columns});")
+            writeln!(sql, "create index if not exists {index_name} on {name} ({columns});")
                 .expect("a string takes all");
         }
-        writeln!(sql, "COMMENT ON TABLE {name} IS {};", literal(self.comment)).expect("a string takes all");
+        writeln!(sql, "comment on table {name} is {};", literal(self.comment)).expect("a string takes all");
         for column in self.columns {
             let comment = literal(column.comment);
-            writeln!(sql, "COMMENT ON COLUMN {name}.{} IS {comment};", quoted(column.name))
+            writeln!(sql, "comment on column {name}.{} is {comment};", quoted(column.name))
                 .expect("a string takes all");
         }
         sql
@@ -61,7 +63,7 @@ impl Kind {
     }
 }
 
-/// `offset` and `partition` are words of SQL.
+/// Quotes a name: `offset` and `partition` are keywords.
 fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }

@@ -9,7 +9,8 @@ use crate::world::{HOUR_MS, START_MS, World, message, record, session, shown};
 
 /// 2099-01-01.
 const FAR_AHEAD_MS: i64 = 4_070_908_800_000;
-/// What clocks may say: now, 72 hours ahead, 48 hours and two years behind, nothing, 1970, 2099, and what is no time at all.
+/// What clocks may say: now, 72 hours ahead, 48 hours and two years behind, nothing, 1970, 2099, and what is no time at
+/// all.
 const CLOCKS_MS: [i64; 9] = [
     START_MS,
     START_MS + 72 * HOUR_MS,

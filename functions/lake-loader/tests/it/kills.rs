@@ -1,5 +1,5 @@
-//! The function's own binary, killed at random, two of them at once, and robbed of its lock: the tables are those of a run that nobody
-//! disturbed.
+//! The function's own binary, killed at random, two of them at once, and robbed of its lock: the tables are those of a
+//! run that nobody disturbed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -94,7 +94,8 @@ async fn start(world: &World) -> Sandbox {
     Sandbox::start(Path::new(BINARY), world.vars.clone()).await.unwrap()
 }
 
-/// What comes into the topics: files that are published twice, messages that are sent again and to another room, and what cannot be used.
+/// What comes into the topics: files that are published twice, messages that are sent again and to another room, and
+/// what cannot be used.
 #[derive(Default)]
 struct Topics {
     /// By stream and partition.

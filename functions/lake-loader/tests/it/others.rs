@@ -1,4 +1,5 @@
-//! What is not the loader's own: others' grants, views and transactions, settings of roles and databases, schemas of an administrator.
+//! What is not the loader's own: others' grants, views and transactions, settings of roles and databases, schemas of an
+//! administrator.
 
 use std::collections::BTreeMap;
 

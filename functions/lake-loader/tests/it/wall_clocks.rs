@@ -27,8 +27,8 @@ async fn check(zone: &str, messages: &[(&str, &str)], expected: Expect) {
     expected.assert_eq(&format!("{}\n{}", waits.join("\n"), customer.concat()));
 }
 
-/// A question and its answer two minutes later, across each change: the moment decides, not the clock on the wall. So it does for
-/// the customer's latest name.
+/// A question and its answer two minutes later, across each change: the moment decides, not the clock on the wall. So
+/// it does for the customer's latest name.
 #[tokio::test]
 async fn a_response_takes_as_long_as_it_takes() {
     let asked = |at, answered| [("customer", at), ("agent", answered)];

@@ -46,7 +46,8 @@ async fn real_dbt_makes_the_same_tables() {
     dbt.run(&["build"]).await;
     assert_same_tables(ours, theirs).await;
 
-    // More messages in the same rooms, call records of later hours and late ones, more accounts: both build on what is there.
+    // More messages in the same rooms, call records of later hours and late ones, more accounts: both build on what is
+    // there.
     add_accounts(ours, second).await;
     load(&world, second).await;
     copy_raw_rows(ours, theirs).await;

@@ -25,7 +25,8 @@ pub(super) const EPOCH: u32 = 1;
 const HALF_CENTS: [(&str, u64); 3] =
     [("27600000001", 5_000_000), ("27600000002", 15_000_000), ("27600000003", 25_000_000)];
 
-/// The records of all topics, in two parts: the second has what comes later, and what belongs before that and comes late.
+/// The records of all topics, in two parts: the second has what comes later, and what belongs before that and comes
+/// late.
 pub(super) async fn records() -> [Records; 2] {
     let mut parts = [const { Records(BTreeMap::new()) }; 2];
     let mut log = Log::default();

@@ -26,7 +26,8 @@ pub(super) async fn rows(client: &Client) -> BTreeMap<String, Vec<String>> {
     tables
 }
 
-/// What the tables are: columns with their types and comments, constraints, indexes. Names that a tool makes up are left out.
+/// What the tables are: columns with their types and comments, constraints, indexes. Names that a tool makes up are
+/// left out.
 pub(super) async fn shapes(client: &Client) -> Vec<String> {
     let sql = format!(
         "WITH relations AS (
