@@ -5,8 +5,8 @@ use crate::digest::{Digest, Hasher};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Hashes a text without its byte order mark, and with LF at the end of each line. As long as that is what is stored, it
-/// is hashed once.
+/// Hashes a text without its byte order mark, and with LF at the end of each line. As long as that is what is stored,
+/// it is hashed once.
 #[derive(Debug)]
 pub(crate) struct ContentHasher {
     content: Hasher,
@@ -77,7 +77,7 @@ impl ContentHasher {
         }
     }
 
-    /// From here on the content is not what is stored; `rest` is stored already.
+    /// From here on the content differs from the stored bytes; `rest` is stored already.
     fn part(&mut self, rest: &[u8]) {
         if self.stored.is_none() {
             let mut stored = self.content.clone();

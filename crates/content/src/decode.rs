@@ -30,10 +30,10 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// How many bytes of a file tell it, where there are so many.
+    /// How many bytes of a file decide it, if the file has that many.
     pub const MAGIC_BYTES: usize = 4;
 
-    /// What a file is that begins like this.
+    /// How a file that begins like this is stored.
     #[must_use]
     pub fn of(beginning: &[u8]) -> Self {
         if beginning.starts_with(GZIP_MAGIC) {
@@ -106,7 +106,7 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder of what is known to be plain, whatever it begins with: the middle of a file.
+    /// A decoder of bytes that are known to be plain, whatever they begin with: the middle of a file.
     #[must_use]
     pub fn plain() -> Self {
         Self { form: Form::Plain, block: Vec::new() }

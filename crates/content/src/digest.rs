@@ -26,7 +26,7 @@ impl Digest {
         SourceId::from_sha256(&self.0)
     }
 
-    /// The identity of the same content where it counts anew, as its so-manieth generation: the first one, 0, is
+    /// The identity of the same content if it counts again, by the number of its generation: the first one, 0, is
     /// [`source_id`](Self::source_id).
     #[must_use]
     pub fn source_id_of(&self, generation: u32) -> SourceId {
@@ -78,8 +78,8 @@ pub struct HashState(String);
 const STATE_FORM: &str = "sha2-0.11:";
 
 impl HashState {
-    /// The hasher, unless another version of the program has kept it in a form of its own: then what was hashed is to be
-    /// read again.
+    /// The hasher, unless another version of the program has kept it in a form of its own: then what was hashed is to
+    /// be read again.
     #[must_use]
     pub fn hasher(&self) -> Option<Hasher> {
         let state = URL_SAFE_NO_PAD.decode(self.0.strip_prefix(STATE_FORM)?).ok()?;

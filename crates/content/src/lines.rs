@@ -2,11 +2,11 @@
 
 use telecom::csv::MAX_ROW_BYTES;
 
-/// What is kept of a longer line: enough to see that the row is too long, with or without a CR at its end. Even, so that
-/// characters of two bytes are not cut.
+/// How much of a longer line is kept: enough to see that the row is too long, with or without a CR at its end. Even, so
+/// that characters of two bytes are not cut.
 const KEPT_BYTES: usize = MAX_ROW_BYTES + 2;
 
-/// What ends a line. It is seen from the text's beginning.
+/// How lines end. The text's beginning decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineEnds {
     /// Not seen yet.
@@ -100,7 +100,7 @@ impl Lines {
         }
     }
 
-    /// At the stream's end: goes on to a last line that has no line end; `false` when there is none.
+    /// At the stream's end: moves to a last line without a line end; `false` if there is none.
     pub fn advance_last(&mut self) -> bool {
         if self.ends == LineEnds::Unknown {
             self.ends = LineEnds::of(&self.buffer, true);
@@ -165,7 +165,7 @@ impl Lines {
 }
 
 impl LineEnds {
-    /// What ends the lines of a text that begins like this; unknown where more of it may tell.
+    /// How lines end in a text that begins like this; unknown while more bytes may decide it.
     fn of(beginning: &[u8], is_whole: bool) -> Self {
         match *beginning {
             [0xff, 0xfe, ..] => return Self::Utf16 { is_big_endian: false },

@@ -1,4 +1,4 @@
-//! What is kept of a file, to go on with it when it has grown.
+//! What is kept of a file, to continue with it when it has grown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use twox_hash::XxHash3_64;
 
 use crate::digest::{Digest, HashState, Hasher};
 
-/// The end of what is known of a file: always the end of a line.
+/// The end of the known part of a file: always the end of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Rows up to here.
@@ -23,7 +23,8 @@ pub struct Mark {
     pub header: Option<HashState>,
 }
 
-/// What files begin with that share rows: the digest of the header and the first row. Text form: 16 hexadecimal digits.
+/// The common beginning of files that share rows: the digest of the header and the first row. Text form: 16 hexadecimal
+/// digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Head(u64);
@@ -107,7 +108,7 @@ impl HeadHasher {
         }
     }
 
-    /// The head, and what is to be kept where it needs a row yet.
+    /// The head, and what must be kept while it still needs a row.
     pub(crate) fn finish(self) -> (Option<Head>, Option<HashState>) {
         match self {
             Self::Empty => (None, None),

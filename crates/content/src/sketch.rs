@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use twox_hash::XxHash3_64;
 
-/// How many digests a sketch holds: enough to tell a half from less with a few percent of error.
+/// How many digests a sketch holds: enough to distinguish a half from less with a few percent of error.
 pub const SKETCH_DIGESTS: usize = 64;
 
 /// Any fixed number: digests of different runs are compared.
@@ -61,12 +61,12 @@ impl Sketch {
         &self.digests
     }
 
-    /// The largest digest up to which a sketch of so many digests knows whether a row is in its set.
+    /// The largest digest up to which a sketch of this size knows whether a row is in its set.
     fn known_up_to(digests: &[u64], most: usize) -> u64 {
         if digests.len() < most { u64::MAX } else { digests.last().copied().unwrap_or(u64::MAX) }
     }
 
-    /// Which part of this set's distinct rows is in the other set too, as far as the sketches tell.
+    /// The share of this set's distinct rows that is in the other set too, as the sketches estimate it.
     #[must_use]
     pub fn share_in(&self, other: &Self) -> Share {
         let known =
@@ -91,7 +91,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// How many of so many rows that comes to.
+    /// How many rows that is, of this number.
     #[must_use]
     pub fn of(self, rows: u64) -> u64 {
         (u128::from(rows) * u128::from(self.shared) / u128::from(self.rows.max(1))) as u64

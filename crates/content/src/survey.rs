@@ -1,4 +1,4 @@
-//! What a file is, found while its bytes go by.
+//! What is known of a file, collected while its bytes are read.
 
 use telecom::{FileFault, RecordType};
 
@@ -17,7 +17,7 @@ pub const BLOCK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Survey {
     table: Table,
-    /// `None` as long as too few bytes have been seen to tell how they are stored.
+    /// `None` until enough bytes have been read to see how they are stored.
     content: Option<ContentHasher>,
     head: HeadHasher,
     /// Of the rows of this piece.
@@ -69,8 +69,8 @@ impl Survey {
         }
     }
 
-    /// Of a later piece; `None` where the mark was kept by another version of the program, and the pieces before are to be
-    /// read again.
+    /// Of a later piece; `None` where the mark was kept by another version of the program, and the pieces before are to
+    /// be read again.
     #[must_use]
     pub fn continuing(record_type: RecordType, mark: &Mark) -> Option<Self> {
         Some(Self {
@@ -94,7 +94,7 @@ impl Survey {
         }
     }
 
-    /// So many bytes are there that they tell how they are stored. All that came before the newest are in the first block.
+    /// Enough bytes are there to see how they are stored. All bytes before the newest are in the first block.
     fn begin(&mut self, newest: &[u8]) {
         self.content = Some(ContentHasher::new(Stored::of(&self.first_block)));
         let before = self.bytes as usize - newest.len();

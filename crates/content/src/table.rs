@@ -26,7 +26,7 @@ enum Opening {
     /// No line has been read that is not blank.
     Unread,
     Read(Result<Header, BadHeader>),
-    /// It stands in an earlier piece.
+    /// It is in an earlier piece.
     Elsewhere,
 }
 
@@ -70,7 +70,7 @@ impl Table {
         }
     }
 
-    /// A plain file's later piece, behind so many rows.
+    /// A plain file's later piece, behind this number of rows.
     #[must_use]
     pub fn continued(record_type: RecordType, rows: u64) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Table {
         }
     }
 
-    /// Reads the rows by this header instead of the file's own, which stands in an earlier piece.
+    /// Reads the rows by this header instead of the file's own, which is in an earlier piece.
     pub fn set_header(&mut self, header: Result<Header, BadHeader>) {
         self.header = Opening::Read(header);
     }
@@ -135,7 +135,7 @@ impl Table {
             if !self.lines.advance() {
                 match self.state {
                     State::Reading => return Step::More,
-                    // What was decoded of a line before the damage counts as one.
+                    // The part of a line that was decoded before the damage counts as a line.
                     State::Damaged { .. } | State::Ended if !self.lines.advance_last() => return Step::End,
                     State::Damaged { .. } | State::Ended => {}
                 }

@@ -2,8 +2,8 @@ use serde::Serialize;
 
 /// The answer to a mapping with `ReportBatchItemFailures`: from where each partition is to be delivered again.
 ///
-/// Answer so only where the template sets `ReportBatchItemFailures` (which needs provisioned mode): any other mapping
-/// takes every answer for a success. An `Err` of the function is the failure that every mapping understands.
+/// Use it only if the template sets `ReportBatchItemFailures` (which needs provisioned mode): any other mapping treats
+/// every answer as a success. Every mapping understands an `Err` of the function.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {

@@ -12,12 +12,12 @@ use crate::{Cluster, Config};
 /// How long the cluster may take to create topics, until every broker knows them.
 const CREATION: Duration = Duration::from_secs(30);
 
-/// The replicas of a topic where there are as many brokers.
+/// The replicas of a topic, if there are that many brokers.
 const REPLICAS: i32 = 3;
 const ENOUGH_BROKERS: usize = 3;
 
-/// Creates the topics that don't exist: three replicas where there are three brokers, else one. Waits for a cluster
-/// that does not answer, and says so in the log. Topics that exist stay as they are.
+/// Creates the topics that don't exist: three replicas if there are three brokers, else one. Waits for a cluster that
+/// does not answer, and says so in the log. Topics that exist stay as they are.
 ///
 /// # Errors
 /// When the cluster refuses the user or the connection, or a topic exists with another number of partitions: rows are kept by partition, so that
@@ -59,7 +59,7 @@ async fn create_missing(config: &Config, cluster: &Cluster, topics: &[(&str, i32
     let options = AdminOptions::new().operation_timeout(Some(CREATION)).request_timeout(Some(CREATION));
     for result in admin.create_topics(&missing, &options).await.context("Kafka did not create the topics")? {
         match result {
-            // Somebody else was faster.
+            // Another client created it first.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {
                 bail!("Kafka does not let this user create topic {topic}: allow it, or create the topic")

@@ -47,7 +47,8 @@ pub struct Retention {
 }
 
 impl Cluster {
-    /// Asks the brokers until they answer, however long that takes or `within` this time; says in the log that it waits.
+    /// Asks the brokers until they answer, however long that takes or `within` this time; says in the log that it
+    /// waits.
     ///
     /// # Errors
     /// When they refuse the user or the connection, or the time is up: with what stood in the way.
@@ -78,7 +79,7 @@ impl Cluster {
     }
 }
 
-/// How long these topics keep their records; `None` where the brokers don't tell this user.
+/// How long these topics keep their records; `None` if this user may not know.
 ///
 /// # Errors
 /// When the cluster does not answer within this time.
@@ -100,7 +101,7 @@ pub async fn retention(
         let OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { continue };
         let value = |name| resource.get(name).and_then(|entry| entry.value.as_deref());
         let is = |policy| value("cleanup.policy").is_some_and(|all| all.split(',').any(|one| one.trim() == policy));
-        // What is only compacted is not deleted for its age. Below zero means never.
+        // A topic that is only compacted deletes nothing for its age. Below zero means never.
         let limit = |name| value(name).filter(|_| is("delete")).and_then(|value| value.parse::<u64>().ok());
         let retention = Retention {
             age: limit("retention.ms").map(Duration::from_millis),
@@ -112,9 +113,9 @@ pub async fn retention(
     Ok(told)
 }
 
-/// Whether this user may do what an event source mapping does with its group: see where it stands in the topic, read, and
-/// commit. The offset that is sent is one of a partition that the topic has not: brokers look at the rights first, so they
-/// say whether they would take one, and nothing is changed.
+/// Whether this user may do what an event source mapping does with its group: see its offsets in the topic, read, and
+/// commit. It sends an offset of a partition that the topic does not have. Brokers check the rights first, so the
+/// answer says whether they would accept a commit, and nothing is changed.
 ///
 /// # Errors
 /// With the right that is missing, and when the cluster does not answer within this time.
@@ -143,7 +144,8 @@ fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: I
         match consumer.committed_offsets(list(0, Offset::Invalid)?, ATTEMPT.min(left(deadline))) {
             Ok(_) => break,
             Err(error) if error.rdkafka_error_code() != Some(Code::OperationTimedOut) => return Err(error),
-            // Who may not see the group is told so by the way, and goes on waiting for its answer.
+            // If the user may not see the group, only a side message says so, and the call keeps waiting for its
+            // answer.
             Err(error) => {
                 drop(consumer.poll(Duration::ZERO));
                 let refusal = consumer.context().0.get().cloned();
@@ -154,7 +156,7 @@ fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: I
         }
     }
     match consumer.commit(&list(NO_PARTITION, Offset::Offset(0))?, CommitMode::Sync) {
-        // That there is no such partition; of a group that has members, that we are none.
+        // The partition does not exist; or the group has members, and this client is not one of them.
         Err(KafkaError::ConsumerCommit(
             Code::UnknownTopicOrPartition
             | Code::UnknownPartition
@@ -166,7 +168,7 @@ fn ask_to_commit(mut client: ClientConfig, group: &str, topic: &str, deadline: I
     }
 }
 
-/// Hears that the group may not be seen.
+/// Listens for the message that this user may not see the group.
 #[derive(Default)]
 struct Refusal(OnceLock<KafkaError>);
 

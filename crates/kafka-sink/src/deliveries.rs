@@ -15,23 +15,24 @@ use crate::complaint::{Complaint, Kind};
 /// records, many round trips' worth.
 const BUDGET_BYTES: usize = 16 << 20;
 
-/// Who waits for room goes on below this, so that senders and acknowledgements don't wake each other record by record.
+/// Senders that wait for room continue below this, so that senders and acknowledgements don't wake each other for each
+/// record.
 const LOW_WATER_BYTES: usize = BUDGET_BYTES / 4 * 3;
 
 /// What librdkafka keeps beside a record's key and value (its message structure, allocation overhead).
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
-/// Waiting this long without getting on is worth a line in the log: a healthy cluster acknowledges in milliseconds.
+/// Waiting this long without progress is worth a line in the log: a healthy cluster acknowledges in milliseconds.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// And then again, while it lasts.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Brokers that hang up are waited for this long: one that is starting behind a proxy gets through, one that speaks another
-/// protocol never will.
+/// How long to wait for brokers that hang up: one that is starting behind a proxy recovers, one that speaks another
+/// protocol never does.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What it is when librdkafka does not complain: it retries such refusals without a word.
+/// The complaint to log when librdkafka reports none: it retries such refusals silently.
 const UNACKNOWLEDGED: &str =
     "the brokers answer, but acknowledge nothing: are there fewer in-sync replicas than min.insync.replicas?";
 
@@ -53,14 +54,15 @@ impl Waiting {
     }
 }
 
-/// What a producer and the sessions on it know in common. librdkafka's thread calls in here once a record; it only counts,
-/// and wakes somebody when there is room again, a session has everything, or all is lost.
+/// The state that a producer and its sessions share. librdkafka's thread calls it once per record. It only counts, and
+/// wakes a waiting task when there is room again, when all of a session's records are acknowledged, or when the
+/// producer has failed.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     queued_bytes: AtomicUsize,
     failure: OnceLock<String>,
     progress: Notify,
-    /// What librdkafka last complained about, for the log of whoever waits.
+    /// librdkafka's last complaint, for the log of the session that waits.
     complaint: Mutex<Complaint>,
     brokers: String,
 }
@@ -172,7 +174,7 @@ impl ProducerContext for Context {
         let record = match result {
             Ok(record) => record,
             Err((error, record)) => {
-                // Before the count: who sees the count at zero must see the failure.
+                // Before the count: a session that sees the count at zero must also see the failure.
                 self.0.fail(|| describe(error));
                 record
             }
@@ -187,7 +189,7 @@ impl ProducerContext for Context {
 impl ClientContext for Context {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(kafka.facility = facility, message, "librdkafka");
-        // That a broker has hung up comes only as a line of the log.
+        // librdkafka reports only in its log that a broker has hung up.
         if facility == "FAIL" {
             let hung_up = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
@@ -202,14 +204,14 @@ impl ClientContext for Context {
             self.0.fail(|| complaint.text);
             return;
         }
-        // That all are down says less than what is wrong with one of them.
+        // "All brokers are down" says less than the error of one of them.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.0.complain(complaint);
         }
     }
 }
 
-/// The error and, where there is one, what to do about it.
+/// The error and, if known, what to do about it.
 pub(crate) fn describe(error: &KafkaError) -> String {
     use RDKafkaErrorCode as Code;
     let advice = match error.rdkafka_error_code() {

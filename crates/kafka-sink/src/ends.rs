@@ -1,4 +1,4 @@
-//! Where what can be read of a topic ends.
+//! Where the readable records of a topic end.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,16 +18,16 @@ const FURTHER: i64 = 16;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// A partition's records, as a consumer meets them that reads what is committed.
+/// A partition's records, as seen by a consumer that reads committed records only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The partition.
     pub partition: i32,
     /// The oldest offset that has not been deleted.
     pub begin: i64,
-    /// The offset behind the last record that can be read; `begin`, where there is none. What lies between it and the
-    /// partition's own end holds no record: marks of transactions, and records that were aborted or compacted away.
-    /// What an open transaction has written lies behind it, too.
+    /// The offset behind the last record that can be read; `begin` if there is no record. The offsets between it and
+    /// the partition's own end hold none: they are marks of transactions, and records that were aborted or compacted
+    /// away. The records of an open transaction are behind it, too.
     pub end: i64,
 }
 
@@ -170,7 +170,7 @@ impl<'t> Tail<'t> {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("enable.partition.eof", "true")
-            // An end is told when a fetch comes back with nothing.
+            // A fetch that returns nothing has reached the end.
             .set("fetch.wait.max.ms", "10");
         Ok(Self { consumer: Some(client.create().context("the Kafka client can't start")?), topic })
     }

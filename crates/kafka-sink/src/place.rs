@@ -1,4 +1,4 @@
-//! Where a consumer group stands in a partition, and putting one elsewhere that nobody runs.
+//! A consumer group's offset in a partition, and moving a group that nobody runs.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub struct Seat {
     pub partition: i32,
 }
 
-/// Where a group stands.
+/// A group's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The next offset that it will read; `None` before its first commit.
@@ -33,14 +33,14 @@ pub struct Place {
 /// What became of an attempt to move a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// It stands there now.
+    /// The group is there now.
     Yes,
     /// It has members: only they can move it.
     HasMembers,
 }
 
 impl Seat {
-    /// Where the group stands.
+    /// The group's position.
     ///
     /// # Errors
     /// When the cluster does not answer within this time, or does not let this user ask.
@@ -69,7 +69,7 @@ impl Seat {
         let (client, seat) = (config.client(), self.clone());
         let commit = move || match seat.client(&client)?.commit(&seat.list(Offset::Offset(offset))?, CommitMode::Sync) {
             Ok(()) => Ok(Moved::Yes),
-            // What the brokers say to one that is not a member of a group that has some.
+            // The brokers' answer to a client that is not a member of a group with members.
             Err(KafkaError::ConsumerCommit(
                 Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress,
             )) => Ok(Moved::HasMembers),

@@ -12,7 +12,7 @@ use crate::{Config, Rejected};
 /// The group that the client is said to be of. It joins none, and commits nothing.
 const GROUP: &str = "trunkline-rejections";
 
-/// What comes to the topic `rejected`. Blocking: for a thread that may wait.
+/// The records of the topic `rejected`, as they come. Blocking: for a thread that may wait.
 pub struct Rejections {
     consumer: BaseConsumer,
 }

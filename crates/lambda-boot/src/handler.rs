@@ -20,8 +20,8 @@ where
     Arc::new(move |invocation| Box::pin(handle(Arc::clone(&deps), invocation)))
 }
 
-/// The event is none that the function takes: it is wired to something else, and delivering the event again won't help.
-/// The service is told so (`errorType` is `InvalidEvent`, else `InvocationFailed`).
+/// This function cannot handle this kind of event: the trigger points at the wrong function. Retrying will not help.
+/// The service gets the `errorType` `InvalidEvent`; for all other failures it is `InvocationFailed`.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct InvalidEvent(anyhow::Error);
@@ -76,7 +76,8 @@ impl Deadline {
         }
     }
 
-    /// How long to wait for something: not longer than `most`, and so that time is left for an answer that tells of a failure.
+    /// How long to wait for something: not longer than `most`, and short enough to leave time for an answer that
+    /// reports a failure.
     #[must_use]
     pub fn wait(self, most: Duration) -> Duration {
         self.remaining().map_or(most, |left| left.saturating_sub(Self::FAILURE_MARGIN).min(most))
@@ -91,7 +92,7 @@ impl Deadline {
         tokio::time::timeout(wait, work).await.map_err(|_| anyhow::anyhow!("{silent}: no answer within {wait:?}"))
     }
 
-    /// A deadline at `moment`; one that has already passed means that there is none (`cargo lambda watch` sends a
+    /// A deadline at `moment`; a moment that has already passed means "no deadline" (`cargo lambda watch` sends a
     /// moment in 1970).
     #[must_use]
     pub fn at(moment: SystemTime) -> Self {
@@ -104,7 +105,7 @@ impl Deadline {
         Self(SystemTime::now().checked_add(timeout))
     }
 
-    /// The time left; `None` where there is no limit.
+    /// The time left; `None` without a limit.
     #[must_use]
     pub fn remaining(self) -> Option<Duration> {
         self.0.map(|moment| moment.duration_since(SystemTime::now()).unwrap_or_default())

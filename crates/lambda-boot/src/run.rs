@@ -40,13 +40,13 @@ async fn invoke(handler: &Handler, event: LambdaEvent<Box<RawValue>>) -> Result<
     Ok(RawValue::from_string(String::from_utf8(answer.into())?)?)
 }
 
-/// What the service is told of a failure. `errorType` is for whoever counts and alarms, the message for people.
+/// What the service gets about a failure: `errorType` for counting and alarms, the message for people.
 fn diagnostic(error: &anyhow::Error) -> Diagnostic {
     let error_type = if error.is::<InvalidEvent>() { "InvalidEvent" } else { "InvocationFailed" };
     Diagnostic { error_type: error_type.to_owned(), error_message: format!("{error:#}") }
 }
 
-/// Where the runtime logs failures of its own accord. They are logged above, once, with fields.
+/// The target under which the runtime itself logs failures. They are logged above, once, with fields.
 const RUNTIMES_OWN_FAILURES: &str = "lambda_runtime::layers::panic=off";
 
 /// JSON lines on standard output, filtered by `RUST_LOG` (default `info`).

@@ -27,7 +27,7 @@ impl Vars {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The same variables, but for one: with another value, or missing.
+    /// The same variables, with one of them changed or removed.
     pub fn set(&mut self, name: &str, value: Option<String>) {
         match value {
             Some(value) => drop(self.0.insert(name.to_owned(), value)),

@@ -5,7 +5,7 @@ use tokio_postgres::config::SslMode;
 
 use crate::tls::Trust;
 
-/// What messages call a database.
+/// How messages name a database.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
     /// The environment variable that has its address, such as `DATABASE_URL`.
@@ -21,7 +21,7 @@ pub(crate) struct Address {
     pub(crate) trust: Trust,
 }
 
-/// Reads an address. What libpq knows of TLS and `tokio_postgres` does not is taken out first.
+/// Reads an address. First removes libpq's options for TLS that `tokio_postgres` does not know.
 ///
 /// # Errors
 /// Naming the variable. The parser's own message may quote the address, and so the password: it is not shown.

@@ -1,16 +1,16 @@
-//! Who holds what a session waits for.
+//! The sessions that hold the locks that a session waits for.
 
 use std::fmt;
 
 use tokio_postgres::Row;
 
-/// Those whose locks a session waits for, as the server says while it waits.
+/// The sessions whose locks a session waits for, as the server reports them during the wait.
 pub(crate) const SQL: &str = "SELECT pid, usename::text, application_name,
         to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
         to_char(query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), state LIKE 'idle%'
     FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start, pid";
 
-/// A session that holds a lock. What the server tells only to those who may see others' sessions is missing else.
+/// A session that holds a lock. Fields that the server shows only to users who may see others' sessions can be missing.
 #[derive(Clone, Debug)]
 struct Blocker {
     pid: i32,

@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::Names;
 
-/// The database's part in a failure; `None` where it has none.
+/// The database's error inside a failure, if there is one.
 fn backend(error: &anyhow::Error) -> Option<&tokio_postgres::Error> {
     match error.downcast_ref() {
         Some(PoolError::Backend(error)) => Some(error),
@@ -14,12 +14,12 @@ fn backend(error: &anyhow::Error) -> Option<&tokio_postgres::Error> {
     }
 }
 
-/// What went wrong with TLS, where that is what went wrong.
+/// The TLS error inside a failure, if there is one.
 fn tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// Whether another connection, a little later, may do better.
+/// Whether a new connection, a little later, may succeed.
 pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
     let Some(error) = backend(error) else { return false };
     if error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>()) {
@@ -39,12 +39,12 @@ pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Whether a lock was waited for longer than the session was told to.
+/// Whether the session gave up waiting for a lock, by its `lock_timeout`.
 pub(crate) fn is_lock_timeout(error: &anyhow::Error) -> bool {
     backend(error).and_then(tokio_postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
-/// The failure in one line. What is not the database's stays as it is.
+/// The failure in one line. Errors that are not the database's stay as they are.
 pub(crate) fn explain(error: anyhow::Error, names: Names) -> anyhow::Error {
     let service = names.service;
     let what = match (backend(&error), error.downcast_ref::<PoolError>()) {

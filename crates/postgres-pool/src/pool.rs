@@ -27,11 +27,11 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(30);
 /// quick failover. A longer outage fails the invocation, which the mapping then repeats.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is looked who holds a lock that a transaction waits for: it waits for seconds.
+/// The pause between two checks of who holds a lock that a transaction waits for. It waits for seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// A few kept connections. What is sent over them must be idempotent, as what is not answered is just sent again; but for
-/// [`query_once`](Self::query_once).
+/// A few kept connections. Everything that is sent over them must be idempotent, because it is sent again if there is
+/// no answer. Only [`query_once`](Self::query_once) sends once.
 #[derive(Clone)]
 pub struct Pool {
     connections: deadpool_postgres::Pool,
@@ -45,7 +45,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// The database at this address, which is connected to when it is first used.
+    /// The database at this address. It connects at first use.
     ///
     /// # Errors
     /// When the address is malformed, or there is no certificate authority to trust. The message names the variable and
@@ -84,7 +84,7 @@ impl Pool {
         }
     }
 
-    /// One statement, sent once: for what must not be done twice, and may as well not be done at all.
+    /// One statement, sent once: for work that must not be done twice, and need not be done at all.
     ///
     /// # Errors
     /// When the database can't be reached, refuses or does not answer; what it has done then is not known.
@@ -106,13 +106,12 @@ impl Pool {
         }
     }
 
-    /// One transaction: `work` on `input`, then `COMMIT`. All of it is done again when the connection breaks, also when
-    /// it is the answer to the `COMMIT` that is lost: done twice, `work` must leave what it leaves when it is done once. It
-    /// is done again, too, where it has waited too long for a lock: if it has set itself a `lock_timeout`.
+    /// One transaction: `work` on `input`, then `COMMIT`. All of it is repeated when the connection breaks, also if
+    /// only the answer to the `COMMIT` is lost. So `work` must be idempotent. It is also repeated if it has waited too
+    /// long for a lock, by a `lock_timeout` that it has set.
     ///
-    /// # Errors
-    /// What `work` fails with, or the database; nothing is changed then, unless that answer was lost four times. Of a lock
-    /// it says who holds it.
+    /// # Errors The error of `work`, or the database's. Nothing is changed then, unless that answer was lost four
+    /// times. For a lock, the error says who holds it.
     pub async fn transaction<I: Sync + ?Sized, T>(
         &self,
         input: &I,
@@ -131,7 +130,7 @@ impl Pool {
         }
     }
 
-    /// Looks meanwhile who holds what it waits for.
+    /// Meanwhile checks who holds the lock that it waits for.
     async fn watched_transaction<I: Sync + ?Sized, T>(
         &self,
         input: &I,
@@ -142,7 +141,7 @@ impl Pool {
         let look = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
-                // Who can't be asked is not told of; the transaction says what is wrong.
+                // An error of this check is dropped: the transaction reports what is wrong.
                 if let Ok(rows) = self.try_query(blockers::SQL, &[&pid.load(Ordering::Relaxed)]).await
                     && !rows.is_empty()
                 {
@@ -157,8 +156,9 @@ impl Pool {
         }
     }
 
-    /// Takes an advisory lock of the database, unless somebody else has it. It has a connection of its own, and is free
-    /// again when it is dropped, the process ends, or this connection breaks: who holds it may not notice.
+    /// Takes an advisory lock of the database, unless another session has it. The lock has a connection of its own. It
+    /// is free again when it is dropped, when the process ends, or when this connection breaks, which the holder may
+    /// not notice.
     ///
     /// # Errors
     /// When the database can't be reached or refuses.
@@ -231,7 +231,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Gives it back: when this returns, others can have it. If the database does not answer any more, it has noticed itself.
+    /// Releases it: when this returns, others can take it. If the database no longer answers, it has released the lock
+    /// itself.
     pub async fn release(self) {
         if let Err(error) = self.connection.execute("SELECT pg_advisory_unlock($1)", &[&self.key]).await {
             tracing::debug!(error = %error, "the lock's connection is gone, and the lock with it");
@@ -245,8 +246,8 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// A connection on loan. Where the caller gives up before the answer, it is closed and not given back: what is sent next
-/// over it would wait behind what was given up.
+/// A borrowed connection. If the caller gives up before the answer, the connection is closed and not returned to the
+/// pool: the next statement over it would queue behind the abandoned one.
 struct Loan(Option<Object>);
 
 impl Loan {
@@ -294,8 +295,7 @@ impl Attempts {
 
     /// Pauses before another attempt.
     ///
-    /// # Errors
-    /// The failure, explained, where another would not help or there were enough.
+    /// # Errors The failure, explained, if another attempt would not help or there were enough.
     async fn again(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.failed += 1;
         let is_passing = is_passing(&error);

@@ -1,4 +1,5 @@
-//! What a session's answers depend on: set for every connection, so that no default of a role or a database changes them.
+//! The settings that a session's answers depend on. They are set for every connection, so that no default of a role or
+//! a database changes the answers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 /// delivered again.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `ALTER ROLE … SET` and `ALTER DATABASE … SET` may say otherwise: how values are written and read, which names are found,
-/// what statements mean, and whether they may write. The names and values have no character that `options` gives a meaning to.
+/// `ALTER ROLE … SET` and `ALTER DATABASE … SET` may say otherwise: how values are written and read, which names are
+/// found, what statements mean, and whether they may write. The names and values have no character that `options` gives
+/// a meaning to.
 const SETTINGS: [(&str, &str); 19] = [
     ("DateStyle", "ISO,YMD"),
     ("IntervalStyle", "postgres"),

@@ -8,10 +8,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Whose certificates are good.
+/// Which certificates are accepted.
 #[derive(Debug)]
 pub(crate) enum Trust {
-    /// Whoever answers: keeps listeners out, not impostors.
+    /// Any: this keeps listeners out, not impostors.
     Anybody,
     /// The system's authorities, and the host's name.
     System,
