@@ -20,8 +20,8 @@ const ENOUGH_BROKERS: usize = 3;
 /// does not answer, and says so in the log. Topics that exist stay as they are.
 ///
 /// # Errors
-/// When the cluster refuses the user or the connection, or a topic exists with another number of partitions: rows are kept by partition, so that
-/// needs a new stream epoch, not a silent change.
+/// When the cluster refuses the user or the connection, or a topic exists with another number of partitions: rows are
+/// kept by partition, so that needs a new stream epoch, not a silent change.
 pub async fn create_topics(config: &Config, topics: &[(&str, i32)]) -> anyhow::Result<()> {
     let cluster = Cluster::reach(config, None).await?;
     for &(name, partitions) in topics {

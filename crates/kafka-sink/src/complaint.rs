@@ -16,8 +16,8 @@ pub(crate) enum Kind {
     /// Brokers come back.
     #[default]
     Down,
-    /// The brokers hang up before they have said anything: most likely TLS spoken to a port without it, or the other way
-    /// round; perhaps a proxy whose broker is still starting.
+    /// The brokers hang up before they have said anything: most likely TLS spoken to a port without it, or the other
+    /// way round; perhaps a proxy whose broker is still starting.
     HangUp,
     /// Waiting does not help: wrong credentials, a certificate that can't be trusted.
     Refusal,

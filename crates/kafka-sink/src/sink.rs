@@ -30,8 +30,8 @@ pub struct Session {
 /// Why records have not, or not certainly, arrived: the invocation is to fail, so that its event is delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// A record could not be delivered. What this session sent after it has not arrived either; the producer is discarded
-    /// and the next session gets a new one.
+    /// A record could not be delivered. What this session sent after it has not arrived either; the producer is
+    /// discarded and the next session gets a new one.
     #[error("Kafka did not take a record: {0}")]
     Discarded(String),
     /// The time was up before everything had been acknowledged.

@@ -16,7 +16,7 @@ pub struct Config {
     /// The bucket's region.
     #[serde(rename = "AWS_REGION")]
     pub region: String,
-    /// Who asks.
+    /// The credentials.
     #[serde(rename = "AWS_ACCESS_KEY_ID")]
     pub access_key_id: String,
     /// The secret that signs requests.

@@ -20,7 +20,7 @@ pub enum Error {
         /// The store's answer, or what stood in its way.
         why: String,
     },
-    /// The store refused, and will again until somebody acts.
+    /// The store refused, and will refuse again until a person acts.
     #[error("{doing}: {why}; {advice}")]
     Permanent {
         /// What was asked.

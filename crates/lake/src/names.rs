@@ -7,23 +7,23 @@ use content::{Head, Sketch};
 use serde::{Deserialize, Serialize};
 use telecom::FileName;
 
-/// Where delivered files lie, piece by piece, byte for byte as they were delivered.
+/// The delivered files, piece by piece, byte for byte as they were delivered.
 pub const LANDING: &str = "landing/";
-/// Where the notes about pieces on their way lie.
+/// The notes about pieces that are not announced yet.
 pub const UNANNOUNCED: &str = "unannounced/";
-/// Where the registers of the files lie.
+/// The registers of the files.
 pub const FILES: &str = "files/";
-/// Where the registers of the files that begin alike lie.
+/// The registers of all files with the same header and first row.
 pub const HEADS: &str = "heads/";
-/// Where the digests of a few rows of each counted file lie.
+/// The digests of a few rows of each counted file.
 pub const SKETCHES: &str = "sketches/";
-/// Where the notes about files that wait for a person lie.
+/// The notes about files that wait for a person.
 pub const CONFLICTS: &str = "conflicts/";
 /// The note about what lies on the SFTP servers and nobody takes.
 pub const UNMATCHED: &str = "unmatched.json";
-/// Where the results of pieces lie.
+/// The results of pieces.
 pub const RESULTS: &str = "results/";
-/// Where the results of withdrawals lie.
+/// The results of withdrawals.
 pub const WITHDRAWALS: &str = "withdrawals/";
 /// Where `trunkline check` puts an object, and removes it.
 pub const CHECKS: &str = "checks/";
@@ -32,8 +32,8 @@ pub const ANNOUNCED: &str = "announced/";
 /// The object that says by which rules the others are named.
 pub const FORMAT: &str = "format.json";
 
-/// A file as it was at one time. Text form: `NAME` for the first, `NAME@<mtime>-<bytes>` for one that came later under the
-/// same name and does not just go on.
+/// A file as it was at one time. Text form: `NAME` for the first, `NAME@<mtime>-<bytes>` for one that came later under
+/// the same name and does not just go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct VersionKey {
@@ -41,8 +41,8 @@ pub struct VersionKey {
     later: Option<(u64, u64)>,
 }
 
-/// Bytes of a version that came together. Text form: the version's for the first, `<version>+<from_byte, 20 digits>` for one
-/// by which a plain file grew.
+/// Bytes of a version that came together. Text form: the version's for the first, `<version>+<from_byte, 20 digits>`
+/// for one by which a plain file grew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct PieceKey {
@@ -56,13 +56,13 @@ pub struct PieceKey {
 pub struct InvalidKey;
 
 impl VersionKey {
-    /// What first came under a name.
+    /// The first delivery under a name.
     #[must_use]
     pub fn first(name: FileName) -> Self {
         Self { name, later: None }
     }
 
-    /// What came later: by its last change (seconds since 1970) and its length.
+    /// A later delivery, by its last change (seconds since 1970) and its length.
     #[must_use]
     pub fn later(name: FileName, mtime: u64, bytes: u64) -> Self {
         Self { name, later: Some((mtime, bytes)) }
@@ -260,16 +260,16 @@ pub fn announced(name: &FileName) -> String {
     format!("{ANNOUNCED}{name}.json")
 }
 
-/// How many of a sketch's digests the name of an object holds at most. Each has an even chance or better to find a file that shares
-/// half of its rows.
+/// How many of a sketch's digests the name of an object holds at most. Each has an even chance or better to find a file
+/// that shares half of its rows.
 pub const NAMED_DIGESTS: usize = 16;
 /// A file's folders may be so long beside all of them. Longer ones take the room of some.
 const FOLDERS_BESIDE: usize = 16;
 /// How long a digest is in the name, rounded down.
 const DIGEST_BYTES: usize = 5;
 
-/// What the name of an object under [`SKETCHES`] says: a file, and the most significant halves of the smallest digests of the
-/// rows that it brought. So a listing is an index; the digests as a whole are in the file's register.
+/// What the name of an object under [`SKETCHES`] says: a file, and the most significant halves of the smallest digests
+/// of the rows that it brought. So a listing is an index; the digests as a whole are in the file's register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedSketch {
     /// The file.

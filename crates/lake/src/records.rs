@@ -11,8 +11,8 @@ use crate::registers::{Held, Piece};
 /// For how long after its results a piece may be published again or taken back: the counters know its rows for longer.
 pub const REPUBLISH_WITHIN: Duration = Duration::from_hours(27 * 24);
 
-/// A message of the topic `landed-files` (its key is the file's name): a piece of a file, or the rest of one, that waits to
-/// be read. Fields that are missing are those of a whole file from its beginning.
+/// A message of the topic `landed-files` (its key is the file's name): a piece of a file, or the rest of one, that
+/// waits to be read. Fields that are missing are those of a whole file from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The object with the piece's bytes.
@@ -49,7 +49,7 @@ pub struct Announcement {
     /// What is to be taken back, in the order of the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<Held>,
-    /// Where to go on, in bytes of the decompressed stream; 0 at first.
+    /// Where to continue, in bytes of the decompressed stream; 0 at first.
     #[serde(default)]
     pub from_byte: u64,
     /// Rows of this object before `from_byte`.
@@ -75,7 +75,7 @@ pub enum Action {
     Publish,
     /// The records that they became are taken back.
     Withdraw,
-    /// They are rejected, as somebody has decided.
+    /// They are rejected, by a person's decision.
     Drop,
 }
 
@@ -85,8 +85,8 @@ impl Action {
     }
 }
 
-/// The file whose content a piece had: its rows are published under that file's id, so that they are counted as duplicates.
-/// That is possible as long as the results of that file are young; afterwards they are continued rows.
+/// The file whose content a piece had: its rows are published under that file's id, so that they are counted as
+/// duplicates. That is possible as long as the results of that file are young; afterwards they are continued rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Twin {
     /// The id.

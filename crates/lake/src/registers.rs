@@ -1,5 +1,5 @@
-//! What is known of the files: `files/NAME.json` of each name, `heads/<head>.json` of all files that begin alike. Both are
-//! only ever changed by compare-and-swap ([`Lake::replace`](crate::Lake::replace)).
+//! What is known of the files: `files/NAME.json` of each name, `heads/<head>.json` of all files that begin alike. Both
+//! are only ever changed by compare-and-swap ([`Lake::replace`](crate::Lake::replace)).
 
 use content::{Block, Digest, Head, Mark, Sketch};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,8 @@ pub struct Stat {
 pub struct Version {
     /// Its key.
     pub key: VersionKey,
-    /// What the server said when it was last looked at and nothing of it was left to take, but perhaps an unfinished line.
+    /// What the server said when it was last looked at and nothing of it was left to take, but perhaps an unfinished
+    /// line.
     pub stat: Stat,
     /// How many of its bytes have landed.
     pub bytes: u64,
@@ -191,8 +192,8 @@ pub struct UnmatchedNote {
     pub noted_at: u64,
 }
 
-/// `heads/<head>.json`: all files whose header and first row are the same. Its compare-and-swap is the moment at which it is
-/// decided what counts.
+/// `heads/<head>.json`: all files whose header and first row are the same. Its compare-and-swap is the moment at which
+/// it is decided what counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRegister {
     /// In the order of their first decision.

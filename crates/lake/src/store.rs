@@ -75,7 +75,7 @@ impl Tag {
 pub enum Swap {
     /// The object is the new one.
     Swapped,
-    /// It is not, or no more, what was read: to be read again.
+    /// It has changed since it was read: read it again.
     Lost,
 }
 
@@ -86,7 +86,7 @@ pub struct Head {
     pub bytes: u64,
     /// When it was put, by the store's clock.
     pub last_modified: SystemTime,
-    /// What was kept with it.
+    /// Its metadata.
     pub metadata: HashMap<String, String>,
 }
 
@@ -104,7 +104,7 @@ pub struct Listed {
 pub struct Object {
     /// The length of what is being read.
     pub bytes: u64,
-    /// What was kept with the object.
+    /// The object's metadata.
     pub metadata: HashMap<String, String>,
     key: String,
     tag: String,
@@ -215,10 +215,11 @@ impl Lake {
         .map_err(|error| Error::from_sdk(format!("putting {key}"), error))
     }
 
-    /// Puts an object where it is still what was read, or where there is still none. Of concurrent ones, one wins.
+    /// Puts an object if it is unchanged since it was read, or if it still does not exist. Of concurrent calls, one
+    /// wins.
     ///
-    /// An attempt whose answer was lost is repeated, and then finds its own object: [`Swap::Lost`] says only that the object
-    /// is not what was read.
+    /// An attempt whose answer was lost is repeated, and then finds its own object: [`Swap::Lost`] says only that the
+    /// object is not what was read.
     ///
     /// # Errors
     /// When the store can't be reached or refuses.
@@ -260,7 +261,7 @@ impl Lake {
         Ok(Some((object.into_bytes().await?, tag)))
     }
 
-    /// Puts an object, over what the name holds already: for what is the same whenever it is made.
+    /// Puts an object, and overwrites an existing one: for content that is always the same.
     ///
     /// # Errors
     /// When the store can't be reached or refuses.
@@ -340,7 +341,7 @@ impl Lake {
         }
     }
 
-    /// What is known about an object; `None` where there is none.
+    /// An object's attributes; `None` if it does not exist.
     ///
     /// # Errors
     /// When the store can't be reached or refuses.

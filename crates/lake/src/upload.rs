@@ -14,10 +14,10 @@ const PART_BYTES: usize = 8 << 20;
 /// The service's limit; together 78 GiB, far beyond a delivered file.
 const PARTS: i32 = 10_000;
 
-/// What a streamed put has seen go by.
+/// What a streamed put has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Whether the object is new. Where it is not, the rest describes the stream, not the object that lies there.
+    /// Whether the object is new. If it is not, the other fields describe the stream, not the existing object.
     pub put: Put,
     /// Of the stream's bytes.
     pub sha256: Digest,

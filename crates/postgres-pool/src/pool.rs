@@ -110,8 +110,9 @@ impl Pool {
     /// only the answer to the `COMMIT` is lost. So `work` must be idempotent. It is also repeated if it has waited too
     /// long for a lock, by a `lock_timeout` that it has set.
     ///
-    /// # Errors The error of `work`, or the database's. Nothing is changed then, unless that answer was lost four
-    /// times. For a lock, the error says who holds it.
+    /// # Errors
+    /// The error of `work`, or the database's. Nothing is changed then, unless that answer was lost four times. For a
+    /// lock, the error says who holds it.
     pub async fn transaction<I: Sync + ?Sized, T>(
         &self,
         input: &I,
@@ -295,7 +296,8 @@ impl Attempts {
 
     /// Pauses before another attempt.
     ///
-    /// # Errors The failure, explained, if another attempt would not help or there were enough.
+    /// # Errors
+    /// The failure, explained, if another attempt would not help or there were enough.
     async fn again(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.failed += 1;
         let is_passing = is_passing(&error);

@@ -31,7 +31,7 @@ pub struct Client {
 pub struct Stat {
     /// Its length in bytes.
     pub size: u64,
-    /// Its last change, in seconds since 1970 by the server's clock; 0 where the server does not tell it.
+    /// Its last change, in seconds since 1970 by the server's clock; 0 if the server does not send it.
     pub mtime: u64,
 }
 
@@ -39,8 +39,8 @@ impl Client {
     /// Connects, checks the host key, and logs in.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], [`Error::HostKey`], [`Error::Credentials`], [`Error::LoginEnded`]; [`Error::Refused`] where
-    /// the server has no file protocol, or only algorithms that are not safe.
+    /// [`Error::Unreachable`], [`Error::HostKey`], [`Error::Credentials`], [`Error::LoginEnded`]; [`Error::Refused`]
+    /// where the server has no file protocol, or only algorithms that are not safe.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
         Ok(Self { session: Arc::new(connect(config).await?), follow_links: config.follow_links })
     }
@@ -53,8 +53,8 @@ impl Client {
         list(&self.session, folder, self.follow_links).await
     }
 
-    /// The files of all these folders, by their names in [`Folders::root`]. Where it is a pattern, a folder that can't be read is left
-    /// out, with the reason.
+    /// The files of all these folders, by their names in [`Folders::root`]. Where it is a pattern, a folder that can't
+    /// be read is left out, with the reason.
     ///
     /// # Errors
     /// Those of [`Client::list`]; [`Error::Refused`] where the pattern fits more than a thousand folders.
@@ -62,7 +62,7 @@ impl Client {
         list_all(&self.session, folders, self.follow_links).await
     }
 
-    /// A file's length and last change, links followed; `None` where there is none.
+    /// A file's length and last change, links followed; `None` if there is no such file.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Lost`].
@@ -75,8 +75,8 @@ impl Client {
         stat_of(path, attributes).map(Some)
     }
 
-    /// Opens a file for reading. Where the server allows no more open files, this waits until another one of this
-    /// client is closed: whoever holds one must not wait for a second.
+    /// Opens a file for reading. If the server allows no more open files, this waits until another one of this client
+    /// is closed: a caller that holds one must not wait for a second.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`], [`Error::TooManyHandles`], [`Error::Lost`].
@@ -98,7 +98,7 @@ impl Client {
     /// Writes a file that appears whole or not at all: under a temporary name first (`.NAME.part`, which pollers
     /// ignore), then renamed over what `path` may hold already. Returns the file's length.
     ///
-    /// Where the server has no replacing rename, an older file at `path` is removed just before.
+    /// If the server has no replacing rename, an older file at `path` is removed just before.
     ///
     /// # Errors
     /// [`Error::Source`] where `reader` fails; [`Error::NotFound`] where the folder is missing; [`Error::Refused`],

@@ -11,7 +11,7 @@ use crate::login::RsaKey;
 
 /// The port of SSH.
 const PORT: u16 = 22;
-/// Where the operator's system delivers, unless it is told otherwise.
+/// Where the operator's system delivers by default.
 const REMOTE_PATH: &str = "/upload";
 
 /// The server, who it must be and who we are.

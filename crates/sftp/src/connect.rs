@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const INACTIVITY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Three of these fit into the inactivity timeout.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// What the server may send before it hears from us, for all files together. The SSH default of 2 MiB limits a
+/// How much the server may send without an acknowledgement, for all files together. The SSH default of 2 MiB limits a
 /// connection over 20 ms to 100 MB/s.
 const WINDOW_BYTES: u32 = 16 << 20;
 /// The largest packet that the library takes.
@@ -230,7 +230,7 @@ async fn greet(connection: &Connection, channel: Channel<Msg>, user: &str) -> Re
         match incoming.wait().await {
             Some(ChannelMsg::Data { data }) => answers.push(data),
             Some(ChannelMsg::ExtendedData { data, .. }) => complaint = data.to_vec(),
-            // What it complains about may come behind the end of what it says.
+            // Its error output may come after the end of its normal output.
             Some(ChannelMsg::Close) => break,
             None => return Err(connection.ended(user, "it closed the connection")),
             Some(_) => {}

@@ -12,7 +12,7 @@ pub enum Error {
         /// What stood in the way.
         why: String,
     },
-    /// Another key than the expected one: another server, or somebody in between. Nothing has been sent to it.
+    /// A key that was not expected: another server, or an attacker in between. Nothing has been sent to it.
     #[error(
         "the SFTP server's host key is {found}, but SFTP_HOST_KEY says {expected}: ask its operator which one is right, \
          and set SFTP_HOST_KEY only then"
@@ -93,7 +93,7 @@ pub enum Error {
         /// How many names it has.
         names: u32,
     },
-    /// The file became shorter while it was read: somebody is writing it.
+    /// The file became shorter while it was read: another program is writing it.
     #[error("{path} became shorter while it was read")]
     Changed {
         /// The file.

@@ -9,8 +9,8 @@ use crate::session::{Handle, Session, Trouble};
 use crate::wire::{Attributes, Mode, Request};
 use crate::{Error, Stat};
 
-/// What may be on its way at once of a file, which is its memory: covers 250 MB/s over a round trip of 20 ms, and what
-/// a server and a line hold back besides.
+/// How many bytes of a file may be requested at once, which is its memory: covers 250 MB/s over a round trip of 20 ms,
+/// and what a server and a line hold back besides.
 const READ_AHEAD_BYTES: u32 = 8 << 20;
 /// Reads on their way at once, where they are short.
 const READS_IN_FLIGHT: u32 = 128;

@@ -205,8 +205,8 @@ async fn below(
     Ok(names.map(|names| names.iter().map(|name| join(name)).collect()))
 }
 
-/// What one folder of several is that can't be listed: one without anything, or left out with the reason. Or it is not of this folder
-/// that nothing can be listed.
+/// What one folder of several is that can't be listed: one without anything, or left out with the reason. Or it is not
+/// of this folder that nothing can be listed.
 fn readable<T: Default>(folder: &str, error: Error) -> Result<Result<T, LeftOut>, Error> {
     let why = match error {
         // Removed in the meantime, or a name behind a pattern that not every folder has.

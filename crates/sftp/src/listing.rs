@@ -1,4 +1,4 @@
-//! What lies in a folder.
+//! The contents of a folder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use crate::session::{Session, Trouble};
 use crate::wire::{Attributes, Name, Request};
 use crate::{Error, Stat};
 
-/// Questions on their way at once about names of which the folder's listing does not tell enough.
+/// Concurrent requests for names whose attributes the folder's listing lacks.
 const STATS_IN_FLIGHT: usize = 64;
 
-/// The bits of the permissions that tell what it is, and their values.
+/// The bits of the permissions that hold the file type, and their values.
 const TYPE: u32 = 0o170_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 const FOLDER: u32 = 0o040_000;
 
-/// What a folder has, in no order. Folders in it, and what else holds no bytes, are left away without a word.
+/// A folder's contents, in no order. Folders in it, and everything else that holds no bytes, are silently left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Regular files, and links to them where these are followed.
     pub files: Vec<Entry>,
-    /// What may be a file, and can't be taken as one.
+    /// Names that may be files, and can't be taken as such.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -53,7 +53,7 @@ pub struct Entry {
 /// A name that can't be taken as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its name in the folder; `�` stands for what is no UTF-8.
+    /// Its name in the folder; `�` stands for bytes that are not UTF-8.
     pub name: String,
     /// Why it can't be taken.
     pub why: Reason,
@@ -68,11 +68,11 @@ pub enum Reason {
     DeadLink,
     /// The name is no UTF-8.
     Name,
-    /// The server does not tell its length.
+    /// The server does not send its length.
     NoLength,
-    /// The server does not tell anything of it.
+    /// The server does not send anything about it.
     Refused(String),
-    /// It is a pattern of folders, and there is none of them.
+    /// It is a pattern, and no folder matches it.
     NoFolder,
 }
 
@@ -95,13 +95,13 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What something is, as far as it is told.
+/// What a name is, as far as the server says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     File,
     Link,
     Folder,
-    /// What holds no bytes.
+    /// Something that holds no bytes.
     Other,
     Untold,
 }
@@ -136,7 +136,7 @@ impl Name {
     }
 }
 
-/// Lists a folder. What the listing does not tell of a name is asked, so that a file is the same in every listing.
+/// Lists a folder. Attributes that the listing lacks are requested, so that a file is the same in every listing.
 pub(crate) async fn list(session: &Arc<Session>, folder: &str, follow_links: bool) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut untold = Vec::new();

@@ -1,4 +1,4 @@
-//! Requests and their answers over one channel, many at once; and what is open at the server.
+//! Requests and their answers over one channel, many at once; and the files that are open at the server.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,23 +19,23 @@ use crate::wire::{Answer, Answers, Attributes, Name, Request, Status, TooLong};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// The longest read: with its header, the answer fits into a packet of the file protocol, by custom 256 KiB.
 const LONGEST_READ_BYTES: u32 = 255 << 10;
-/// Reads of this length are answered whole by servers that don't tell their limit.
+/// Servers that don't send their limit answer reads of this length whole.
 const USUAL_READ_BYTES: u32 = 32 << 10;
 /// More is never open at once, whatever the server would allow.
 const OPEN_AT_ONCE: u64 = 1_024;
-/// So many are opened to see whether a server keeps them apart.
+/// How many are opened to see whether a server keeps them apart.
 const OPEN_TO_TRY: usize = 3;
 /// OpenSSH's rename that replaces its target in one step.
 pub(crate) const POSIX_RENAME: &str = "posix-rename@openssh.com";
-/// OpenSSH's way to tell what the server allows.
+/// OpenSSH's extension that reports the server's limits.
 const LIMITS: &str = "limits@openssh.com";
 
-/// A session with the file protocol. The connection ends when it is dropped, and what is open at the server with it.
+/// A session with the file protocol. When it is dropped, the connection ends, and the server closes what is open.
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     exchange: Arc<Exchange>,
     slots: Arc<Slots>,
-    /// Set when it is known that the server keeps apart what is open.
+    /// Set when it is known that the server keeps open files apart.
     is_tried: OnceCell<()>,
     _tasks: [AbortOnDropHandle<()>; 2],
     /// Whether the server has OpenSSH's replacing rename.
@@ -92,7 +92,7 @@ impl Session {
     async fn ask_limits(&mut self) -> Result<(), Trouble> {
         let mut limits = match self.ask(Request::Extended { name: LIMITS, paths: &[] }).await? {
             Answer::Extended(limits) => limits,
-            // What is not told is as usual.
+            // Limits that are not sent keep their defaults.
             Answer::Status(_) => return Ok(()),
             _ => return Err(Trouble::other_answer()),
         };
@@ -106,8 +106,8 @@ impl Session {
         Ok(())
     }
 
-    /// Opens a file or a folder. Where the server allows no more of them at once, this waits until one of ours is
-    /// closed.
+    /// Opens a file or a folder. If the server allows no more of them at once, this waits until one of this session's
+    /// is closed.
     pub(crate) async fn open(self: &Arc<Self>, request: Request<'_>) -> Result<Handle, Trouble> {
         loop {
             if self.slots.are_full() {
@@ -162,7 +162,7 @@ impl Session {
     }
 }
 
-/// What is open at the server. It is closed when it is dropped, without waiting.
+/// A file or folder that is open at the server. Dropping it closes it, without waiting.
 pub(crate) struct Handle {
     session: Arc<Session>,
     bytes: Bytes,
@@ -184,7 +184,7 @@ impl Handle {
         }
     }
 
-    /// Some bytes of a file, at the most so many; none at its end.
+    /// Some bytes of a file, at most this many; none at its end.
     pub(crate) async fn read(&self, offset: u64, len: u32) -> Result<Option<Bytes>, Trouble> {
         match self.session.ask(Request::Read { handle: &self.bytes, offset, len }).await? {
             Answer::Data(data) if data.is_empty() => Ok(None),
@@ -234,7 +234,7 @@ fn attributes(answer: Answer) -> Result<Attributes, Trouble> {
     }
 }
 
-/// Requests on their way, and who waits for the answers.
+/// Outstanding requests, and the tasks that wait for their answers.
 struct Exchange {
     requests: mpsc::UnboundedSender<Bytes>,
     waiting: Mutex<Waiting>,
@@ -264,7 +264,7 @@ impl Waiting {
         id
     }
 
-    /// Nobody is answered any more, the first reason is the one that is told.
+    /// No request gets an answer any more. The first reason is the one that is reported.
     fn end(&mut self, why: &str) {
         self.ended.get_or_insert_with(|| why.to_owned());
         self.by_id.clear();
@@ -297,7 +297,7 @@ impl Exchange {
     fn answer(&self, id: u32, answer: Answer) {
         let Some(Waiter { asked, closes }) = self.waiting().by_id.remove(&id) else { return };
         drop(closes);
-        // Who waited for something that was opened may have gone.
+        // The task that waited for the open file may be gone.
         if let Some(Err(Answer::Handle(handle))) = asked.map(|asked| asked.send(answer)) {
             self.send(Request::Close { handle: &handle }, Waiter { asked: None, closes: None });
         }
@@ -318,7 +318,7 @@ impl Exchange {
 async fn send(mut queue: mpsc::UnboundedReceiver<Bytes>, outgoing: ChannelWriteHalf<Msg>) {
     while let Some(packet) = queue.recv().await {
         if let Err(error) = outgoing.data_bytes(packet).await {
-            // Whoever waits for an answer is told by `receive`.
+            // `receive` reports it to the tasks that wait for answers.
             tracing::debug!(%error, "the SFTP connection takes nothing any more");
             return;
         }
@@ -341,7 +341,8 @@ async fn receive(exchange: Arc<Exchange>, mut incoming: ChannelReadHalf, mut ans
     exchange.end(why);
 }
 
-/// How many files and folders are open at once: as many as the server allows, which most only tell by a refusal.
+/// How many files and folders are open at once: as many as the server allows. Most servers show their limit only by a
+/// refusal.
 struct Slots {
     count: Mutex<Count>,
     freed: Notify,

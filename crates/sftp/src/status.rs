@@ -1,4 +1,5 @@
-//! What a status means. Version 3 has nine of them; servers send those of later versions, and their own, all the same.
+//! The meaning of status codes. Version 3 has nine of them, but servers also send those of later versions, and their
+//! own.
 
 use crate::wire::{Mode, Request, Status};
 
@@ -11,7 +12,7 @@ const CONNECTION_LOST: u32 = 7;
 const NO_SUCH_PATH: u32 = 10;
 const NO_SPACE: u32 = 14;
 
-/// What later versions of the protocol call each number (draft-ietf-secsh-filexfer-13).
+/// The name of each number in later versions of the protocol (draft-ietf-secsh-filexfer-13).
 const NAMES: [&str; 32] = [
     "done",
     "end of file",

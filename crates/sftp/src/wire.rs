@@ -14,7 +14,7 @@ pub(crate) const LONGEST_ANSWER_BYTES: usize = 16 << 20;
 const LONGEST_GREETING_BYTES: usize = 64 << 10;
 /// A long answer's length, kind, id and number of names.
 const HEAD_BYTES: usize = 3 * size_of::<u32>() + size_of::<u8>();
-/// What a request is beside its paths, handle and data.
+/// A request's type, apart from its paths, handle and data.
 const REQUEST_BYTES: usize = 64;
 
 const FXP_INIT: u8 = 1;
@@ -51,7 +51,7 @@ pub(crate) enum Mode {
     Replace = 0x02 | 0x08 | 0x10,
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request<'a> {
     Open {
@@ -77,7 +77,7 @@ pub(crate) enum Request<'a> {
         offset: u64,
         data: &'a [u8],
     },
-    /// The attributes of what is open.
+    /// The attributes of an open file or folder.
     StatOpen {
         handle: &'a [u8],
     },
@@ -138,7 +138,7 @@ impl Request<'_> {
     }
 }
 
-/// What a client says first.
+/// A client's first message.
 pub(crate) fn init() -> Bytes {
     let mut packet = Packet::new(FXP_INIT, None);
     packet.int(VERSION);
@@ -181,7 +181,7 @@ impl Packet {
     }
 }
 
-/// What a server answers.
+/// A server's answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Status(Status),
@@ -210,7 +210,7 @@ pub(crate) struct Name {
     pub(crate) attributes: Attributes,
 }
 
-/// What a server says of a file: all of it, some of it or nothing.
+/// The attributes of a file that a server sends: all, some or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) size: Option<u64>,
@@ -236,7 +236,7 @@ impl From<TryGetError> for Malformed {
     }
 }
 
-/// What a server says first.
+/// A server's first message.
 #[derive(Debug)]
 pub(crate) struct Greeting {
     extensions: Vec<Bytes>,

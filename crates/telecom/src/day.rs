@@ -37,7 +37,7 @@ impl Day {
         }
     }
 
-    /// The day so many days after 1970-01-01.
+    /// The day this number of days after 1970-01-01.
     pub const fn from_epoch_days(days: i32) -> Option<Self> {
         if Self::MIN.0 <= days && days <= Self::MAX.0 { Some(Self(days)) } else { None }
     }

@@ -8,8 +8,8 @@ use crate::day::epoch_days;
 use crate::kind::RecordType;
 use crate::serde_text::serde_as_text;
 
-/// The name of a file of call detail records: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`, and perhaps with
-/// the server and the folders that it comes from: `north/msc-1/cdr_data_20240101_120000.csv`.
+/// The name of a file of call detail records: `cdr_data_20240101_120000.csv`, perhaps with `.gz` or `.zst`, and perhaps
+/// with the server and the folders that it comes from: `north/msc-1/cdr_data_20240101_120000.csv`.
 ///
 /// Ordered by the time in the name, then by the name: the order in which files are read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,8 +40,8 @@ pub struct InvalidFileName;
 
 /// The longest name without folders.
 const MAX_BARE_BYTES: usize = "cdr_voice_20240101_120000.csv.zst".len();
-/// The longest that the folders in front of it may be, with their slashes: a server, and some levels. Names are copied often, and a
-/// store that keeps objects as files has no room for longer ones.
+/// The longest that the folders in front of it may be, with their slashes: a server, and some levels. Names are copied
+/// often, and a store that keeps objects as files has no room for longer ones.
 const MAX_FOLDERS_BYTES: usize = 40;
 const MAX_BYTES: usize = MAX_FOLDERS_BYTES + MAX_BARE_BYTES;
 /// `YYYYMMDD_HHMMSS`
@@ -106,7 +106,8 @@ impl FileName {
     }
 }
 
-/// What the names of the lake's objects, Kafka keys and shells all take as it is. A name that begins with a dot is hidden.
+/// Characters that objects of the lake, Kafka keys and shells all accept unchanged. A name that begins with a dot is
+/// hidden.
 fn is_folder(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-=".contains(&byte);
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)

@@ -18,7 +18,7 @@ use crate::usage::UsageEvent;
 /// The highest line of a file that stores can keep as a signed 64-bit number.
 const MAX_SOURCE_LINE: u64 = i64::MAX as u64;
 
-/// What `_action` is in a message that takes its row back.
+/// The value of `_action` in a message that takes its row back.
 pub const WITHDRAW: &str = "withdraw";
 
 /// A message that can be counted.
@@ -55,13 +55,14 @@ impl FullRecord<'_> {
         Some(self.texts[index].as_ref()).filter(|text| !text.is_empty())
     }
 
-    /// The file that it came from, also where the message has no [`Source`]. None where it tells none, or one whose name has
-    /// not the files' form: the name is for people, and takes nothing from the record.
+    /// The file that it came from, also where the message has no [`Source`]. None where it tells none, or one whose
+    /// name has not the files' form: the name is for people, and takes nothing from the record.
     pub fn file(&self) -> Option<FileName> {
         self.source_file.and_then(|name| FileName::parse(&scalar(name).ok()?).ok())
     }
 
-    /// When that file was read, in microseconds since 1970 (UTC). None where the message tells no time, or one of another form.
+    /// When that file was read, in microseconds since 1970 (UTC). None where the message tells no time, or one of
+    /// another form.
     pub fn ingested_at_us(&self) -> Option<i64> {
         self.ingestion_timestamp.and_then(|time| utc_microseconds(&scalar(time).ok()?))
     }
@@ -76,8 +77,8 @@ impl fmt::Debug for FullRecord<'_> {
 
 /// Reads and judges a message's value.
 ///
-/// Numbers may be numbers or text, fields that are not known are ignored, and `null` is as good as absent. The columns that say
-/// nothing about usage (`ip_address`, `website_url`, `dest_nr`) may be absent.
+/// Numbers may be numbers or text, fields that are not known are ignored, and `null` is as good as absent. The columns
+/// that say nothing about usage (`ip_address`, `website_url`, `dest_nr`) may be absent.
 pub fn parse(value: &[u8], record_type: RecordType, zone: &Zone) -> Result<TopicRecord, Reason> {
     parse_full(value, record_type, zone).map(|full| full.record)
 }

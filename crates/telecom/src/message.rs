@@ -33,7 +33,7 @@ pub struct Message {
     pub channel: String,
     /// The room's customer, whoever sent this message.
     pub customer_id: String,
-    /// What the customer is called, where that is known.
+    /// The customer's name, if it is known.
     pub customer_name: Option<String>,
     /// The customer's number as it was written, where it is known.
     pub phone: Option<String>,
@@ -46,7 +46,8 @@ pub struct Message {
     pub message_date: Moment,
 }
 
-/// Why a message cannot be used. `Display` explains it to people, without the message's content; [`code`](Self::code) is for machines.
+/// Why a message cannot be used. `Display` explains it to people, without the message's content; [`code`](Self::code)
+/// is for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum MessageFault {
     /// It is not UTF-8.
@@ -105,8 +106,8 @@ impl MessageFault {
 }
 
 impl Message {
-    /// Reads and judges a message's JSON. Fields that are not known are ignored, `null` is as good as absent, and so is an
-    /// empty text. Times without an offset are civil time in the operator's zone; with one they are converted.
+    /// Reads and judges a message's JSON. Fields that are not known are ignored, `null` is as good as absent, and so is
+    /// an empty text. Times without an offset are civil time in the operator's zone; with one they are converted.
     pub fn parse(json: &[u8], zone: &Zone) -> Result<Self, MessageFault> {
         let json = str::from_utf8(json).map_err(|_| MessageFault::InvalidUtf8)?;
         // The reader would also take the values as an array.
@@ -129,15 +130,15 @@ impl Message {
         })
     }
 
-    /// The message as JSON: one line, the fields in the order above, times as civil time in the operator's zone; with an
-    /// offset where that alone would tell another moment.
+    /// The message as JSON: one line, the fields in the order above, times as civil time in the operator's zone; with
+    /// an offset where that alone would tell another moment.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts always serialize")
     }
 }
 
-/// Without what was said and by whom.
+/// Leaves out the text and the names.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")

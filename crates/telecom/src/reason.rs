@@ -4,7 +4,8 @@ use crate::column::Column;
 use crate::csv::BadHeader;
 use crate::time::TimeFault;
 
-/// Why a record was rejected. `Display` explains it to people, without the record's content; [`code`](Self::code) is for machines.
+/// Why a record was rejected. `Display` explains it to people, without the record's content; [`code`](Self::code) is
+/// for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Reason {
     /// The row is longer than [`MAX_ROW_BYTES`](crate::csv::MAX_ROW_BYTES).
@@ -39,10 +40,11 @@ pub enum Reason {
     /// The message's `_record_type` is not the topic's.
     #[error("_record_type is not that of the topic")]
     WrongRecordType,
-    /// `_source_id` or `_source_line` is malformed, one is there without the other, or neither where a row is withdrawn.
+    /// `_source_id` or `_source_line` is malformed, one is there without the other, or neither where a row is
+    /// withdrawn.
     #[error("_source_id and _source_line do not name a row of a file")]
     BadSource,
-    /// The message's `_action` is none that is known.
+    /// The message's `_action` is not known.
     #[error("_action is unknown: a record without it is counted, one with \"withdraw\" is taken back")]
     UnknownAction,
     /// The message lacks a column that is needed.
@@ -51,10 +53,10 @@ pub enum Reason {
     /// A field is longer than [`MAX_FIELD_BYTES`](crate::MAX_FIELD_BYTES).
     #[error("{0} is longer than {max} bytes", max = crate::MAX_FIELD_BYTES)]
     FieldTooLong(Column),
-    /// The subscriber number is none.
+    /// The text is not a subscriber number.
     #[error("msisdn: {why}", why = crate::InvalidMsisdn)]
     BadMsisdn,
-    /// A field that should be a whole number is none.
+    /// A field that should be a whole number is not.
     #[error("{0} is not a whole number")]
     BadNumber(Column),
     /// An amount is below zero.

@@ -7,9 +7,9 @@ use crate::reason::Reason;
 use crate::time::{EventTime, InvalidTime, Zone};
 use crate::usage::{Totals, UsageEvent};
 
-/// The number of the rules by which records are read. It is raised with every change by which a record that was read before
-/// may be read otherwise: counted instead of rejected, or for another subscriber, day or amount. What is counted by one
-/// number is never counted on by another, unless all that was delivered before has been counted.
+/// The number of the rules by which records are read. It is raised with every change after which a record may be read
+/// differently: counted instead of rejected, or for another subscriber, day or amount. Totals that were counted under
+/// one number are never continued under another, unless everything that was delivered before has been counted.
 pub const RULES: u32 = 2;
 
 /// The longest field, in bytes: browsers and proxies cut URLs, the longest field there is, at 8 KiB.

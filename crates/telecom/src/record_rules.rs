@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RULES, Zone};
 
-/// By what records are read: a record may be another subscriber's, another day's or none under other ones. A store counts
-/// by one, and by another only from where everything before has been counted.
+/// By what records are read: a record may be another subscriber's, another day's or none under other ones. A store
+/// counts by one, and by another only from where everything before has been counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRules {
     /// [`RULES`] of the program that reads them.

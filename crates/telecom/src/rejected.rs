@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// The most raw bytes that a rejected record carries: the limit of a row. What is longer is cut, and its place in
-/// the lake says where all of it lies.
+/// The most raw bytes that a rejected record carries: the limit of a row. Longer ones are cut, and their place in the
+/// lake says where all of it lies.
 pub const RAW_LIMIT_BYTES: usize = 64 << 10;
 
 /// A record that can't be used, as the topic `rejected` keeps it: what it was, where it came from, and why.
@@ -15,7 +15,7 @@ pub struct Rejected<'a> {
     pub reason: Cow<'a, str>,
     /// The reason in words; it never repeats the record's content.
     pub detail: Cow<'a, str>,
-    /// For how many rows of a file it stands: 1, or all of them where the header is unusable.
+    /// How many rows of a file it stands for: 1, or all of them if the header is unusable.
     pub rows: u64,
     /// The place in a file, where it came from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

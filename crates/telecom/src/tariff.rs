@@ -24,7 +24,7 @@ pub enum InvalidTariff {
     /// It is not the JSON that a tariff is.
     #[error("the tariff is not valid: {0}")]
     Json(#[from] serde_json::Error),
-    /// Two rows start on the same day, or a later one stands first.
+    /// Two rows start on the same day, or a later one comes first.
     #[error("the tariff's rows must be in the order of their start, each day once: see {0}")]
     Order(Day),
     /// There are days before the first row.
@@ -34,8 +34,9 @@ pub enum InvalidTariff {
 
 /// An exact amount of money, rounded only when it is written. Amounts are added exactly.
 ///
-/// It is a whole number of [`Cost::PER_ZAR`]ths of a rand: both a byte's share of a gigabyte and a second's of a minute, at a price
-/// in millionths, are whole numbers of these. It saturates at 5.6 × 10^22 ZAR, which no real usage comes near.
+/// It is a whole number of [`Cost::PER_ZAR`]ths of a rand: both a byte's share of a gigabyte and a second's of a
+/// minute, at a price in millionths, are whole numbers of these. It saturates at 5.6 × 10^22 ZAR, which no real usage
+/// comes near.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cost(i128);
 

@@ -37,13 +37,13 @@ pub struct EventTime {
     pub microsecond: u32,
 }
 
-/// A moment, told by the operator's clocks. When clocks are set back in autumn they show an hour twice: in the second
-/// one, a time alone does not tell the moment, and its offset stands with it. Text form: that of the time, and the offset.
+/// A moment, as the operator's clocks show it. When clocks are set back in autumn they show an hour twice. In the
+/// second one, a time alone is ambiguous, and its offset is kept with it. Text form: that of the time, and the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Moment {
     /// What the clocks showed.
     pub time: EventTime,
-    /// Seconds east of UTC; only where the time alone would tell another moment.
+    /// Seconds east of UTC; only if the time alone would mean another moment.
     offset_seconds: Option<i32>,
 }
 
@@ -107,7 +107,8 @@ impl Zone {
 }
 
 impl Zone {
-    /// Seconds east of UTC of a time on these clocks. Where they show it twice or not at all: those of before they are set.
+    /// Seconds east of UTC of a time on these clocks. Where they show it twice or not at all: those of before they are
+    /// set.
     fn offset_seconds(&self, civil_us: i64) -> i32 {
         let shown = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
             .saturating_add(jiff::SignedDuration::from_micros(civil_us));
@@ -127,8 +128,9 @@ impl Default for Zone {
 impl EventTime {
     /// Reads a time as the files write it: `2024-01-01 10:15:30`, with `T` or a space, perhaps with a fraction.
     ///
-    /// Without an offset it already is civil time in the operator's zone, and is taken as it stands, also where the zone's
-    /// clocks passed over it; with one (`Z`, `UTC`, `+02`, `+0200`, `+02:00`, perhaps behind a space) it is converted.
+    /// Without an offset it already is civil time in the operator's zone, and is taken as it stands, also where the
+    /// zone's clocks passed over it; with one (`Z`, `UTC`, `+02`, `+0200`, `+02:00`, perhaps behind a space) it is
+    /// converted.
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
         let written = Written::parse(text).ok_or_else(|| InvalidTime::Malformed(TimeFault::of(text)))?;
         match written.offset_seconds {
@@ -148,7 +150,8 @@ impl EventTime {
         Self::at(instant, instant.subsec_microsecond().unsigned_abs(), zone)
     }
 
-    /// Microseconds from 1970-01-01 00:00:00 to this time on the same clocks: the number by which stores keep civil time.
+    /// Microseconds from 1970-01-01 00:00:00 to this time on the same clocks: the number by which stores keep civil
+    /// time.
     pub const fn civil_microseconds(self) -> i64 {
         let seconds = self.day.epoch_days() as i64 * SECONDS_PER_DAY
             + self.hour as i64 * 3_600
@@ -175,8 +178,8 @@ impl EventTime {
 }
 
 impl Moment {
-    /// Reads a time as [`EventTime::parse`] does, and keeps which moment it tells. Without an offset, a time that the
-    /// clocks show twice is the first one, and one that they pass over is told by clocks that are not set yet.
+    /// Reads a time as [`EventTime::parse`] does, and keeps which moment it means. Without an offset, a time that the
+    /// clocks show twice is the first one, and a time that they skip is read by the clocks before they are set.
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, InvalidTime> {
         let time = EventTime::parse(text, zone)?;
         let alone = Self::from(time);
@@ -197,7 +200,7 @@ impl Moment {
     }
 }
 
-/// The moment that the time tells alone.
+/// The moment that the time alone means.
 impl From<EventTime> for Moment {
     fn from(time: EventTime) -> Self {
         Self { time, offset_seconds: None }
@@ -216,7 +219,7 @@ struct Written {
     /// From 1970-01-01 00:00:00 on the clocks that it was read from.
     seconds: i64,
     microsecond: u32,
-    /// East of UTC, where it is told.
+    /// East of UTC, if it is given.
     offset_seconds: Option<i32>,
 }
 

@@ -35,8 +35,8 @@ pub struct UsageEvent {
 impl Totals {
     /// The sum, or `None` if a figure does not fit.
     ///
-    /// It takes more than a million records of the largest allowed amount (see [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES))
-    /// on one subscriber's day to get there.
+    /// It takes more than a million records of the largest allowed amount (see
+    /// [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES)) on one subscriber's day to get there.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         Some(Self {

@@ -1,7 +1,8 @@
-//! Where versions before this one put objects: `bronze/epoch=E/topic=T/date=D/hour=H/partition=P/<first offset>.jsonl.zst`.
+//! The names under which earlier versions put objects:
+//! `bronze/epoch=E/topic=T/date=D/hour=H/partition=P/<first offset>.jsonl.zst`.
 //!
-//! Date and hour are those of the first record's Kafka timestamp, which a producer chooses: a new object may lie anywhere
-//! in such a listing, so it has to be read from its beginning. An object's last offset is kept with it.
+//! Date and hour are those of the first record's Kafka timestamp, which a producer chooses: a new object may lie
+//! anywhere in such a listing, so it has to be read from its beginning. An object's last offset is kept with it.
 
 use futures::TryStreamExt;
 use futures::stream::{BoxStream, StreamExt};
@@ -13,7 +14,7 @@ use crate::{Error, Lake, Listed};
 /// The decimal number that is kept with an object: the offset of its last record.
 const LAST_OFFSET: &str = "last-offset";
 
-/// An object, as its name tells it.
+/// An object, as described by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// Its name.
@@ -45,7 +46,7 @@ fn prefix(epoch: u32, topic: &str) -> String {
 }
 
 impl Object {
-    /// An object that somebody else put among ours is passed, and said.
+    /// A foreign object in between is skipped, with a warning.
     fn of(below: &str, listed: Listed) -> Option<Self> {
         let parts = || {
             let (hour, rest) = listed.key.strip_prefix(below)?.split_once("/partition=")?;
@@ -59,7 +60,8 @@ impl Object {
         Some(Self { key: listed.key, hour, partition, first, bytes: listed.bytes })
     }
 
-    /// Looks how far it goes: one request. Copying a bucket may lose what is kept with its objects; then it is read.
+    /// Finds out how far it reaches: one request. Copying a bucket may lose the objects' metadata; then the object is
+    /// read.
     ///
     /// # Errors
     /// When the store can't be reached or refuses.

@@ -51,7 +51,7 @@ impl FromStr for Hour {
         let hours =
             date.duration_since(FIRST_DAY).as_hours().checked_add(hour).filter(|hours| (0..=LAST).contains(hours));
         let parsed = Self(hours.ok_or(InvalidHour)?);
-        // One text an hour: what reads as one and is written otherwise is none of ours.
+        // Accept only the canonical spelling.
         if parsed.to_string() == text { Ok(parsed) } else { Err(InvalidHour) }
     }
 }

@@ -43,7 +43,7 @@ struct Header<T> {
     value_base64: Option<String>,
 }
 
-/// What stands in a line for bytes: the text, or else its base64.
+/// How a line holds bytes: as text or, if they are not UTF-8, as base64.
 fn written(bytes: Option<&[u8]>) -> (Option<Option<&str>>, Option<String>) {
     match bytes.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
         None => (Some(None), None),

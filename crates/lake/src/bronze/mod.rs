@@ -1,29 +1,30 @@
 //! Every record of every topic, as it was:
 //! `bronze/epoch=E/topic=T/partition=P/<last offset>-<first offset>-<records>.jsonl.zst`.
 //!
-//! **Objects.** [`write()`] puts a batch of one lane (stream epoch, topic, partition). An object holds *all* records of its
-//! lane from its first offset to its last: that is the one invariant that readers need. Its name says what a listing has
-//! to tell: a lane's objects are listed by their *last* offset, so everything that reaches to an offset or beyond it lies
-//! behind one place of the listing, whatever clocks said and however long the history is. With fewer records than
-//! offsets, the topic skipped some: Kafka's own records, compaction, retention.
+//! **Objects.** [`write()`] puts a batch of one lane (stream epoch, topic, partition). An object holds *all* records of
+//! its lane from its first offset to its last: readers need only this one invariant. A lane's objects are listed by their
+//! *last* offset. So everything that reaches an offset or goes beyond it lies behind one place of the listing, whatever
+//! clocks said and however long the history is. If an object has fewer records than offsets, the topic skipped some:
+//! Kafka's own records, compaction, retention.
 //!
-//! **Once.** The name is made of the batch: a redelivery with the same boundaries finds its object. Before it puts a batch,
-//! [`write()`] looks whether the lake has some of it; then those records must be the same, and only what lies behind them is
-//! put.
+//! **Once.** The name follows from the batch: a redelivery with the same boundaries finds its object. Before it puts a
+//! batch, [`write()`] checks whether the lake has some of it. Those records must then be the same, and only the records
+//! behind them are put.
 //!
-//! **Overlaps.** Functions that wake up late may leave objects that overlap. Readers go by first offset and keep a
+//! **Overlaps.** Functions that wake up late may leave objects that overlap. Readers sort by first offset and keep a
 //! high-water mark ([`needed`], [`read_range`]): each offset is taken once.
 //!
-//! **Gaps.** Mappings acknowledge in order: when an object is put, everything of its lane below its first offset is in the
-//! lake. But a listing of several pages is no snapshot: it may lack an object that was put meanwhile and have the one behind
-//! it. So offsets are missing for good only where a listing that *began* after the object behind them was seen still
-//! lacks them.
+//! **Gaps.** Mappings acknowledge in order: when an object is put, everything of its lane below its first offset is in
+//! the lake. But a listing of several pages is not a snapshot: it may lack an object that was put meanwhile and have the
+//! one behind it. So offsets are missing for good only if a listing that *began* after the object behind them was seen
+//! still lacks them.
 //!
-//! **Lines.** One JSON line a record: `{"offset":…,"timestamp_ms":…,"key":…,"value":…,"headers":[{"name":…,"value":…}]}`.
-//! Bytes that are not UTF-8 stand as base64 under `key_base64` and `value_base64` instead; `null` is no key, no value.
-//! Exactly the same bytes come back.
+//! **Lines.** One line of JSON per record:
+//! `{"offset":…,"timestamp_ms":…,"key":…,"value":…,"headers":[{"name":…,"value":…}]}`. Bytes that are not UTF-8 are
+//! stored as base64 under `key_base64` and `value_base64` instead; `null` means no key, no value. Exactly the same bytes
+//! come back.
 //!
-//! **By hour.** Objects of versions before this one lie at [`by_hour`]: they are read, and no more are put there.
+//! **By hour.** Earlier versions put their objects at [`by_hour`]: they are read, and no more are put there.
 
 pub mod by_hour;
 mod hour;
@@ -43,7 +44,7 @@ pub use write::{Written, write};
 /// Where the objects lie.
 pub const BRONZE: &str = "bronze/";
 
-/// What orders records: a partition of a topic, in a stream epoch.
+/// One ordered log: a partition of a topic, in a stream epoch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     /// The stream epoch: a topic that was created again, or has another number of partitions, begins a new one.

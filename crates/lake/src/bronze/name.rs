@@ -1,6 +1,6 @@
 use super::{Lane, Record, topic_prefix};
 
-/// What all objects end with.
+/// The ending of all objects' names.
 pub(super) const SUFFIX: &str = ".jsonl.zst";
 
 /// What the name of an object says, below its lane.
@@ -18,7 +18,7 @@ impl Name {
         Some(Self { first, last, records: records.len() as u64 })
     }
 
-    /// Reads what lies below a lane. One text a name: what reads as one and is written otherwise is none of ours.
+    /// Reads the part of a name below a lane. Accepts only the canonical spelling.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.strip_suffix(SUFFIX)?.splitn(3, '-');
         let (last, first, records) = (numbers.next()?, numbers.next()?, numbers.next()?);

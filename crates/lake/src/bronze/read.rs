@@ -8,15 +8,15 @@ use super::name::{Name, SUFFIX};
 use super::{Record, Segment, line, needed};
 use crate::{Error, Lake};
 
-/// Objects that are read side by side, so that small ones don't wait for the store's answer time one after the other…
+/// Objects that are read at the same time, so that small ones don't wait for the store one after the other.
 const READ_AHEAD: usize = 16;
-/// … and their length together. Full batches have half a megabyte or more, and ten times that in memory: there, it is two or so.
+/// Their compressed bytes together. 1 MiB is about two full batches, some 10 MiB once decoded.
 const READ_AHEAD_BYTES: u32 = 1 << 20;
 
 /// An object's records: at most a batch (6 MB of payload), by ascending offset.
 ///
 /// # Errors
-/// [`Error::NotFound`], when the store can't be reached or refuses, and when the object is none of bronze.
+/// [`Error::NotFound`], when the store can't be reached or refuses, and when the object does not belong to bronze.
 pub async fn read(lake: &Lake, key: &str) -> Result<Vec<Record>, Error> {
     let doing = || format!("reading {key}");
     let name = key.rsplit('/').next().unwrap_or_default();
@@ -29,8 +29,8 @@ pub async fn read(lake: &Lake, key: &str) -> Result<Vec<Record>, Error> {
     decoded.map_err(|error| error.to_string()).flatten().map_err(|why| Error::malformed(doing(), why))
 }
 
-/// The records of `offsets` in a lane's `segments` (by first offset), each once, by ascending offset; an object's at a time.
-/// Offsets that no segment has are passed.
+/// The records of `offsets` in a lane's `segments` (by first offset), each once, by ascending offset; an object's at a
+/// time. Offsets that no segment has are passed.
 pub fn read_range(
     lake: &Lake,
     segments: &[Segment],

@@ -26,7 +26,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Offsets between its first and its last that it has no record of, as far as its name tells.
+    /// Offsets between its first and its last without a record, by its name.
     #[must_use]
     pub fn skipped_offsets(&self) -> Option<u64> {
         let offsets = (self.last - self.first).unsigned_abs() + 1;
@@ -53,8 +53,9 @@ pub async fn partitions(lake: &Lake, epoch: u32, topic: &str) -> Result<Vec<i32>
     Ok(partitions)
 }
 
-/// The first `most` of a lane's objects that reach to the offset `from` or beyond it, in the order of their last offsets, told
-/// in the order of their first; they may overlap (see [`needed`]). It costs what is told, however much lies before it.
+/// The first `most` of a lane's objects that reach to the offset `from` or beyond it, in the order of their last
+/// offsets, returned in the order of their first; they may overlap (see [`needed`]). The cost depends on the objects
+/// returned, however many lie before them.
 ///
 /// # Errors
 /// When the store can't be reached or refuses.
@@ -89,7 +90,7 @@ impl<'a> Listing<'a> {
         Self { lane, prefix, objects }
     }
 
-    /// The next one. An object that somebody else put among ours is passed, and said.
+    /// The next one. A foreign object in between is skipped, with a warning.
     pub(super) async fn next(&mut self) -> Result<Option<Segment>, Error> {
         while let Some(Listed { key, bytes }) = self.objects.try_next().await? {
             match key.strip_prefix(&self.prefix).and_then(Name::parse) {
@@ -101,7 +102,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Those of a lane's segments (by first offset) that have something of `offsets` that none before them has.
+/// The segments of a lane (by first offset) that hold some of `offsets` which no earlier segment holds.
 #[must_use]
 pub fn needed<'a>(segments: &'a [Segment], offsets: &Range<i64>) -> Vec<&'a Segment> {
     let mut from = offsets.start;

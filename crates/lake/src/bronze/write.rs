@@ -9,7 +9,7 @@ use super::segment::{Listing, in_order};
 use super::{Lane, Record, Segment, line, read_range};
 use crate::{Error, Lake, Put};
 
-/// What a batch has become.
+/// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Objects that are new: one, unless the lake had all records of the batch.
@@ -23,8 +23,8 @@ pub struct Written {
 /// Puts consecutive records of a lane, by ascending offset: all that lie between the first and the last of them. When
 /// it returns, each of them is in the lake, once or in objects that overlap. No records are no work.
 ///
-/// `end` is the offset behind the last record that the caller has put of the lane, if it has: where the batch goes on from
-/// there, the lake is not asked what it has.
+/// `end` is the offset behind the last record that the caller has put of the lane, if it has: where the batch goes on
+/// from there, the lake is not asked what it has.
 ///
 /// # Errors
 /// When the store can't be reached or refuses: the batch is to be written again, with these boundaries or others. Also
@@ -39,7 +39,7 @@ pub async fn write(lake: &Lake, lane: &Lane, records: &[Record], end: Option<i64
     let bytes = lines.len() as u64;
     Ok(match lake.put_if_absent(&key, Bytes::from(lines), &[]).await? {
         Put::Created => Written { objects: 1, records: name.records, bytes },
-        // Somebody else has put it just now, or a repeated request finds its own.
+        // Another process has put it just now, or a repeated request finds its own object.
         Put::Exists => Written::default(),
     })
 }

@@ -10,7 +10,7 @@ use crate::kind::RecordType;
 /// shows the content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadHeader {
-    /// Why it is none.
+    /// Why it is not a header.
     pub fault: HeaderFault,
     likeness: Likeness,
 }
@@ -50,7 +50,7 @@ pub enum HeaderFault {
     BadQuotes,
 }
 
-/// What a line is like that is not the header it should be.
+/// What a line looks like that should be a header and is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Likeness {
     /// The names in it, if it looks like a header at all.
@@ -62,7 +62,7 @@ struct Likeness {
     record_type: Option<RecordType>,
 }
 
-/// What stands between the fields of tables, the right one first.
+/// Separators that tables use, the right one first.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 /// The most names that are shown, and the most characters of each.
 const SHOWN_NAMES: usize = 16;

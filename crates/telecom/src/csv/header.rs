@@ -8,22 +8,22 @@ use crate::reason::Reason;
 use crate::record::{MAX_FIELDS, has_control_character, judge};
 use crate::time::Zone;
 
-/// A file's header, by which its rows are read. Columns may stand in any order; ones that the record type does not know are
-/// ignored (they stay in the landed file).
+/// A file's header, by which its rows are read. Columns may stand in any order; ones that the record type does not know
+/// are ignored (they stay in the landed file).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     record_type: RecordType,
     /// Fields of each row.
     fields: usize,
-    /// Where the record type's columns stand, in the order of [`RecordType::columns`].
+    /// The positions of the record type's columns, in the order of [`RecordType::columns`].
     positions: [usize; MAX_FIELDS],
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Header {
-    /// Reads a file's header row, with or without its line end, perhaps with a byte order mark. Names are compared without
-    /// the blanks around them and without regard to case.
+    /// Reads a file's header row, with or without its line end, perhaps with a byte order mark. Names are compared
+    /// without the blanks around them and without regard to case.
     ///
     /// # Errors
     /// What is wrong with it, and what it looks like.
@@ -89,7 +89,7 @@ fn read(line: &[u8], record_type: RecordType) -> Result<Header, HeaderFault> {
     Ok(Header { record_type, fields: names.len(), positions })
 }
 
-/// Where the one field with this name stands.
+/// The position of the one field with this name.
 fn place(names: &[&str], column: Column) -> Result<usize, HeaderFault> {
     let mut places = (0..names.len()).filter(|&index| names[index].eq_ignore_ascii_case(column.as_str()));
     match (places.next(), places.next()) {

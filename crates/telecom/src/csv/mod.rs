@@ -15,20 +15,20 @@ pub use split::Scratch;
 
 use crate::kind::RecordType;
 
-/// The longest row, in bytes without its line end. A real row has some 150; as JSON, escaped at its worst, 64 KiB still fit a
-/// Kafka message of 1 MB.
+/// The longest row, in bytes without its line end. A real row has some 150; as JSON, escaped at its worst, 64 KiB still
+/// fit a Kafka message of 1 MB.
 pub const MAX_ROW_BYTES: usize = 64 * 1024;
 
 /// The most columns of a header: the operator's files have 8, other producers add some.
 pub const MAX_COLUMNS: usize = 64;
 
-/// Whether a line is no row at all: it is empty but for its line end. Blank lines are neither counted nor numbered.
+/// Whether a line is not a row: it has only a line end. Blank lines are neither counted nor numbered.
 pub fn is_blank(line: &[u8]) -> bool {
     without_line_end(line).is_empty()
 }
 
-/// Whether it is the line that spreadsheets put before the header, `sep=,`, which tells them the separator. One that
-/// names another separator is passed over as well: the header behind it then shows what is wrong.
+/// Whether it is the line that spreadsheets put before the header, `sep=,`, which names the separator. One that names
+/// another separator is skipped as well: the header behind it then shows what is wrong.
 pub fn is_separator_line(line: &[u8]) -> bool {
     let line = without_line_end(line);
     let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
@@ -40,7 +40,8 @@ pub fn write_header(out: &mut Vec<u8>, record_type: RecordType) {
     write_row(out, record_type.columns().iter().map(|column| column.as_str()));
 }
 
-/// Appends a row, with its line end. Fields that need quotes get them; a line end inside a field has no form that could be read again.
+/// Appends a row, with its line end. Fields that need quotes get them; a line end inside a field has no form that could
+/// be read again.
 pub fn write_row<'a>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'a str>) {
     for (index, field) in fields.into_iter().enumerate() {
         if index > 0 {

@@ -22,7 +22,7 @@ pub struct Row<'a> {
     fields: [&'a str; MAX_FIELDS],
 }
 
-/// Where and when a file's rows were read: what each row's JSON says beside the row. Made once a file.
+/// Where and when a file's rows were read: the fields that each row's JSON has beside the row. Made once per file.
 #[derive(Debug, Clone)]
 pub struct Provenance {
     /// The JSON from after the row's last value up to the line's number.
