@@ -18,7 +18,7 @@ use crate::parameters::{Parameters, check_fixed};
 type Boot = fn(Vars) -> BoxFuture<'static, anyhow::Result<Handler>>;
 
 /// Every function, by the name of its folder.
-const FUNCTIONS: [(&str, Boot); 9] = [
+const FUNCTIONS: [(&str, Boot); 10] = [
     ("sftp-poll", |vars| sftp_poll::boot(vars).boxed()),
     ("file-to-topic", |vars| file_to_topic::boot(vars).boxed()),
     ("batch-aggregator", |vars| batch_aggregator::boot(vars).boxed()),
@@ -26,6 +26,7 @@ const FUNCTIONS: [(&str, Boot); 9] = [
     ("lake-writer", |vars| lake_writer::boot(vars).boxed()),
     ("lake-loader", |vars| lake_loader::boot(vars).boxed()),
     ("reconcile", |vars| reconcile::boot(vars).boxed()),
+    ("dashboard-http", |vars| dashboard_http::boot(vars).boxed()),
     ("intake-http", |vars| intake_http::boot(vars).boxed()),
     ("usage-http", |vars| usage_http::boot(vars).boxed()),
 ];

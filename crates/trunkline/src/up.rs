@@ -18,8 +18,9 @@ use crate::{check, decisions};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Where usage-http says whether it is well; the mappings have a part in that.
 pub(crate) const HEALTH_PATH: &str = "/health";
-/// The function that serves it, and the dashboard.
+/// The function that serves it.
 const USAGE_HTTP: &str = "usage-http";
+const DASHBOARD_HTTP: &str = "dashboard-http";
 
 /// Brokers, and whose they are: `None` is everybody's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl Ready {
         let runtime = Runtime::start(&project.template, invoker, options).await?;
         if let Some(address) = runtime.http_addr() {
             println!("The API is at http://{address}. Ctrl-C ends everything.");
-            if project.template.function(USAGE_HTTP).is_some() {
+            if project.template.function(DASHBOARD_HTTP).is_some() {
                 println!("The dashboard is at http://{address}/dashboard, for users who may see every subscriber.");
             }
         } else {

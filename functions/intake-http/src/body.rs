@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::Problem;
+use crate::problem::{self, Problem};
 
 /// The largest body. An event of the function has at most 6 MB, in which a body that is not `application/json` stands in base64,
 /// a third longer.
@@ -21,17 +21,20 @@ pub(crate) fn items<'a>(content_type: Option<&str>, body: &'a [u8]) -> Result<Ve
     let is_ndjson = match media_type.as_deref().unwrap_or_default() {
         kind if NDJSON.contains(&kind) => true,
         "" | "application/json" => false,
-        _ => return Err(Problem::UnsupportedMediaType),
+        _ => return Err(problem::unsupported_media_type()),
     };
     if body.len() > MAX_BODY_BYTES {
-        return Err(Problem::BodyTooLarge { bytes: body.len() });
+        let bytes = body.len();
+        return Err(problem::too_large(format!(
+            "the body has {bytes} bytes and at most {MAX_BODY_BYTES} are taken: send it in parts"
+        )));
     }
     // Some programs begin a text with a byte order mark.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let items = match body.trim_ascii_start().first() {
         None => Vec::new(),
         Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| Problem::malformed(&error))?;
+            let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| problem::malformed(&error))?;
             items.into_iter().map(|item| item.get().as_bytes()).collect()
         }
         Some(_) => match serde_json::from_slice::<&RawValue>(body) {
@@ -41,15 +44,17 @@ pub(crate) fn items<'a>(content_type: Option<&str>, body: &'a [u8]) -> Result<Ve
                 let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
                 // What is called JSON is NDJSON where its first line is whole, and else JSON that is broken somewhere.
                 if !is_ndjson && serde_json::from_slice::<&RawValue>(lines[0]).is_err() {
-                    return Err(Problem::malformed(&error));
+                    return Err(problem::malformed(&error));
                 }
                 lines
             }
         },
     };
     match items.len() {
-        0 => Err(Problem::NoItems),
-        count if count > MAX_ITEMS => Err(Problem::TooManyItems { count }),
+        0 => Err(problem::no_items()),
+        count if count > MAX_ITEMS => Err(problem::too_large(format!(
+            "the body has {count} messages and at most {MAX_ITEMS} are taken: send them in parts"
+        ))),
         _ => Ok(items),
     }
 }

@@ -2,31 +2,24 @@
 
 mod body;
 mod config;
+mod deps;
 mod outcome;
 mod problem;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
-use http_api::auth::{Authenticator, User};
-use http_api::{Request, Response};
-use kafka_sink::Sink;
+use http_api::{Request, RequestLog, Response};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
-use telecom::{Message, Zone};
+use telecom::Message;
 
-pub use body::{MAX_BODY_BYTES, MAX_ITEMS};
-pub use config::Config;
-pub use outcome::{Item, Outcome, Status};
-pub use problem::Problem;
+use crate::problem::unavailable;
 
-/// What a request needs.
-pub struct Deps {
-    sink: Sink,
-    topic: String,
-    zone: Zone,
-    users: Authenticator,
-}
+pub use crate::body::{MAX_BODY_BYTES, MAX_ITEMS};
+pub use crate::config::Config;
+pub use crate::deps::Deps;
+pub use crate::outcome::{Item, Outcome, Status};
+pub use crate::problem::Problem;
 
 /// The function's only path.
 pub const PATH: &str = "/messages";
@@ -34,21 +27,6 @@ pub const PATH: &str = "/messages";
 /// The longest wait for Kafka: a broker that is lost has a successor after some seconds, which is better waited for than
 /// asked about again; and the API itself gives up after 30 s.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-
-impl Deps {
-    /// Makes the clients. Kafka may be down: it is waited for when a request needs it.
-    ///
-    /// # Errors
-    /// When the producer refuses its configuration.
-    pub fn connect(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self {
-            sink: Sink::new(&config.kafka)?,
-            topic: config.topic.clone(),
-            zone: config.zone.clone(),
-            users: Authenticator::new(config.users.clone()),
-        })
-    }
-}
 
 /// The function in its outermost form: HTTP API events in, answers out.
 ///
@@ -68,36 +46,44 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 /// # Errors
 /// Never in practice: answers always have a JSON form.
 pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response> {
-    let started = Instant::now();
-    let mut user = None;
-    let result = respond(deps, request, deadline, &mut user).await;
-    log(request, user.as_deref(), &result, started.elapsed());
-    Ok(match result {
-        Ok(outcome) => Response { status: 202, ..Response::json(serde_json::to_string(&outcome)?) },
-        Err(problem) => problem.response()?,
-    })
+    let mut log = RequestLog::start();
+    let result = respond(deps, request, deadline, &mut log).await;
+    let outcome = result.as_ref().map_or_else(Problem::members, Some);
+    let counts = outcome.map(|outcome| [outcome.accepted, outcome.duplicates, outcome.rejected]);
+    let result = result.and_then(|outcome| accepted(&outcome));
+    http_api::log_request!(
+        &log,
+        request,
+        &result,
+        http.body_bytes = request.body.len(),
+        messages.accepted = counts.map(|[accepted, ..]| accepted),
+        messages.duplicates = counts.map(|[_, duplicates, _]| duplicates),
+        messages.rejected = counts.map(|[.., rejected]| rejected)
+    );
+    http_api::finish(request, result)
 }
 
-async fn respond(
-    deps: &Deps,
-    request: &Request,
-    deadline: Deadline,
-    user: &mut Option<Arc<User>>,
-) -> Result<Outcome, Problem> {
+fn accepted(outcome: &Outcome) -> Result<Response, Problem> {
+    let body = serde_json::to_string(outcome).map_err(|error| unavailable(error.into()))?;
+    Ok(Response { status: 202, ..Response::json(body) })
+}
+
+async fn respond(deps: &Deps, request: &Request, deadline: Deadline, log: &mut RequestLog) -> Result<Outcome, Problem> {
     if request.path != PATH {
-        return Err(Problem::NotFound);
+        return Err(Problem::not_found());
     }
+    log.route = PATH;
     if request.method != "POST" {
-        return Err(Problem::MethodNotAllowed);
+        return Err(problem::only_for_posting());
     }
     let sender = in_time(deadline, "the users", deps.users.authenticate(request)).await??;
-    if !user.insert(sender).may_post() {
-        return Err(Problem::MayNotPost);
+    if !log.user.insert(sender).may_post() {
+        return Err(problem::may_not_post());
     }
     let items = body::items(request.content_type.as_deref(), &request.body)?;
     let (messages, outcome) = outcome::judge(&items, &deps.zone);
     if messages.is_empty() {
-        return Err(Problem::NothingAccepted(outcome));
+        return Err(problem::nothing_accepted(outcome));
     }
     in_time(deadline, "Kafka", publish(deps, &messages)).await?;
     Ok(outcome)
@@ -112,48 +98,10 @@ async fn publish(deps: &Deps, messages: &[Message]) -> anyhow::Result<()> {
     Ok(session.flush(None).await?)
 }
 
-/// Waits for what the request needs, but leaves time for the answer.
 async fn in_time<T>(
     deadline: Deadline,
     what: &str,
-    future: impl Future<Output = anyhow::Result<T>>,
+    work: impl Future<Output = anyhow::Result<T>>,
 ) -> Result<T, Problem> {
-    let result = deadline.wait_for(MAX_WAIT, what, future).await.map_err(Problem::Unavailable)?;
-    result.with_context(|| format!("{what} can't be used")).map_err(Problem::Unavailable)
-}
-
-fn log(request: &Request, user: Option<&User>, result: &Result<Outcome, Problem>, duration: Duration) {
-    let outcome = match result {
-        Ok(outcome) | Err(Problem::NothingAccepted(outcome)) => Some(outcome),
-        Err(_) => None,
-    };
-    // A level is part of the macro's name, so a function could not take it.
-    macro_rules! log {
-        ($level:ident, $why:ident, $message:literal) => {
-            tracing::$level!(
-                http.request_id = request.id,
-                http.method = request.method,
-                http.route = if request.path == PATH { PATH } else { "" },
-                http.status = result.as_ref().err().map_or(202, Problem::status),
-                http.body_bytes = request.body.len(),
-                user = user.map(User::name),
-                messages.accepted = outcome.map(|outcome| outcome.accepted),
-                messages.duplicates = outcome.map(|outcome| outcome.duplicates),
-                messages.rejected = outcome.map(|outcome| outcome.rejected),
-                duration_ms = duration.as_millis() as u64,
-                $why,
-                $message
-            )
-        };
-    }
-    match result {
-        Err(Problem::Unavailable(error)) => {
-            let error = format!("{error:#}");
-            log!(error, error, "no answer");
-        }
-        _ => {
-            let problem = result.as_ref().err().map(Problem::name);
-            log!(info, problem, "answered");
-        }
-    }
+    http_api::in_time(deadline.wait(MAX_WAIT), what, work).await.map_err(unavailable)
 }

@@ -1,7 +1,7 @@
+use http_api::{Problem, Query, shown};
 use telecom::{Day, Msisdn};
 
-use crate::query::{Query, invalid, shown};
-use crate::{Problem, Resource};
+use crate::route::Resource;
 
 /// What is asked of the usage store, and in which form it is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Ask {
     /// Reads what a path and its query ask for.
     ///
     /// # Errors
-    /// [`Problem::InvalidParameter`] names the first parameter that is missing or malformed.
+    /// A 400 names the first parameter that is missing or malformed.
     pub fn parse(resource: &Resource, query: &str) -> Result<Self, Problem> {
         match resource {
             Resource::DataUsage => Self::data_usage(&Query::parse(query)),
@@ -61,7 +61,7 @@ impl Ask {
         let start = Moment::parse("start_time", start_time)?;
         let end = Moment::parse("end_time", end_time)?;
         if start > end {
-            return Err(invalid("end_time", "it lies before start_time: exchange the two"));
+            return Err(Problem::invalid_parameter("end_time", "it lies before start_time: exchange the two"));
         }
         let (from, to) = days_touched(start, end);
         limit_days("end_time", from, to)?;
@@ -74,7 +74,7 @@ impl Ask {
         let from = parse_day("from", query.required("from", "the first day, such as 2024-01-01")?)?;
         let to = parse_day("to", query.required("to", "the last day, such as 2024-01-31")?)?;
         if from > to {
-            return Err(invalid("to", "it lies before from: exchange the two"));
+            return Err(Problem::invalid_parameter("to", "it lies before from: exchange the two"));
         }
         limit_days("to", from, to)?;
         Ok(Self { msisdn, from, to, form: Form::Days })
@@ -92,7 +92,7 @@ impl Moment {
     fn parse(name: &'static str, text: &str) -> Result<Self, Problem> {
         Self::read(text).ok_or_else(|| {
             let why = format!("{} is not a time: write YYYYMMDDhhmmss, such as 20240131235959", shown(text));
-            invalid(name, &why)
+            Problem::invalid_parameter(name, &why)
         })
     }
 
@@ -119,7 +119,7 @@ fn parse_msisdn(text: &str) -> Result<Msisdn, Problem> {
             "{} is not a subscriber's number: write 5 to 15 digits in international form, such as 27821234567",
             shown(text)
         );
-        invalid("msisdn", &why)
+        Problem::invalid_parameter("msisdn", &why)
     })
 }
 
@@ -131,7 +131,7 @@ fn parse_day(name: &'static str, text: &str) -> Result<Day, Problem> {
             Day::MIN,
             Day::MAX
         );
-        invalid(name, &why)
+        Problem::invalid_parameter(name, &why)
     })
 }
 
@@ -140,7 +140,10 @@ fn limit_days(name: &'static str, from: Day, to: Day) -> Result<(), Problem> {
     if days <= MAX_DAYS {
         return Ok(());
     }
-    Err(invalid(name, &format!("{days} days are asked for and at most {MAX_DAYS} are answered: ask in parts")))
+    Err(Problem::invalid_parameter(
+        name,
+        &format!("{days} days are asked for and at most {MAX_DAYS} are answered: ask in parts"),
+    ))
 }
 
 #[cfg(test)]
@@ -154,8 +157,7 @@ mod tests {
     fn check(resource: &Resource, query: &str, expect: Expect) {
         match Ask::parse(resource, query) {
             Ok(Ask { msisdn, from, to, form }) => expect.assert_eq(&format!("{msisdn} {from} {to} {form:?}")),
-            Err(Problem::InvalidParameter { name, why }) => expect.assert_eq(&format!("{name}: {why}")),
-            Err(problem) => expect.assert_eq(&format!("{problem:?}")),
+            Err(problem) => expect.assert_eq(&problem.to_string()),
         }
     }
 

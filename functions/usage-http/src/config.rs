@@ -13,29 +13,16 @@ pub struct Config {
     pub tariff: Tariff,
     /// Who may ask.
     pub users: UsersSource,
-    /// Where the dashboard's figures are, if anybody has said so.
-    pub dashboard: Option<DashboardConfig>,
-}
-
-/// Where the dashboard's figures are.
-pub struct DashboardConfig {
-    /// The warehouse's address, which may hold a password.
-    pub database_url: String,
-    /// The cluster whose lag is shown.
-    pub kafka: Option<kafka_sink::Config>,
 }
 
 impl Config {
-    /// Reads `USAGE_STORE`, `API_USERS` and `TARIFF`, and, for users in a secret, where its extension listens; for the dashboard,
-    /// `DATABASE_URL` and, where `KAFKA_BROKERS` is set, the cluster's variables.
+    /// Reads `USAGE_STORE`, `API_USERS` and `TARIFF`, and, for users in a secret, where its extension listens.
     ///
     /// # Errors
     /// Names the variable that is missing or malformed, and never shows what it holds.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        let Environment { usage_store, tariff, database_url } = vars.read()?;
-        let kafka = vars.get("KAFKA_BROKERS").map(|_| vars.read()).transpose()?;
-        let dashboard = database_url.map(|database_url| DashboardConfig { database_url, kafka });
-        Ok(Self { usage_store, tariff: tariff.0, users: vars.read()?, dashboard })
+        let Environment { usage_store, tariff } = vars.read()?;
+        Ok(Self { usage_store, tariff: tariff.0, users: vars.read()? })
     }
 }
 
@@ -51,8 +38,6 @@ struct Environment {
     usage_store: String,
     #[serde(rename = "TARIFF", default)]
     tariff: InlineOrFile<Tariff>,
-    #[serde(rename = "DATABASE_URL")]
-    database_url: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,17 +1,8 @@
-use percent_encoding::percent_decode_str;
-
-use crate::Problem;
+use http_api::{Problem, decoded};
 
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/dashboard`
-    Dashboard,
-    /// `/dashboard/{table}`
-    DashboardTable {
-        /// The file's name as it was written, decoded.
-        table: String,
-    },
     /// `/health`
     Health,
     /// A form of a subscriber's usage.
@@ -41,26 +32,16 @@ pub enum Resource {
 }
 
 impl Route {
-    /// Every path there is; `template.yaml` and `docs/openapi.yaml` have the same.
-    pub const PATHS: [&str; 7] = [
-        "/dashboard",
-        "/dashboard/{table}",
-        "/data_usage",
-        "/health",
-        "/v1/towers/{id}/activity",
-        "/v1/usage/{msisdn}",
-        "/v1/usage/{msisdn}/summary",
-    ];
+    /// Every path of the function; `template.yaml` and `docs/openapi.yaml` have the same.
+    pub const PATHS: [&str; 5] =
+        ["/data_usage", "/health", "/v1/towers/{id}/activity", "/v1/usage/{msisdn}", "/v1/usage/{msisdn}/summary"];
 
     /// Finds the route of a request.
     ///
     /// # Errors
-    /// [`Problem::NotFound`], or [`Problem::MethodNotAllowed`] where the path is known and the method is not.
+    /// 404, or 405 where the path is known and the method is not.
     pub fn find(method: &str, path: &str) -> Result<Self, Problem> {
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let route = match path.split('/').collect::<Vec<_>>()[..] {
-            ["", "dashboard"] => Self::Dashboard,
-            ["", "dashboard", table] if !table.is_empty() => Self::DashboardTable { table: decoded(table) },
             ["", "health"] => Self::Health,
             ["", "data_usage"] => Self::Usage(Resource::DataUsage),
             ["", "v1", "towers", id, "activity"] if !id.is_empty() => Self::TowerActivity { id: decoded(id) },
@@ -70,22 +51,20 @@ impl Route {
             ["", "v1", "usage", msisdn, "summary"] if !msisdn.is_empty() => {
                 Self::Usage(Resource::Summary { msisdn: decoded(msisdn) })
             }
-            _ => return Err(Problem::NotFound),
+            _ => return Err(Problem::not_found()),
         };
-        if matches!(method, "GET" | "HEAD") { Ok(route) } else { Err(Problem::MethodNotAllowed) }
+        if matches!(method, "GET" | "HEAD") { Ok(route) } else { Err(Problem::read_only()) }
     }
 
     /// The path without its values, for the log.
     #[must_use]
     pub fn path(&self) -> &'static str {
         match self {
-            Self::Dashboard => Self::PATHS[0],
-            Self::DashboardTable { .. } => Self::PATHS[1],
-            Self::Usage(Resource::DataUsage) => Self::PATHS[2],
-            Self::Health => Self::PATHS[3],
-            Self::TowerActivity { .. } => Self::PATHS[4],
-            Self::Usage(Resource::Days { .. }) => Self::PATHS[5],
-            Self::Usage(Resource::Summary { .. }) => Self::PATHS[6],
+            Self::Usage(Resource::DataUsage) => Self::PATHS[0],
+            Self::Health => Self::PATHS[1],
+            Self::TowerActivity { .. } => Self::PATHS[2],
+            Self::Usage(Resource::Days { .. }) => Self::PATHS[3],
+            Self::Usage(Resource::Summary { .. }) => Self::PATHS[4],
         }
     }
 }
@@ -106,8 +85,6 @@ mod tests {
     #[test]
     fn finds_every_path_and_nothing_else() {
         check("GET", "/health", expect![[r#"/health Health"#]]);
-        check("GET", "/dashboard", expect![[r#"/dashboard Dashboard"#]]);
-        check("GET", "/dashboard/data.csv", expect![[r#"/dashboard/{table} DashboardTable { table: "data.csv" }"#]]);
         check("HEAD", "/data_usage", expect!["/data_usage Usage(DataUsage)"]);
         check("GET", "/v1/usage/2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "2782" })"#]]);
         check("GET", "/v1/usage/%2B2782", expect![[r#"/v1/usage/{msisdn} Usage(Days { msisdn: "+2782" })"#]]);
@@ -128,7 +105,7 @@ mod tests {
             "/v1/usage/",
             "/v1/usage//summary",
             "/v1/usage/1/2",
-            "/dashboard/",
+            "/dashboard",
         ] {
             check("GET", path, expect!["404"]);
         }

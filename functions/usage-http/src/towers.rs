@@ -1,12 +1,11 @@
 //! What is asked of a tower, and what is answered.
 
+use http_api::{Problem, Query, shown};
 use serde::Serialize;
 use telecom::{Day, Totals};
 use usage_store::TowerHour;
 
-use crate::Problem;
 use crate::answer::Figures;
-use crate::query::{Query, invalid, shown};
 
 /// A tower's activity by the hour. Hours are of civil days in the operator's zone, 0–23.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +26,21 @@ impl TowerAsk {
     /// Reads what a path and its query ask for.
     ///
     /// # Errors
-    /// [`Problem::InvalidParameter`] names the first parameter that is missing or malformed.
+    /// A 400 names the first parameter that is missing or malformed.
     pub fn parse(id: &str, query: &str) -> Result<Self, Problem> {
         let query = Query::parse(query);
         let tower_id = parse_id(id)?;
         let from = parse_hour("from", query.required("from", "the first hour or day, such as 2024-01-01T08")?, 0)?;
         let to = parse_hour("to", query.required("to", "the last hour or day, such as 2024-01-01T17")?, 23)?;
         if from > to {
-            return Err(invalid("to", "it lies before from: exchange the two"));
+            return Err(Problem::invalid_parameter("to", "it lies before from: exchange the two"));
         }
         let hours = epoch_hours(to) - epoch_hours(from) + 1;
         if hours > MAX_HOURS {
             let why = format!(
                 "{hours} hours are asked for and at most {MAX_HOURS} ({MAX_DAYS} days) are answered: ask in parts"
             );
-            return Err(invalid("to", &why));
+            return Err(Problem::invalid_parameter("to", &why));
         }
         Ok(Self { tower_id, from, to })
     }
@@ -84,7 +83,7 @@ fn parse_id(id: &str) -> Result<u32, Problem> {
     let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
     id.parse().ok().filter(|_| is_number).ok_or_else(|| {
         let why = format!("{} is not a tower: write a whole number up to {}, such as 1523", shown(id), u32::MAX);
-        invalid("id", &why)
+        Problem::invalid_parameter("id", &why)
     })
 }
 
@@ -97,7 +96,7 @@ fn parse_hour(name: &'static str, text: &str, hour_of_day: u8) -> Result<(Day, u
             Day::MIN,
             Day::MAX
         );
-        invalid(name, &why)
+        Problem::invalid_parameter(name, &why)
     })
 }
 

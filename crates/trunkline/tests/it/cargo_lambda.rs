@@ -65,16 +65,19 @@ fn promise(function: &str, case: &str, is_again: bool) -> Promise {
             | "tower-activity-malformed-time"
             | "tower-activity-no-tower"
             | "tower-activity-range-too-long"
-            | "usage-range-too-long"
-            | "dashboard-malformed-day",
+            | "usage-range-too-long",
         ) => Promise::Status(400),
         ("usage-http", "no-credentials" | "wrong-password" | "unknown-user") => Promise::Status(401),
-        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope" | "dashboard-out-of-scope") => {
-            Promise::Status(403)
-        }
+        ("usage-http", "out-of-scope" | "tower-activity-out-of-scope") => Promise::Status(403),
         ("usage-http", "unknown-path") => Promise::Status(404),
         ("usage-http", "method-not-allowed") => Promise::Status(405),
         ("usage-http", _) => Promise::Status(200),
+        ("dashboard-http", "malformed-day") => Promise::Status(400),
+        ("dashboard-http", "no-credentials") => Promise::Status(401),
+        ("dashboard-http", "out-of-scope") => Promise::Status(403),
+        ("dashboard-http", "unknown-table") => Promise::Status(404),
+        ("dashboard-http", "method-not-allowed") => Promise::Status(405),
+        ("dashboard-http", _) => Promise::Status(200),
         ("lake-loader", _) => Promise::Loaded,
         ("reconcile", _) => Promise::Answer(json!({
             "lanes": 6, "quiet": 0, "waiting": 0, "expired": 0, "entries": 0, "deferred": 0,
@@ -270,6 +273,10 @@ fn router_answers(watch: &Watch) {
     check(&["--user", "shop:shop-password"], "/v1/usage/27831234501/summary", "403");
     check(&[], "/v1/usage/27821234501/summary", "401");
     check(&example, "/v1/towers/1523/activity?from=2024-01-01&to=2024-01-02", "200");
+    check(&example, "/dashboard", "200");
+    check(&[&example[..], &["--head"]].concat(), "/dashboard", "200");
+    check(&["--request", "POST"], "/dashboard", "405");
+    check(&example, "/dashboard/nothing.csv", "404");
     check(&[&example[..], &["--data", "[]"]].concat(), "/messages", "415");
     check(&[], "/messages", "405");
     check(&[], "/v1/nothing", "404");

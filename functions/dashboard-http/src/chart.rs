@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use super::asked::Days;
-use super::table::{Cell, Column, Table};
-use super::text::{Text, Unit};
+use crate::asked::Days;
+use crate::table::{Cell, Column, Table};
+use crate::text::{Text, Unit};
 
 /// A chart by day, or by hour.
 pub(crate) struct Chart<'a> {

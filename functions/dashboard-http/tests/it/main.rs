@@ -1,22 +1,61 @@
-//! The dashboard, as an answer and in a browser.
+//! The dashboard as the service sees it and as a browser shows it: raw events in, pages out, on a real database and Kafka.
+#![expect(clippy::unwrap_used, reason = "a test ends where its setup fails")]
 
 mod front;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use dashboard_http::Route;
+use expect_test::{Expect, expect};
+use lambda_boot::{Deadline, Handler, Invocation};
 use postgres_pool::{Names, Pool};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 
-use super::*;
 use front::{Front, get, heads, links, table};
 
 const WAREHOUSE: &str = include_str!("warehouse.sql");
 
+/// Nobody listens there.
+const DOWN: (&str, &str) = ("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn event(name: &str) -> Value {
+    let path = root().join("events/dashboard-http").join(name).with_extension("json");
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The users of the events, as cheaply hashed as argon2id allows.
+fn users() -> String {
+    let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+    let hash = |password: &str| cheap.hash_password(password.as_bytes()).unwrap().to_string();
+    json!([
+        {"user": "example", "password_hash": hash("example-password"), "msisdns": "*"},
+        {"user": "shop", "password_hash": hash("shop-password"), "msisdns": ["2782*"]},
+    ])
+    .to_string()
+}
+
 async fn boot_with(variables: &[(&str, &str)]) -> Handler {
     test_support::log();
     let users = users();
-    let others = [("USAGE_STORE", "postgres://nobody@127.0.0.1:1/none"), ("API_USERS", &users)];
-    usage_http::boot(others.iter().chain(variables).copied().collect()).await.unwrap()
+    let users = [("API_USERS", &*users)];
+    dashboard_http::boot(users.iter().chain(variables).copied().collect()).await.unwrap()
+}
+
+async fn invoke(handler: &Handler, event: &Value) -> Value {
+    let payload = Bytes::from(event.to_string());
+    let invocation = Invocation { payload, deadline: Deadline::NONE, request_id: "test".into() };
+    serde_json::from_slice(&handler(invocation).await.unwrap()).unwrap()
 }
 
 fn credentials(user: &str) -> String {
@@ -306,8 +345,7 @@ async fn what_is_not_there_is_said_in_its_place() {
             Nothing has been rejected."#]],
     )
     .await;
-    // Nobody listens there.
-    let down = [("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d"), ("KAFKA_BROKERS", "127.0.0.1:1")];
+    let down = [DOWN, ("KAFKA_BROKERS", "127.0.0.1:1")];
     check(
         &boot_with(&down).await,
         "",
@@ -414,11 +452,11 @@ async fn a_subscribers_usage_is_behind_the_masked_number() {
 }
 
 async fn file(handler: &Handler, name: &str, query: &str, authorization: &str) -> Value {
-    let mut event: Value = serde_json::from_slice(&super::event("dashboard")).unwrap();
+    let mut event = event("page");
     event["rawPath"] = format!("/dashboard/{name}").into();
     event["rawQueryString"] = query.into();
     event["headers"]["authorization"] = authorization.into();
-    invoke(handler, Bytes::from(event.to_string())).await
+    invoke(handler, &event).await
 }
 
 #[tokio::test]
@@ -461,7 +499,7 @@ async fn every_table_is_a_file() {
         assert_eq!(answer["statusCode"], status, "{name}?{query}");
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");
     }
-    let away = boot_with(&[("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d")]).await;
+    let away = boot_with(&[DOWN]).await;
     assert_eq!(file(&away, "data.csv", "", &credentials("example")).await["statusCode"], 503);
 }
 
@@ -474,13 +512,113 @@ fn read_csv(answer: &Value) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn it_is_for_those_who_may_see_everybody() {
-    let handler = boot_with(&[("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d")]).await;
+    let handler = boot_with(&[DOWN]).await;
     for (authorization, status) in [("", 401), ("Basic wrong", 401), (&*credentials("shop"), 403)] {
         let answer = get(&handler, "", authorization).await;
         assert_eq!(answer["statusCode"], status);
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");
     }
-    let answer = get(&boot_with(&[]).await, "", &credentials("example")).await;
-    assert_eq!(answer["statusCode"], 404);
-    assert!(answer["body"].as_str().unwrap().contains("set DATABASE_URL"));
+}
+
+#[tokio::test]
+async fn every_event_has_its_answer() {
+    let (url, _) = warehouse().await;
+    let handler = boot_with(&[("DATABASE_URL", &url)]).await;
+    let cases: [(&str, Expect); 7] = [
+        ("page", expect!["200 text/html; charset=utf-8 null"]),
+        ("page-head", expect!["200 text/html; charset=utf-8 null"]),
+        ("malformed-day", expect!["400 text/html; charset=utf-8 null"]),
+        ("no-credentials", expect!["401 application/problem+json null"]),
+        ("out-of-scope", expect!["403 application/problem+json null"]),
+        ("unknown-table", expect!["404 application/problem+json null"]),
+        ("method-not-allowed", expect![[r#"405 application/problem+json "GET, HEAD""#]]),
+    ];
+    let files = std::fs::read_dir(root().join("events/dashboard-http")).unwrap();
+    let files = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "json"));
+    let files: BTreeSet<_> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(files, cases.iter().map(|(name, _)| (*name).to_owned()).collect());
+    for (name, expect) in cases {
+        let answer = invoke(&handler, &event(name)).await;
+        let headers = &answer["headers"];
+        let content_type = headers["content-type"].as_str().unwrap();
+        expect.assert_eq(&format!("{} {content_type} {}", answer["statusCode"], headers["allow"]));
+        assert_eq!(answer["body"].as_str().unwrap().is_empty(), name == "page-head");
+        // Answering changes nothing, and a remembered password makes no difference.
+        assert_eq!(lasting(&invoke(&handler, &event(name)).await), lasting(&answer), "{name}, the second time");
+    }
+}
+
+#[tokio::test]
+async fn its_problems_are_said() {
+    let handler = boot_with(&[DOWN]).await;
+    let problem = async |name: &str, query: &str, authorization: &str| {
+        test_support::shown_answer(&file(&handler, name, query, authorization).await)
+    };
+    expect![[r#"
+        403 content-type: application/problem+json
+        {"type":"urn:trunkline:problem:out-of-scope","title":"This is outside your scope","status":403,"detail":"the dashboard shows everybody's usage: ask as a user whose scope is everybody (\"*\")"}"#]]
+    .assert_eq(&problem("data.csv", "", &credentials("shop")).await);
+    expect![[r#"
+        503 content-type: application/problem+json, retry-after: 5
+        {"type":"urn:trunkline:problem:unavailable","title":"Usage can't be read just now","status":503,"detail":"usage can't be read just now: try again in 5 seconds"}"#]]
+    .assert_eq(&problem("data.csv", "", &credentials("example")).await);
+    let (url, _) = warehouse().await;
+    let empty = boot_with(&[("DATABASE_URL", &url)]).await;
+    let answer = file(&empty, "data.csv", "from=1999-01-01", &credentials("example")).await;
+    expect![[r#"
+        404 content-type: application/problem+json
+        {"type":"urn:trunkline:problem:not-found","title":"No such path","status":404,"detail":"this table has nothing to show: the dashboard says why"}"#]]
+    .assert_eq(&test_support::shown_answer(&answer));
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_of_the_log_without_secrets() {
+    let handler = boot_with(&[DOWN]).await;
+    for (name, path) in
+        [("no-credentials", "/dashboard"), ("out-of-scope", "/dashboard"), ("page", "/dashboard/data.csv")]
+    {
+        let mut event = event(name);
+        event["requestContext"]["requestId"] = format!("logged-{name}").into();
+        event["rawPath"] = path.into();
+        invoke(&handler, &event).await;
+    }
+    let lines = test_support::log().text();
+    for secret in ["example-password", "shop-password", "Basic ", "u:secret", "argon2"] {
+        assert!(!lines.contains(secret), "{secret} is in the log:\n{lines}");
+    }
+    let lines = lines.lines().filter(|line| line.contains("\"logged-")).map(|line| {
+        let mut line: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        assert!(line.remove("duration_ms").is_some_and(|it| it.is_u64()));
+        assert_eq!(line.remove("error").is_some(), line["http.status"] == 503);
+        serde_json::to_string(&line).unwrap() + "\n"
+    });
+    expect![[r#"
+        {"http.method":"GET","http.request_id":"logged-no-credentials","http.route":"/dashboard","http.status":401,"level":"INFO","message":"answered","problem":"unauthorized"}
+        {"http.method":"GET","http.request_id":"logged-out-of-scope","http.route":"/dashboard","http.status":403,"level":"INFO","message":"answered","problem":"out-of-scope","user":"shop"}
+        {"http.method":"GET","http.request_id":"logged-page","http.route":"/dashboard/{table}","http.status":503,"level":"ERROR","message":"no answer","user":"example"}
+    "#]].assert_eq(&lines.collect::<String>());
+}
+
+#[tokio::test]
+async fn other_events_fail_the_invocation() {
+    let handler = boot_with(&[DOWN]).await;
+    let invocation =
+        Invocation { payload: Bytes::from_static(b"{}"), deadline: Deadline::NONE, request_id: "test".into() };
+    let error = handler(invocation).await.unwrap_err();
+    expect!["this is not an HTTP API event of payload format 2.0: missing field `version` at line 1 column 2"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn the_paths_are_those_of_openapi_and_the_template() {
+    let ours: BTreeSet<String> = Route::PATHS.map(str::to_owned).into();
+    let openapi = std::fs::read_to_string(root().join("docs/openapi.yaml")).unwrap();
+    let described = openapi.lines().filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':'));
+    let described = described.filter(|path| path.starts_with("dashboard")).map(|path| format!("/{path}"));
+    assert_eq!(described.collect::<BTreeSet<_>>(), ours);
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let (_, function) = template.split_once("\n  DashboardHttp:\n").unwrap();
+    let (function, _) = function.split_once("\n\n").unwrap();
+    let routed = function.lines().filter_map(|line| line.split_once(" Path: ")?.1.split(',').next());
+    assert_eq!(routed.map(|path| path.trim_matches('"').to_owned()).collect::<BTreeSet<_>>(), ours);
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde::Serialize;
 
-use super::text::{Text, Unit};
+use crate::text::{Text, Unit};
 
 /// A table of the page, which is also a file.
 #[derive(Debug, Serialize)]

@@ -1,28 +1,20 @@
 //! The page's frame: head, periods, tiles, and its parts in order.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use minijinja::syntax::SyntaxConfig;
+use http_api::Problem;
+use minijinja::Environment;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use telecom::{Category, Cost, Day, Tariff};
 
-use super::asked::{Asked, Days, Period};
-use super::parts::{self, Part};
-use super::table::Table;
-use super::text::{Unit, cents};
-use super::warehouse::{Usage, WaitsOf};
-use super::{Absent, Section, SubscriberView, View};
-use crate::Problem;
-
-const STYLE: &str = include_str!("templates/style.css");
+use crate::asked::{Asked, Days, Period};
+use crate::parts::{self, Part};
+use crate::problem::{empty_table, unavailable};
+use crate::read::{Absent, Section, SubscriberView, View};
+use crate::table::Table;
+use crate::text::{Unit, cents};
+use crate::warehouse::{Usage, WaitsOf};
 
 /// After so long the page shows itself anew, where it shows what is current.
 const REFRESH_SECONDS: u32 = 60;
@@ -30,44 +22,9 @@ const REFRESH_SECONDS: u32 = 60;
 /// The periods that a click leads to, in days.
 const PERIODS: [i64; 4] = [1, 7, 14, 30];
 
-/// Nothing may run or be fetched: the page is its own style, and a form.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-});
-
-pub(super) fn headers() -> BTreeMap<&'static str, Cow<'static, str>> {
-    [
-        ("content-type", "text/html; charset=utf-8".into()),
-        ("cache-control", "no-store".into()),
-        ("content-security-policy", POLICY.as_str().into()),
-        ("referrer-policy", "no-referrer".into()),
-        ("x-content-type-options", "nosniff".into()),
-    ]
-    .into()
-}
-
-/// The templates. What they are given is escaped, as their names end in `.html`.
-///
-/// # Errors
-/// When one is malformed.
-pub(super) fn templates() -> anyhow::Result<Environment<'static>> {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    // The policy has the hash of every byte of the style.
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?;
-    templates.set_syntax(syntax);
-    templates.add_template("style.css", STYLE)?;
-    templates.add_template("blocks.html", include_str!("templates/blocks.html"))?;
-    templates.add_template("page.html", include_str!("templates/page.html"))?;
-    Ok(templates)
-}
-
 /// What the template of the page is given.
 #[derive(Serialize)]
-pub(super) struct Page {
+pub(crate) struct Page {
     now: String,
     refresh_seconds: Option<u32>,
     /// That of the page as it is, for files.
@@ -105,7 +62,7 @@ struct Tile {
 
 impl Page {
     /// Everything.
-    pub(super) fn of_everybody(asked: Asked, view: &View, tariff: &Tariff) -> Self {
+    pub(crate) fn of_everybody(asked: Asked, view: &View, tariff: &Tariff) -> Self {
         let marts = &view.marts;
         let parts = vec![
             parts::usage(&marts.usage, tariff),
@@ -118,14 +75,14 @@ impl Page {
     }
 
     /// A subscriber's usage.
-    pub(super) fn of_subscriber(asked: Asked, view: &SubscriberView, tariff: &Tariff) -> Self {
+    pub(crate) fn of_subscriber(asked: Asked, view: &SubscriberView, tariff: &Tariff) -> Self {
         let (tiles, parts) = (usage_tiles(&view.usage, tariff).into(), vec![parts::usage(&view.usage, tariff)]);
         let subscriber = view.msisdn.masked().to_string();
         Self { subscriber, tiles, parts, ..Self::frame(asked) }
     }
 
     /// Where nothing can be shown.
-    pub(super) fn of_nothing(why: String) -> Self {
+    pub(crate) fn of_nothing(why: String) -> Self {
         Self { wrong: why, refresh_seconds: None, ..Self::frame(Asked::DEFAULT) }
     }
 
@@ -157,24 +114,23 @@ impl Page {
         }
     }
 
-    pub(super) fn render(&self, templates: &Environment<'_>) -> anyhow::Result<String> {
+    pub(crate) fn render(&self, templates: &Environment<'_>) -> anyhow::Result<String> {
         Ok(templates.get_template("page.html")?.render(Serde(self))?)
     }
 
     /// The table of this name, to be a file.
     ///
     /// # Errors
-    /// [`Problem::NotFound`] where there never is one, [`Problem::EmptyTable`] where it has nothing to show,
-    /// [`Problem::Unavailable`] where that can't be told.
-    pub(super) fn into_table(self, name: &str) -> Result<Table, Problem> {
+    /// 404 where there is no such table or it has nothing to show, 503 where that can't be told.
+    pub(crate) fn into_table(self, name: &str) -> Result<Table, Problem> {
         if !parts::TABLES.contains(&name) {
-            return Err(Problem::NotFound);
+            return Err(Problem::not_found());
         }
         let is_wrong = self.parts.iter().any(Part::is_wrong);
         let found = self.parts.into_iter().flat_map(Part::into_tables).find(|table| table.name == name);
         found.ok_or_else(|| match is_wrong {
-            true => Problem::Unavailable(anyhow::anyhow!("a part of the dashboard can't be read")),
-            false => Problem::EmptyTable,
+            true => unavailable(anyhow::anyhow!("a part of the dashboard can't be read")),
+            false => empty_table(),
         })
     }
 }
@@ -275,55 +231,4 @@ fn of<T>(section: &Section<T>, show: impl FnOnce(&T) -> (String, String)) -> (St
         Err(Absent::Unset(variable)) => format!("{variable} is not set"),
     };
     ("–".to_owned(), why)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    /// The relative luminance of `#rrggbb` or `#rgb`, as the accessibility guidelines define it.
-    fn luminance(colour: &str) -> f64 {
-        let digits: String = match colour.len() {
-            3 => colour.chars().flat_map(|digit| [digit, digit]).collect(),
-            _ => colour.to_owned(),
-        };
-        let part = |at| {
-            let part = f64::from(u8::from_str_radix(&digits[at..at + 2], 16).unwrap()) / 255.0;
-            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
-        };
-        0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4)
-    }
-
-    #[test]
-    fn everything_can_be_told_from_what_it_stands_on() {
-        let themes: Vec<BTreeMap<&str, f64>> = STYLE
-            .split(":root{")
-            .skip(1)
-            .map(|theme| {
-                let colours = theme.split('}').next().unwrap().split(';').filter_map(|it| it.trim().split_once(":#"));
-                colours.map(|(name, colour)| (name, luminance(colour))).collect()
-            })
-            .collect();
-        assert_eq!(themes.len(), 2, "light and dark");
-        for theme in themes {
-            let contrast = |a: &str, b: &str| {
-                let (a, b) = (theme[a].max(theme[b]), theme[a].min(theme[b]));
-                (a + 0.05) / (b + 0.05)
-            };
-            for background in ["--page", "--card"] {
-                for text in ["--ink", "--soft", "--accent", "--good", "--bad"] {
-                    assert!(
-                        contrast(text, background) >= 4.5,
-                        "{text} on {background}: {}",
-                        contrast(text, background)
-                    );
-                }
-            }
-            for colour in theme.keys().filter(|name| name.starts_with("--c") && **name != "--card") {
-                assert!(contrast(colour, "--card") >= 3.0, "{colour}: {}", contrast(colour, "--card"));
-            }
-        }
-    }
 }

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use http_api::{Problem, Query};
 use telecom::{Day, Msisdn};
-
-use crate::Problem;
-use crate::query::{Query, invalid};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +78,17 @@ impl Asked {
     /// `days`; and `subscriber` and `refresh`.
     ///
     /// # Errors
-    /// [`Problem::InvalidParameter`] names the one that is malformed.
+    /// A 400 names the one that is malformed.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let query = Query::parse(query);
         let subscriber = query.optional("subscriber")?.map(Place::from_str).transpose();
-        let subscriber = subscriber
-            .map_err(|()| invalid("subscriber", "it is no place in a ranking: follow a link of the dashboard"))?;
+        let subscriber = subscriber.map_err(|()| {
+            Problem::invalid_parameter("subscriber", "it is no place in a ranking: follow a link of the dashboard")
+        })?;
         let stays = match query.optional("refresh")? {
             None | Some("on") => false,
             Some("off") => true,
-            Some(_) => return Err(invalid("refresh", "write on or off")),
+            Some(_) => return Err(Problem::invalid_parameter("refresh", "write on or off")),
         };
         Ok(Self { period: Period::read(&query)?, subscriber, stays })
     }
@@ -114,12 +113,15 @@ impl Period {
     fn read(query: &Query) -> Result<Self, Problem> {
         let day = |name| {
             let text = query.optional(name)?;
-            text.map(Day::parse).transpose().map_err(|error| invalid(name, &error.to_string()))
+            text.map(Day::parse).transpose().map_err(|error| Problem::invalid_parameter(name, &error.to_string()))
         };
         let last = match query.optional("days")? {
             None => DEFAULT_DAYS,
             Some(text) => days(text).ok_or_else(|| {
-                invalid("days", &format!("write how many days with data are shown, from 1 to {MAX_DAYS}"))
+                Problem::invalid_parameter(
+                    "days",
+                    &format!("write how many days with data are shown, from 1 to {MAX_DAYS}"),
+                )
             })?,
         };
         match (day("from")?, day("to")?) {
@@ -131,12 +133,12 @@ impl Period {
 
     fn between(from: Day, to: Day) -> Result<Self, Problem> {
         if from > to {
-            return Err(invalid("to", "it lies before from: exchange the two"));
+            return Err(Problem::invalid_parameter("to", "it lies before from: exchange the two"));
         }
         let days = i64::from(to.epoch_days() - from.epoch_days() + 1);
         if days > MAX_DAYS {
             let why = format!("{days} days are asked for and at most {MAX_DAYS} are shown: ask for fewer");
-            return Err(invalid("to", &why));
+            return Err(Problem::invalid_parameter("to", &why));
         }
         Ok(Self::Between(from, to))
     }

@@ -1,31 +1,21 @@
-//! The dashboard: one page, made here, without a script, and its tables as files. What can't be read is said in its
-//! place; the rest is there.
-
-mod asked;
-mod chart;
-mod page;
-mod parts;
-mod table;
-mod text;
-mod warehouse;
+//! What the page shows, read from the warehouse and Kafka: part by part, side by side. What can't be read is said in
+//! its place; the rest is there.
 
 use std::time::Duration;
 
-use http_api::Response;
+use http_api::Problem;
 use kafka_sink::GroupLag;
-use minijinja::Environment;
-use postgres_pool::{Names, Pool};
+use postgres_pool::Pool;
 use telecom::{Msisdn, Tariff};
 use tokio::time::{Instant, timeout_at};
 
-use crate::Problem;
-use crate::config::DashboardConfig;
-use asked::{Asked, Days, Period, Place};
-use page::Page;
-use warehouse::{Conflict, Loads, Messages, Rejected, Top, Unmatched, Usage, Waits};
+use crate::asked::{Days, Period, Place};
+use crate::deps::Deps;
+use crate::problem::unavailable;
+use crate::warehouse::{self, Conflict, Loads, Messages, Rejected, Top, Unmatched, Usage, Waits};
 
 /// The groups of Trunkline's event source mappings.
-const GROUP_PREFIX: &str = "trunkline-";
+pub(crate) const GROUP_PREFIX: &str = "trunkline-";
 
 /// Kafka's answer to that takes a quarter of a second; a cluster that takes this long does not hold up the rest of the
 /// page longer.
@@ -42,26 +32,6 @@ const CONFLICTS: &str = "ops.file_conflicts";
 const UNMATCHED: &str = "ops.unmatched_files";
 const REJECTED: [&str; 2] = ["raw.rejected", "ops.unusable_records"];
 
-/// Where the dashboard's figures are.
-#[derive(Debug)]
-pub(crate) struct Sources {
-    warehouse: Pool,
-    kafka: Option<kafka_sink::Config>,
-    templates: Environment<'static>,
-}
-
-impl Sources {
-    /// The warehouse, connected to when it is first asked, and the cluster whose lag is shown.
-    ///
-    /// # Errors
-    /// When the address or a template is malformed.
-    pub(crate) fn new(DashboardConfig { database_url, kafka }: &DashboardConfig) -> anyhow::Result<Self> {
-        const NAMES: Names = Names { variable: "DATABASE_URL", service: "the warehouse" };
-        let (warehouse, templates) = (Pool::new(database_url, NAMES)?, page::templates()?);
-        Ok(Self { warehouse, kafka: kafka.clone(), templates })
-    }
-}
-
 /// Why a part of the page has no figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Absent {
@@ -75,115 +45,59 @@ pub(crate) enum Absent {
     Unset(&'static str),
 }
 
-type Section<T> = Result<T, Absent>;
-
-/// What is wanted of it.
-pub(crate) enum Wanted {
-    Page,
-    /// A table, as `data.csv`.
-    File(String),
-}
+pub(crate) type Section<T> = Result<T, Absent>;
 
 /// What the page shows.
-struct View {
-    marts: Marts,
-    lags: Section<Vec<GroupLag>>,
+pub(crate) struct View {
+    pub(crate) marts: Marts,
+    pub(crate) lags: Section<Vec<GroupLag>>,
 }
 
 /// What a subscriber's page shows.
-struct SubscriberView {
-    msisdn: Msisdn,
-    usage: Section<Option<(Days, Vec<Usage>)>>,
+pub(crate) struct SubscriberView {
+    pub(crate) msisdn: Msisdn,
+    pub(crate) usage: Section<Option<(Days, Vec<Usage>)>>,
 }
 
 /// What the warehouse has. A part that goes by days has none where its table is empty.
-struct Marts {
-    usage: Section<Option<(Days, Vec<Usage>)>>,
-    top: Section<Option<(Days, Top)>>,
-    messages: Section<Option<(Days, Messages)>>,
-    waits: Section<Option<(Days, Vec<Waits>)>>,
-    loads: Section<Loads>,
-    rejected: Section<Vec<Rejected>>,
-    conflicts: Section<Vec<Conflict>>,
-    unmatched: Section<Unmatched>,
-}
-
-/// The page or a file as an answer. The page is one also where what is asked for can't be shown.
-///
-/// # Errors
-/// When there is no such file, or nothing can be told.
-pub(crate) async fn answer(
-    sources: &Sources,
-    tariff: &Tariff,
-    wanted: Wanted,
-    query: &str,
-    wait: Duration,
-) -> Result<Response, Problem> {
-    let page = page(sources, tariff, query, Instant::now() + wait).await;
-    match wanted {
-        Wanted::File(file) => csv(page?, &file),
-        Wanted::Page => {
-            let (status, page) = match page {
-                Ok(page) => (200, page),
-                Err(problem) => (problem.status(), Page::of_nothing(problem.to_string())),
-            };
-            let body = page.render(&sources.templates).map_err(Problem::Unavailable)?;
-            Ok(Response { status, headers: page::headers(), body })
-        }
-    }
-}
-
-fn csv(page: Page, file: &str) -> Result<Response, Problem> {
-    let table = file.strip_suffix(".csv").ok_or(Problem::NotFound)?;
-    let body = page.into_table(table)?.csv().map_err(Problem::Unavailable)?;
-    let headers = [
-        ("content-type", "text/csv; charset=utf-8; header=present".into()),
-        ("content-disposition", "attachment".into()),
-        ("cache-control", "no-store".into()),
-        ("x-content-type-options", "nosniff".into()),
-    ];
-    Ok(Response { status: 200, headers: headers.into(), body })
-}
-
-async fn page(sources: &Sources, tariff: &Tariff, query: &str, until: Instant) -> Result<Page, Problem> {
-    let asked = Asked::parse(query)?;
-    let pool = &sources.warehouse;
-    Ok(match asked.subscriber {
-        None => Page::of_everybody(asked, &read(sources, tariff, asked.period, until).await, tariff),
-        Some(place) => {
-            let view = read_subscriber(pool, tariff, asked.period, place, until).await;
-            Page::of_subscriber(asked, &view?.ok_or(Problem::NotInRanking)?, tariff)
-        }
-    })
+pub(crate) struct Marts {
+    pub(crate) usage: Section<Option<(Days, Vec<Usage>)>>,
+    pub(crate) top: Section<Option<(Days, Top)>>,
+    pub(crate) messages: Section<Option<(Days, Messages)>>,
+    pub(crate) waits: Section<Option<(Days, Vec<Waits>)>>,
+    pub(crate) loads: Section<Loads>,
+    pub(crate) rejected: Section<Vec<Rejected>>,
+    pub(crate) conflicts: Section<Vec<Conflict>>,
+    pub(crate) unmatched: Section<Unmatched>,
 }
 
 /// Reads everything side by side.
-async fn read(sources: &Sources, tariff: &Tariff, period: Period, until: Instant) -> View {
+pub(crate) async fn read(deps: &Deps, period: Period, until: Instant) -> View {
     let lags = async {
-        let kafka = sources.kafka.as_ref().ok_or(Absent::Unset("KAFKA_BROKERS"))?;
+        let kafka = deps.kafka.as_ref().ok_or(Absent::Unset("KAFKA_BROKERS"))?;
         let wait = until.duration_since(Instant::now()).min(KAFKA_WAIT);
         section("lag", until, kafka_sink::lag(kafka, GROUP_PREFIX, wait)).await
     };
-    let marts = Box::pin(read_marts(&sources.warehouse, tariff, period, until));
+    let marts = Box::pin(read_marts(&deps.warehouse, &deps.tariff, period, until));
     let (marts, lags) = tokio::join!(marts, lags);
     View { marts, lags }
 }
 
 /// `None` where the ranking has changed since the page with the link.
-async fn read_subscriber(
-    pool: &Pool,
-    tariff: &Tariff,
+pub(crate) async fn read_subscriber(
+    deps: &Deps,
     period: Period,
     place: Place,
     until: Instant,
 ) -> Result<Option<SubscriberView>, Problem> {
+    let pool = &deps.warehouse;
     let tables = Tables::look(pool, until, &[&[USAGE, HOURS], &TOP[..]].concat()).await;
     let read = async {
         tables.are_there(&TOP)?;
-        section("subscriber", until, warehouse::subscriber_at(pool, tariff, place)).await
+        section("subscriber", until, warehouse::subscriber_at(pool, &deps.tariff, place)).await
     };
     let (days, found) = tokio::join!(days(pool, &tables, &[USAGE, HOURS], period, until), read);
-    let found = found.map_err(|absent| Problem::Unavailable(anyhow::anyhow!("the ranking: {absent:?}")))?;
+    let found = found.map_err(|absent| unavailable(anyhow::anyhow!("the ranking: {absent:?}")))?;
     let Some(msisdn) = found else { return Ok(None) };
     let usage = of_days("usage", until, &days, |days| warehouse::usage(pool, days, Some(msisdn))).await;
     Ok(Some(SubscriberView { msisdn, usage }))

@@ -6,15 +6,15 @@ use kafka_sink::GroupLag;
 use serde::Serialize;
 use telecom::{Category, Cost, Msisdn, Tariff, UsageKind};
 
-use super::asked::{Asked, Days, Place, Rank, Slot};
-use super::chart::{Chart, Figure, Series};
-use super::table::{Cell, Column, Table};
-use super::text::{Text, Unit, cents};
-use super::warehouse::{
+use crate::asked::{Asked, Days, Place, Rank, Slot};
+use crate::chart::{Chart, Figure, Series};
+use crate::read::{Absent, GROUP_PREFIX, Marts, Section, View};
+use crate::table::{Cell, Column, Table};
+use crate::text::{Text, Unit, cents};
+use crate::warehouse::{
     BALANCED_RUNS, Balance, Conflict, Loaded, Loads, MAX_REJECTED, Messages, Newest, Rejected, Run, SlotMessages,
     Subscriber, Top, Unmatched, Usage, Waits, WaitsOf,
 };
-use super::{Absent, GROUP_PREFIX, Marts, Section, View};
 
 /// A heading with what belongs below it.
 #[derive(Debug, Serialize)]
@@ -121,7 +121,7 @@ impl From<Table> for Block {
     }
 }
 
-pub(super) fn usage(usage: &Section<Option<(Days, Vec<Usage>)>>, tariff: &Tariff) -> Part {
+pub(crate) fn usage(usage: &Section<Option<(Days, Vec<Usage>)>>, tariff: &Tariff) -> Part {
     Part::new("usage", ["Usage"; 2]).of_days(usage, "is no usage", |days, rows| {
         if rows.is_empty() {
             return Err(note("No usage in these days."));
@@ -152,7 +152,7 @@ fn of_kind(days: &Days, rows: &[Usage], kind: UsageKind) -> Series {
     Series { name: Text::new(kind.usage_type()), values: per_slot(days, values) }
 }
 
-pub(super) fn subscribers(top: &Section<Option<(Days, Top)>>, asked: Asked) -> Part {
+pub(crate) fn subscribers(top: &Section<Option<(Days, Top)>>, asked: Asked) -> Part {
     Part::new("subscribers", ["Top subscribers", "Subscribers"]).of_days(top, "is no usage", |days, top| {
         if top.by_cost.is_empty() && top.by_data.is_empty() {
             return Err(note("No usage in these days."));
@@ -194,7 +194,7 @@ fn ranking(
     Table { name, caption: caption.to_owned(), columns, rows: rows.collect() }
 }
 
-pub(super) fn messages(messages: &Section<Option<(Days, Messages)>>) -> Part {
+pub(crate) fn messages(messages: &Section<Option<(Days, Messages)>>) -> Part {
     Part::new("messages", ["Messages"; 2]).of_days(messages, "are no messages", |days, messages| {
         if messages.by_channel.is_empty() {
             return Err(note("No messages in these days."));
@@ -225,7 +225,7 @@ fn headings(days: &Days, rows: &[SlotMessages]) -> Vec<Series> {
     series.collect()
 }
 
-pub(super) fn waits(waits: &Section<Option<(Days, Vec<Waits>)>>) -> Part {
+pub(crate) fn waits(waits: &Section<Option<(Days, Vec<Waits>)>>) -> Part {
     Part::new("waits", ["Response times in rooms", "Response times"]).of_days(
         waits,
         "are no messages",
@@ -270,7 +270,7 @@ fn channels(waits: &[Waits]) -> Table {
     Table { name: "waits-by-channel", caption: "Wait by channel".to_owned(), columns, rows: rows.collect() }
 }
 
-pub(super) fn pipeline(View { lags, marts }: &View) -> Part {
+pub(crate) fn pipeline(View { lags, marts }: &View) -> Part {
     let Marts { loads, rejected, conflicts, .. } = marts;
     let of_loads = |rows: fn(&Loads) -> bool, title: &str, empty: &str, table: fn(&Loads) -> Table| {
         block(title, loads, rows, empty, table)
@@ -370,7 +370,7 @@ fn topics(loads: &Loads) -> Table {
 }
 
 /// Whether nothing has come from where something should.
-pub(super) fn is_silent(loaded: &Loaded) -> bool {
+pub(crate) fn is_silent(loaded: &Loaded) -> bool {
     loaded.loaded_seconds_ago >= SILENT_AFTER_SECONDS && loaded.stream.whole() != REJECTED_STREAM
 }
 
@@ -427,7 +427,7 @@ fn runs(loads: &Loads) -> Table {
 }
 
 /// That of a run's status, which is not told by its colour alone.
-pub(super) fn tone(status: &Text) -> &'static str {
+pub(crate) fn tone(status: &Text) -> &'static str {
     match status.whole() {
         "succeeded" => "good",
         "failed" | "interrupted" => "bad",
@@ -436,7 +436,7 @@ pub(super) fn tone(status: &Text) -> &'static str {
 }
 
 /// When a run ended.
-pub(super) fn when(run: &Run) -> String {
+pub(crate) fn when(run: &Run) -> String {
     match run.ended_seconds_ago {
         Some(seconds) => format!("{} ago", Unit::Seconds.short(seconds)),
         None => format!("since {} UTC", run.started_at.short()),
@@ -505,7 +505,7 @@ mod tests {
 
     #[test]
     fn the_files_are_those_of_openapi() {
-        let openapi = include_str!("../../../../docs/openapi.yaml");
+        let openapi = include_str!("../../../docs/openapi.yaml");
         let files: Vec<_> =
             openapi.lines().filter_map(|line| line.trim().strip_prefix("- ")?.strip_suffix(".csv")).collect();
         assert_eq!(files, TABLES);

@@ -6,9 +6,9 @@ use telecom::{Cost, Day, Msisdn, Tariff, Totals, UsageKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::asked::{Days, MAX_SUBSCRIBERS, Place, Rank, Slot};
-use super::chart::MAX_SERIES;
-use super::text::Text;
+use crate::asked::{Days, MAX_SUBSCRIBERS, Place, Rank, Slot};
+use crate::chart::MAX_SERIES;
+use crate::text::Text;
 
 /// The channels that are told apart; the rest is summed.
 const MAX_CHANNELS: i64 = 6;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use lambda_boot::Handler;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::invoke;
+use super::{event, invoke};
 
 /// Serves the function; `/bare` is the dashboard without its policy, for pages that look into it, and the other `pages` are the test's own.
 pub(super) struct Front {
@@ -52,7 +51,7 @@ async fn serve(mut stream: TcpStream, handler: &Handler, pages: &BTreeMap<&'stat
             let path = if path == "/bare" { "/dashboard" } else { path };
             let event = json!({"version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers,
                 "requestContext": {"http": {"method": "GET"}}});
-            invoke(handler, Bytes::from(event.to_string())).await
+            invoke(handler, &event).await
         }
     };
     let mut text = format!("HTTP/1.1 {} -\r\nconnection: close\r\n", answer["statusCode"]);
@@ -111,8 +110,8 @@ pub(super) fn read(markup: &str) -> String {
 
 /// What the function answers to the dashboard's event, with this query and these credentials.
 pub(super) async fn get(handler: &Handler, query: &str, authorization: &str) -> Value {
-    let mut event: Value = serde_json::from_slice(&super::event("dashboard")).unwrap();
+    let mut event = event("page");
     event["rawQueryString"] = query.into();
     event["headers"]["authorization"] = authorization.into();
-    invoke(handler, Bytes::from(event.to_string())).await
+    invoke(handler, &event).await
 }
