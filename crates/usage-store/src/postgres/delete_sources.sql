@@ -1,6 +1,6 @@
 -- An entry that has been written since stays.
-DELETE FROM usage.sources AS stored
-USING unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::bigint[])
-        AS old (epoch, topic, partition, source_id, upto)
-    JOIN usage.lanes USING (epoch, topic, partition)
-WHERE stored.lane = lanes.id AND stored.source_id = old.source_id AND stored.upto <= old.upto
+delete from usage.sources as stored
+using unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::bigint[])
+        as old (epoch, topic, partition, source_id, upto)
+    join usage.lanes using (epoch, topic, partition)
+where stored.lane = lanes.id and stored.source_id = old.source_id and stored.upto <= old.upto

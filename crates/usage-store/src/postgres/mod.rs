@@ -1,4 +1,4 @@
-//! The protocol's store in PostgreSQL: one statement, and so one round trip and one transaction, a phase.
+//! The protocol's store in PostgreSQL. Each phase is one statement, and so one round trip and one transaction.
 
 mod setup;
 mod tower;
@@ -21,7 +21,7 @@ use crate::{
     Buckets, Claim, FileCount, Lane, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore,
 };
 
-/// What messages call the store.
+/// How error messages name the store.
 const NAMES: Names = Names { variable: "USAGE_STORE", service: "the usage store" };
 
 /// The store in PostgreSQL, in the schema `usage`.
@@ -46,30 +46,23 @@ impl Postgres {
         Ok(Self { connection: Pool::new(url, NAMES)?, buckets: Arc::default() })
     }
 
-    /// Makes a topic's lanes known; see [`Store::add_lanes`](crate::Store::add_lanes).
+    /// Adds a topic's lanes; see [`Store::add_lanes`](crate::Store::add_lanes).
     ///
     /// # Errors
     /// As there.
     pub async fn add_lanes(&self, epoch: u32, topic: &str, partitions: i32) -> anyhow::Result<()> {
         ensure!(partitions > 0, "topic {topic} has no partitions");
         let epoch = i64::from(epoch);
-        self.connection
-            .query(
-                "INSERT INTO usage.lanes (epoch, topic, partition) \
-                 SELECT $1, $2, partition FROM generate_series(0, $3 - 1) AS partition \
-                 WHERE NOT EXISTS (SELECT FROM usage.lanes WHERE epoch = $1 AND topic = $2) \
-                 ORDER BY partition ON CONFLICT DO NOTHING",
-                &[&epoch, &topic, &partitions],
-            )
-            .await?;
+        self.connection.query(include_str!("add_lanes.sql"), &[&epoch, &topic, &partitions]).await?;
         let rows = self
             .connection
-            .query("SELECT count(*) FROM usage.lanes WHERE epoch = $1 AND topic = $2", &[&epoch, &topic])
+            .query("select count(*) from usage.lanes where epoch = $1 and topic = $2", &[&epoch, &topic])
             .await?;
         let known: i64 = one(&rows)?.try_get(0)?;
         ensure!(
             known == i64::from(partitions),
-            "stream epoch {epoch} knows topic {topic} with {known} partitions, now it has {partitions}: take a new STREAM_EPOCH"
+            "stream epoch {epoch} knows topic {topic} with {known} partitions, now it has {partitions}: \
+             take a new STREAM_EPOCH"
         );
         Ok(())
     }
@@ -79,9 +72,7 @@ impl Postgres {
         let rows = self
             .connection
             .query(
-                "SELECT day - date '1970-01-01', kind, up_bytes, down_bytes, seconds, events FROM usage.daily \
-                 WHERE bucket = $1 AND msisdn = $2 \
-                 AND day BETWEEN date '1970-01-01' + $3::integer AND date '1970-01-01' + $4::integer",
+                include_str!("usage_of.sql"),
                 &[&bucket, &signed(msisdn.as_u64())?, &from.epoch_days(), &to.epoch_days()],
             )
             .await?;
@@ -93,23 +84,14 @@ impl Postgres {
     }
 
     pub(crate) async fn all_sources(&self) -> anyhow::Result<Vec<(SourceId, SourceEntry)>> {
-        let rows = self
-            .connection
-            .query(
-                "SELECT source_id, epoch, claimed_ms, last_line, withdrawn_line, files, upto \
-                 FROM usage.sources JOIN usage.lanes ON lanes.id = sources.lane",
-                &[],
-            )
-            .await?;
+        let rows = self.connection.query(include_str!("all_sources.sql"), &[]).await?;
         rows.iter().map(source_entry).collect()
     }
 
     /// See [`Store::faults`](crate::Store::faults).
     pub(crate) async fn faults(&self) -> anyhow::Result<Vec<String>> {
         self.buckets().await?;
-        let sql = "SELECT current_user::text, pg_is_in_recovery(), current_setting('synchronous_commit') = 'off', \
-                          has_table_privilege('usage.daily', 'INSERT') AND has_table_privilege('usage.daily', 'UPDATE')";
-        let rows = self.connection.query(sql, &[]).await?;
+        let rows = self.connection.query(include_str!("faults.sql"), &[]).await?;
         let row = one(&rows)?;
         let (user, is_standby, is_lax, may_write): (String, bool, bool, bool) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
@@ -119,8 +101,8 @@ impl Postgres {
         }
         if is_lax {
             faults.push(format!(
-                "synchronous_commit is off, so a server that dies loses what it has acknowledged: ALTER ROLE {user} SET \
-                 synchronous_commit = on"
+                "synchronous_commit is off, so a server that dies loses what it has acknowledged: ALTER ROLE {user} \
+                 SET synchronous_commit = on"
             ));
         }
         if !may_write {
@@ -130,14 +112,7 @@ impl Postgres {
     }
 
     pub(crate) async fn lanes(&self) -> anyhow::Result<Vec<(Lane, LaneProgress)>> {
-        let rows = self
-            .connection
-            .query(
-                "SELECT next_offset, records, newest_timestamp_ms, epoch, topic, partition FROM usage.lanes \
-                 ORDER BY epoch, topic, partition",
-                &[],
-            )
-            .await?;
+        let rows = self.connection.query(include_str!("lanes.sql"), &[]).await?;
         let read = |row: &Row| Ok((lane(row, 3)?, progress(row)?));
         rows.iter().map(read).collect()
     }
@@ -146,7 +121,7 @@ impl Postgres {
 impl UsageStore for Postgres {
     async fn buckets(&self) -> anyhow::Result<Buckets> {
         let read = async || {
-            let rows = self.connection.query("SELECT buckets FROM usage.settings", &[]).await?;
+            let rows = self.connection.query("select buckets from usage.settings", &[]).await?;
             anyhow::Ok(Buckets::new(one(&rows)?.try_get(0)?)?)
         };
         self.buckets.get_or_try_init(read).await.copied()
@@ -155,11 +130,7 @@ impl UsageStore for Postgres {
     async fn read_lane(&self, lane: &Lane) -> anyhow::Result<Option<LaneState>> {
         let rows = self
             .connection
-            .query(
-                "SELECT next_offset, records, newest_timestamp_ms, rules_from, rules, zone, closed_before_ms \
-                 FROM usage.lanes CROSS JOIN usage.settings WHERE epoch = $1 AND topic = $2 AND partition = $3",
-                &[&i64::from(lane.epoch), &lane.topic, &lane.partition],
-            )
+            .query(include_str!("read_lane.sql"), &[&i64::from(lane.epoch), &lane.topic, &lane.partition])
             .await?;
         let state = |row: &Row| {
             Ok(LaneState {
@@ -176,12 +147,7 @@ impl UsageStore for Postgres {
         let ids: Vec<_> = ids.iter().map(SourceId::to_string).collect();
         let rows = self
             .connection
-            .query(
-                "SELECT source_id, epoch, claimed_ms, last_line, withdrawn_line, files, upto \
-                 FROM usage.sources JOIN usage.lanes ON lanes.id = sources.lane \
-                 WHERE epoch = $1 AND topic = $2 AND partition = $3 AND source_id = ANY($4)",
-                &[&i64::from(lane.epoch), &lane.topic, &lane.partition, &ids],
-            )
+            .query(include_str!("read_sources.sql"), &[&i64::from(lane.epoch), &lane.topic, &lane.partition, &ids])
             .await?;
         rows.iter().map(source_entry).collect()
     }
@@ -196,7 +162,7 @@ impl UsageStore for Postgres {
 
     async fn read_claims(&self, ids: &[SourceId]) -> anyhow::Result<Vec<(SourceId, Claim)>> {
         let ids: Vec<_> = ids.iter().map(SourceId::to_string).collect();
-        let sql = "SELECT source_id, epoch, claimed_ms FROM usage.claims WHERE source_id = ANY($1)";
+        let sql = "select source_id, epoch, claimed_ms from usage.claims where source_id = any($1)";
         let rows = self.connection.query(sql, &[&ids]).await?;
         rows.iter().map(|row| Ok((source_id(row)?, claim(row)?))).collect()
     }
@@ -284,8 +250,7 @@ impl UsageStore for Postgres {
     async fn write_lane(&self, lane: &Lane, progress: &LaneProgress) -> anyhow::Result<()> {
         self.connection
             .query(
-                "UPDATE usage.lanes SET next_offset = $4, records = $5, newest_timestamp_ms = $6 \
-                 WHERE epoch = $1 AND topic = $2 AND partition = $3 AND next_offset < $4",
+                include_str!("write_lane.sql"),
                 &[
                     &i64::from(lane.epoch),
                     &lane.topic,
@@ -319,7 +284,7 @@ impl KeyColumns {
     }
 }
 
-/// A kind's number in the tables: never to be changed.
+/// A kind's number in the tables. It must never change.
 const fn kind_number(kind: UsageKind) -> i16 {
     match kind {
         UsageKind::DataVideo => 1,
@@ -337,7 +302,7 @@ fn kind_of(number: i16) -> anyhow::Result<UsageKind> {
     kind.with_context(|| format!("the usage store has an unknown kind {number}: was it written by a newer version?"))
 }
 
-/// An entry's files as JSON: without a name, under the empty one.
+/// An entry's files as JSON. A file without a name has the empty one.
 fn file_names(entry: &SourceEntry) -> BTreeMap<String, FileCount> {
     let name = |file: &Option<telecom::FileName>| file.map_or_else(String::new, |file| file.to_string());
     entry.files.iter().map(|(file, count)| (name(file), *count)).collect()

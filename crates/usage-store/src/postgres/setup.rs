@@ -1,4 +1,4 @@
-//! Making the store, and bringing one of an earlier version up to date.
+//! Creates the store, and upgrades one of an earlier version.
 
 use anyhow::{Context, ensure};
 use futures::FutureExt;
@@ -11,7 +11,7 @@ use crate::upkeep::left_to_count;
 use crate::{REPUBLISH_WITHIN_MS, RecordRules, Setup, UsageStore};
 
 impl Postgres {
-    /// Makes the tables; see [`Store::set_up`](crate::Store::set_up), which does more.
+    /// Creates the tables; see [`Store::set_up`](crate::Store::set_up), which does more.
     ///
     /// # Errors
     /// As there.
@@ -24,18 +24,12 @@ impl Postgres {
             UsageKind::ALL.iter().map(|kind| (kind_number(*kind), (kind.category(), kind.usage_type()))).unzip();
         let (categories, types): (Vec<_>, Vec<_>) =
             names.into_iter().map(|(category, usage_type)| (category.as_str(), usage_type)).unzip();
-        self.connection
-            .query(
-                "INSERT INTO usage.kinds (kind, category, usage_type) \
-                 SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
-                &[&kinds, &categories, &types],
-            )
-            .await?;
+        self.connection.query(include_str!("add_kinds.sql"), &[&kinds, &categories, &types]).await?;
         let Setup { buckets, rules: RecordRules { number, zone }, .. } = setup;
         let number = i32::try_from(*number)?;
         self.connection
             .query(
-                "INSERT INTO usage.settings (buckets, rules, zone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                "insert into usage.settings (buckets, rules, zone) values ($1, $2, $3) on conflict do nothing",
                 &[&buckets.number(), &number, zone],
             )
             .await?;
@@ -50,18 +44,17 @@ impl Postgres {
     }
 
     async fn is_of_an_earlier_version(&self) -> anyhow::Result<bool> {
-        let sql = "SELECT to_regclass('usage.settings') IS NOT NULL AND NOT EXISTS ( \
-                       SELECT FROM pg_attribute WHERE attrelid = to_regclass('usage.settings') AND attname = 'rules')";
-        Ok(one(&self.connection.query(sql, &[]).await?)?.try_get(0)?)
+        let rows = self.connection.query(include_str!("is_of_an_earlier_version.sql"), &[]).await?;
+        Ok(one(&rows)?.try_get(0)?)
     }
 
-    /// Where everything has been counted as it was read then.
+    /// Upgrades the tables, if every record was counted by the earlier version's rules.
     async fn upgrade(&self, setup: &Setup) -> anyhow::Result<()> {
         let left = left_to_count::<Design>(&self.lanes().await?, &setup.ends);
         ensure!(
             left.is_empty(),
-            "the usage store was made by an earlier version of Trunkline, and records wait that are to be counted by that: {}. \
-             Let it count them, stop everything, and run `trunkline init` again",
+            "the usage store was made by an earlier version of Trunkline, and records wait that are to be counted by that: \
+             {}. Let it count them, stop everything, and run `trunkline init` again",
             left.join(", ")
         );
         self.connection
@@ -75,16 +68,16 @@ async fn upgraded(transaction: &Transaction<'_>, setup: &Setup) -> anyhow::Resul
     transaction.batch_execute(include_str!("upgrade.sql")).await?;
     let number = i32::try_from(setup.rules.number)?;
     let closed_before_ms = setup.now_ms - REPUBLISH_WITHIN_MS;
-    // Somebody else may have done it just now, and the store may be at work again.
+    // Another process may have upgraded it just now, and the store may be at work again.
     let done = transaction
         .execute(
-            "UPDATE usage.settings SET rules = $1, zone = $2, closed_before_ms = $3 WHERE rules IS NULL",
+            "update usage.settings set rules = $1, zone = $2, closed_before_ms = $3 where rules is null",
             &[&number, &setup.rules.zone, &closed_before_ms],
         )
         .await?;
     if done > 0 {
-        transaction.execute("UPDATE usage.lanes SET rules_from = next_offset", &[]).await?;
-        let required = "ALTER TABLE usage.settings ALTER COLUMN rules SET NOT NULL, ALTER COLUMN zone SET NOT NULL";
+        transaction.execute("update usage.lanes set rules_from = next_offset", &[]).await?;
+        let required = "alter table usage.settings alter column rules set not null, alter column zone set not null";
         transaction.batch_execute(required).await?;
     }
     Ok(())

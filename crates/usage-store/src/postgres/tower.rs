@@ -9,7 +9,7 @@ use crate::TowerHour;
 use crate::figures::signed;
 
 impl Postgres {
-    /// All of it or nothing. Where the answer is lost, nobody knows which: that is as approximate as the counters of
+    /// Adds all of it or nothing. If the answer is lost, it is unknown which: the counters are approximate, as those of
     /// ScyllaDB are.
     pub(crate) async fn add_tower_activity(&self, activity: &[(TowerHour, Totals)]) -> anyhow::Result<()> {
         let column = |figure: fn(&Totals) -> u64| {

@@ -1,4 +1,4 @@
-//! Marks, what expires, and by what the store counts.
+//! The store's marks, its expired entries, and the rules by which it counts.
 
 use anyhow::Context;
 use telecom::SourceId;
@@ -10,7 +10,7 @@ use crate::{Lane, LaneProgress, RecordRules};
 
 impl Upkeep for Postgres {
     async fn read_rules(&self) -> anyhow::Result<RecordRules> {
-        record_rules(one(&self.connection.query("SELECT rules, zone FROM usage.settings", &[]).await?)?, 0)
+        record_rules(one(&self.connection.query("select rules, zone from usage.settings", &[]).await?)?, 0)
     }
 
     async fn write_rules(&self, rules: &RecordRules, from: &[(Lane, i64)]) -> anyhow::Result<()> {
@@ -30,8 +30,7 @@ impl Upkeep for Postgres {
     }
 
     async fn read_marks(&self) -> anyhow::Result<Vec<(Lane, Mark)>> {
-        let sql = "SELECT epoch, topic, partition, at_ms, end_offset FROM usage.marks JOIN usage.lanes ON lanes.id = marks.lane";
-        let rows = self.connection.query(sql, &[]).await?;
+        let rows = self.connection.query(include_str!("read_marks.sql"), &[]).await?;
         let mark = |row: &Row| Ok((lane(row, 0)?, Mark { at_ms: row.try_get(3)?, end: row.try_get(4)? }));
         rows.iter().map(mark).collect()
     }
@@ -40,10 +39,7 @@ impl Upkeep for Postgres {
         let columns = MarkColumns::new(marks);
         self.connection
             .query(
-                "INSERT INTO usage.marks (lane, at_ms, end_offset) SELECT lanes.id, new.at_ms, new.end_offset \
-                 FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[]) \
-                     AS new (epoch, topic, partition, at_ms, end_offset) \
-                 JOIN usage.lanes USING (epoch, topic, partition) ON CONFLICT DO NOTHING",
+                include_str!("write_marks.sql"),
                 &[&columns.lanes.epochs, &columns.lanes.topics, &columns.lanes.partitions, &columns.at, &columns.ends],
             )
             .await?;
@@ -54,28 +50,24 @@ impl Upkeep for Postgres {
         let columns = MarkColumns::new(marks);
         self.connection
             .query(
-                "DELETE FROM usage.marks USING unnest($1::bigint[], $2::text[], $3::integer[], $4::bigint[]) \
-                     AS old (epoch, topic, partition, at_ms) JOIN usage.lanes USING (epoch, topic, partition) \
-                 WHERE marks.lane = lanes.id AND marks.at_ms = old.at_ms",
+                include_str!("delete_marks.sql"),
                 &[&columns.lanes.epochs, &columns.lanes.topics, &columns.lanes.partitions, &columns.at],
             )
             .await?;
         Ok(())
     }
 
-    /// Of all lanes there are.
+    /// Of all lanes, not only of the given ones.
     async fn read_kept(&self, _: &[Lane], digit: u8) -> anyhow::Result<Vec<Kept>> {
-        let sql = "SELECT epoch, topic, partition, source_id, upto, ARRAY(SELECT jsonb_object_keys(files)) \
-                   FROM usage.sources JOIN usage.lanes ON lanes.id = sources.lane WHERE left(source_id, 1) = $1";
-        let rows = self.connection.query(sql, &[&format!("{digit:x}")]).await?;
+        let rows = self.connection.query(include_str!("read_kept.sql"), &[&format!("{digit:x}")]).await?;
         let kept = |row: &Row| {
             let names: Vec<&str> = row.try_get(5)?;
             let named = names.into_iter().filter(|name| !name.is_empty());
             Ok(Kept {
                 lane: lane(row, 0)?,
-                source: row.try_get::<_, &str>(3)?.parse().context("a stored source is none")?,
+                source: row.try_get::<_, &str>(3)?.parse().context("a stored source is malformed")?,
                 upto: row.try_get(4)?,
-                files: named.map(str::parse).collect::<Result<_, _>>().context("a stored file name is none")?,
+                files: named.map(str::parse).collect::<Result<_, _>>().context("a stored file name is malformed")?,
             })
         };
         rows.iter().map(kept).collect()
@@ -83,7 +75,7 @@ impl Upkeep for Postgres {
 
     async fn delete_claims(&self, sources: &[SourceId]) -> anyhow::Result<()> {
         let ids: Vec<_> = sources.iter().map(SourceId::to_string).collect();
-        self.connection.query("DELETE FROM usage.claims WHERE source_id = ANY($1)", &[&ids]).await?;
+        self.connection.query("delete from usage.claims where source_id = any($1)", &[&ids]).await?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 -- All lanes and the store at once.
-WITH moved AS (
-    UPDATE usage.lanes SET rules_from = new.rules_from
-    FROM unnest($3::bigint[], $4::text[], $5::integer[], $6::bigint[]) AS new (epoch, topic, partition, rules_from)
-    WHERE (lanes.epoch, lanes.topic, lanes.partition) = (new.epoch, new.topic, new.partition)
+with moved as (
+    update usage.lanes set rules_from = new.rules_from
+    from unnest($3::bigint[], $4::text[], $5::integer[], $6::bigint[]) as new (epoch, topic, partition, rules_from)
+    where (lanes.epoch, lanes.topic, lanes.partition) = (new.epoch, new.topic, new.partition)
 )
-UPDATE usage.settings SET rules = $1, zone = $2
+update usage.settings set rules = $1, zone = $2

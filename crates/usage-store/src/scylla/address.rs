@@ -1,7 +1,10 @@
 //! `USAGE_STORE=scylla://…`, read once.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
 
 const DEFAULT_PORT: u16 = 9042;
 const FORM: &str =
@@ -108,24 +111,16 @@ fn parse_keyspace(keyspace: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Undoes percent-encoding: what is special in an address can only be written so.
+/// Undoes percent-encoding, the only way to write an address's special characters.
 fn decode(text: &str) -> Result<String, &'static str> {
     const ERROR: &str = "a % is not followed by two hexadecimal digits of UTF-8 text";
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let (code, after) = rest.split_first_chunk::<2>().ok_or(ERROR)?;
-        let digit = |index: usize| char::from(code[index]).to_digit(16).ok_or(ERROR);
-        // Two hexadecimal digits fit a byte.
-        bytes.push((digit(0)? << 4 | digit(1)?) as u8);
-        rest = after;
+    // The library keeps a % that is not an escape.
+    let mut escapes = text.split('%').skip(1).map(|after| after.as_bytes().get(..2));
+    let is_escape = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    if !escapes.all(|digits| digits.is_some_and(is_escape)) {
+        return Err(ERROR);
     }
-    String::from_utf8(bytes).map_err(|_| ERROR)
+    percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| ERROR)
 }
 
 #[cfg(test)]
