@@ -62,7 +62,7 @@ impl Hasher {
         Digest(self.0.finalize().into())
     }
 
-    /// All that is needed to go on later.
+    /// All that is needed to continue later.
     #[must_use]
     pub fn state(&self) -> HashState {
         HashState(format!("{STATE_FORM}{}", URL_SAFE_NO_PAD.encode(self.0.serialize())))

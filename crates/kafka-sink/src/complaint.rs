@@ -2,7 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// An error that librdkafka reports and goes on from by itself.
+/// An error that librdkafka reports and recovers from by itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Complaint {
     pub(crate) kind: Kind,

@@ -33,7 +33,7 @@ pub const ANNOUNCED: &str = "announced/";
 pub const FORMAT: &str = "format.json";
 
 /// A file as it was at one time. Text form: `NAME` for the first, `NAME@<mtime>-<bytes>` for one that came later under
-/// the same name and does not just go on.
+/// the same name and does not just continue the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct VersionKey {

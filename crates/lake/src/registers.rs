@@ -17,7 +17,7 @@ pub struct FileRegister {
     pub versions: Vec<Version>,
 }
 
-/// A file's length and last change, as the server tells them.
+/// A file's length and last change, as the server reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// Its length in bytes.
@@ -31,8 +31,7 @@ pub struct Stat {
 pub struct Version {
     /// Its key.
     pub key: VersionKey,
-    /// What the server said when it was last looked at and nothing of it was left to take, but perhaps an unfinished
-    /// line.
+    /// What the server said at the last look that left nothing to take, except perhaps an unfinished line.
     pub stat: Stat,
     /// How many of its bytes have landed.
     pub bytes: u64,
@@ -47,10 +46,10 @@ pub struct Version {
     /// Of its content up to there; `None` of a file that landed long before there were registers.
     #[serde(default)]
     pub digest: Option<Digest>,
-    /// To go on from there.
+    /// To continue hashing from there.
     #[serde(default)]
     pub mark: Option<Mark>,
-    /// What it begins with; `None` where none of its rows can be used, or there is none yet.
+    /// What it begins with; `None` if none of its rows can be used, or if it has none yet.
     #[serde(default)]
     pub head: Option<Head>,
     /// Whether it may grow by pieces; otherwise a longer one is another version.

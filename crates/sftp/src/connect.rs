@@ -175,9 +175,9 @@ async fn open(config: Config) -> Result<Session, Failure> {
     Session::begin(connection, greeted).await.map_err(failed)
 }
 
-/// A connection to a server with the expected key. A server with keys of several types shows one of the types that it
-/// is asked for; as a fingerprint does not tell its type, one after the other is asked for, beginning with the one that
-/// fitted the last time.
+/// A connection to a server with the expected key. A server with keys of several types shows a key of the requested
+/// type. A fingerprint does not name its type, so the client requests one type after the other, beginning with the one
+/// that matched last time.
 async fn secure(config: &Config) -> Result<Connection, Failure> {
     let (mut shown, mut types) = (Vec::new(), String::new());
     for algorithms in config.host_key.algorithms() {

@@ -46,7 +46,7 @@ pub struct Entry {
     pub name: String,
     /// Its length in bytes.
     pub size: u64,
-    /// Its last change, in seconds since 1970 by the server's clock; 0 where the server does not tell it.
+    /// Its last change, in seconds since 1970 by the server's clock; 0 if the server does not send it.
     pub mtime: u64,
 }
 

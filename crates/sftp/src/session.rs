@@ -49,7 +49,7 @@ pub(crate) struct Session {
 pub(crate) enum Trouble {
     /// The server says no.
     Refused(Status),
-    /// The server has too many files open, none of them ours.
+    /// The server has too many files open, and none of them is this session's.
     TooManyOpen(Status),
     /// There is no answer, and no connection any more.
     Lost(String),
@@ -131,8 +131,8 @@ impl Session {
         }
     }
 
-    /// Erlang's server gives the third of what is open the handle of the second, and then answers with the wrong file's
-    /// bytes. So before a server that does not tell its limits has two files open, it is tried with folders.
+    /// Erlang's server gives the third open file the handle of the second, and then answers with the wrong file's
+    /// bytes. So before a server that does not report its limits has two files open, this tests it with folders.
     async fn try_handles(&self) -> Result<(), Trouble> {
         let folder = Request::OpenFolder { path: "." };
         let answers = try_join_all([folder; OPEN_TO_TRY].map(|request| self.ask(request))).await?;

@@ -55,14 +55,14 @@ impl FullRecord<'_> {
         Some(self.texts[index].as_ref()).filter(|text| !text.is_empty())
     }
 
-    /// The file that it came from, also where the message has no [`Source`]. None where it tells none, or one whose
-    /// name has not the files' form: the name is for people, and takes nothing from the record.
+    /// The file that it came from, also if the message has no [`Source`]. None if the message names no file, or a name
+    /// without the files' form: the name is for people, and such a record still counts.
     pub fn file(&self) -> Option<FileName> {
         self.source_file.and_then(|name| FileName::parse(&scalar(name).ok()?).ok())
     }
 
-    /// When that file was read, in microseconds since 1970 (UTC). None where the message tells no time, or one of
-    /// another form.
+    /// When that file was read, in microseconds since 1970 (UTC). None if the message has no time, or one of another
+    /// form.
     pub fn ingested_at_us(&self) -> Option<i64> {
         self.ingestion_timestamp.and_then(|time| utc_microseconds(&scalar(time).ok()?))
     }

@@ -131,7 +131,7 @@ impl Message {
     }
 
     /// The message as JSON: one line, the fields in the order above, times as civil time in the operator's zone; with
-    /// an offset where that alone would tell another moment.
+    /// an offset if the time alone would mean another moment.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts always serialize")

@@ -23,8 +23,8 @@ pub struct Written {
 /// Puts consecutive records of a lane, by ascending offset: all that lie between the first and the last of them. When
 /// it returns, each of them is in the lake, once or in objects that overlap. No records are no work.
 ///
-/// `end` is the offset behind the last record that the caller has put of the lane, if it has: where the batch goes on
-/// from there, the lake is not asked what it has.
+/// `end` is the offset behind the last record of the lane that the caller has put, if it has put any. If the batch
+/// begins there, the lake is not listed.
 ///
 /// # Errors
 /// When the store can't be reached or refuses: the batch is to be written again, with these boundaries or others. Also
