@@ -1,4 +1,4 @@
-//! Changes become rows: one transaction for an event, a few statements for a table.
+//! Writes changes into the tables: one transaction for an event, a few statements for a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::moment::{Moment, Position};
 use crate::sql;
 use crate::table::Table;
 
-/// What happened to one table in an event: a set, so that it does not matter in which order or how often it came.
+/// The changes of one table in an event. They are a set: order and repetition don't matter.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) table: &'static Table,
@@ -25,7 +25,7 @@ pub(crate) struct Changes {
     truncations: BTreeMap<Position, Timestamp>,
     /// Changes of rows that can't be used, by key and place, and why.
     unusable: BTreeMap<(i64, Position), (Timestamp, &'static str)>,
-    /// How far the table comes with it: the highest place, and the latest time, which need not be the same change's.
+    /// The highest place and the latest time of the changes; they may be those of different changes.
     reach: Option<(i64, Timestamp)>,
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct Changes {
 pub(crate) struct Written {
     /// Versions that are new, or have another end or value than before.
     pub(crate) versions: u64,
-    /// Versions with a value that was not told, of a row that is not known from before.
+    /// Versions that lack a value, as the row before them is unknown.
     pub(crate) incomplete: u64,
-    /// Updates and deletions of rows that are not known from before.
+    /// Updates and deletions of unknown rows.
     pub(crate) unseen: u64,
 }
 
@@ -71,7 +71,7 @@ impl Changes {
         self.reaches(moment);
     }
 
-    /// A row is changed from this moment on, in a way that is not known.
+    /// A row has an unusable change at this moment.
     pub(crate) fn add_unusable(&mut self, key: i64, moment: Moment, reason: &'static str) {
         self.unusable.insert((key, moment.position), (moment.at, reason));
         self.reaches(moment);
@@ -82,13 +82,13 @@ impl Changes {
         self.reach = Some((stream_lsn.max(moment.position.stream_lsn), at.max(moment.at)));
     }
 
-    /// Where something happened to which rows.
+    /// The keys of the changed rows, and the places of the changes.
     fn places(&self) -> Vec<(i64, Position)> {
         let versions = self.rows.iter().flat_map(|(key, row)| row.keys().map(|place| (*key, *place)));
         versions.chain(self.deletions.keys().copied()).chain(self.unusable.keys().copied()).collect()
     }
 
-    /// Updates and deletions of rows that were not known before.
+    /// Updates and deletions of rows that were unknown before.
     fn unseen(&self, rows: &Versions, ends: &Ends) -> u64 {
         let is_updated = |version: &&Version| version.op == Op::Updated.letter();
         let updates = self
@@ -100,7 +100,7 @@ impl Changes {
     }
 }
 
-/// Writes an event's changes, all or none.
+/// Writes all changes of an event, or none.
 ///
 /// # Errors
 /// When the database can't be reached or refuses.
@@ -113,7 +113,7 @@ pub(crate) async fn apply(pool: &Pool, changes: &[Changes]) -> anyhow::Result<Wr
 
 async fn apply_all(transaction: &Transaction<'_>, changes: &[Changes]) -> anyhow::Result<Written> {
     let mut written = Written::default();
-    // Always in the order of `TABLES`, so that two events never wait for one another.
+    // Always in the order of `TABLES`, so that two events can't deadlock.
     for changes in changes {
         let table = apply_to_table(transaction, changes).await?;
         written.versions += table.versions;
@@ -126,7 +126,7 @@ async fn apply_all(transaction: &Transaction<'_>, changes: &[Changes]) -> anyhow
 async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<Written> {
     let Some((stream_lsn, at)) = changes.reach else { return Ok(Written::default()) };
     let table = changes.table;
-    // Events of one table take turns: each sees all of what the ones before it wrote.
+    // Events of one table take turns: each sees everything that earlier ones wrote.
     let locked = execute(transaction, sql::LOCK, &[&table.name, &stream_lsn, &at]).await?;
     ensure!(locked == 1, "crm_data.progress has no row of {}: run `trunkline init`", table.name);
     let mut places = truncate(transaction, changes).await?;
@@ -164,7 +164,7 @@ async fn apply_to_table(transaction: &Transaction<'_>, changes: &Changes) -> any
     Ok(Written { versions, incomplete, unseen })
 }
 
-/// Of each row the oldest place: what is before it stays as it is.
+/// The oldest place of each row: versions before it stay as they are.
 fn oldest(places: Vec<(i64, Position)>) -> Vec<(i64, Position)> {
     let mut since = BTreeMap::new();
     for (key, place) in places {
@@ -174,7 +174,7 @@ fn oldest(places: Vec<(i64, Position)>) -> Vec<(i64, Position)> {
     since.into_iter().collect()
 }
 
-/// Which other rows versions take something from that have to be completed, and before which place.
+/// The other rows from which versions take values, and before which place.
 fn bases(rows: &Versions, since: &BTreeMap<i64, Position>) -> Vec<(i64, Position)> {
     let versions = since.iter().filter_map(|(key, place)| Some(rows.get(key)?.range(*place..)));
     let versions = versions.flatten().map(|(_, version)| version).filter(|version| version.unchanged.contains(&true));
@@ -182,7 +182,7 @@ fn bases(rows: &Versions, since: &BTreeMap<i64, Position>) -> Vec<(i64, Position
     bases.filter(|(key, place)| since.get(key).is_none_or(|since| since > place)).collect()
 }
 
-/// Ends rows, and says which versions that are there already have to be completed again.
+/// Writes the ends of rows. Returns which stored versions have to be completed again.
 async fn truncate(transaction: &Transaction<'_>, changes: &Changes) -> anyhow::Result<Vec<(i64, Position)>> {
     let mut places = Vec::new();
     if changes.truncations.is_empty() {
@@ -253,7 +253,7 @@ async fn read_places(
     rows.iter().map(place_of).collect()
 }
 
-/// Of each row the newest version before a place and, `and_after`, all from there on.
+/// Reads the newest version of each row before a place and, with `and_after`, all versions from there on.
 async fn read_versions(
     transaction: &Transaction<'_>,
     table: &Table,

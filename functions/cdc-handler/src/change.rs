@@ -1,4 +1,4 @@
-//! A message becomes a change of one of our tables. Pure, and the only place that knows how Debezium writes values.
+//! Turns a message into a change of a table. Pure, and the only place that knows how Debezium writes values.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub(crate) enum Change {
 pub(crate) enum Cell {
     /// As PostgreSQL reads it; `None` is NULL.
     Value(Option<String>),
-    /// Not told: the value is that of the row before the change.
+    /// The message leaves it out: the value is that of the row before the change.
     Unchanged,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Cell {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unusable {
     pub(crate) reason: Reason,
-    /// Of which row it tells, and from when on, where that much can be read: what is known of the row is older.
+    /// The row that it changes and the change's place, if they can be read: what is known of the row is older.
     pub(crate) row: Option<(i64, Moment)>,
 }
 
@@ -56,13 +56,13 @@ impl From<Reason> for Unusable {
     }
 }
 
-/// What Debezium writes for a large value (TOAST) that an update did not touch; for one of bytes in base64 and in
+/// What Debezium writes for a large value (TOAST) that an update did not touch: as text, and for bytes in base64 and in
 /// hexadecimal digits.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 const UNAVAILABLE_BYTES: [&str; 2] =
     ["X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565"];
 
-/// Where Debezium tells the old key of a row that comes under a new one.
+/// The header in which Debezium sends a row's old key if a change gave it another one.
 const OLD_KEY: &str = "__debezium.oldkey";
 
 /// Reads an event's messages of a table.
@@ -71,7 +71,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) table: &'static Table,
     optional: &'a OptionalColumns,
     schemas: Schemas,
-    /// Columns that rows have and the table here has not.
+    /// Columns that the messages have and the table has not.
     pub(crate) unknown: BTreeSet<String>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         Self { table, optional, schemas: Schemas::default(), unknown: BTreeSet::new() }
     }
 
-    /// What a message tells; `None` if it says nothing about rows.
+    /// A message's change; `None` if the message is not about rows.
     pub(crate) fn read(&mut self, record: &Record) -> Result<Option<Change>, Unusable> {
         let Some(message) = envelope::parse(record.value.as_deref(), &mut self.schemas)? else { return Ok(None) };
         if message.table != self.table.name {
@@ -131,16 +131,19 @@ impl<'a> Reader<'a> {
         self.table.columns.iter().map(cell).collect()
     }
 
-    /// The row's key before a change that gave it another. One that can't be read is not known, which the rest of the row
-    /// does not have to suffer for.
+    /// The row's key before a change that gave it another. An unreadable one counts as unknown, so that the rest of the
+    /// row can be used.
     fn old_key(&self, record: &Record, columns: Option<&Columns>) -> Option<i64> {
         let header = record.headers.iter().find(|header| header.name == OLD_KEY)?;
         read_key(self.table, header.value.as_deref(), columns).ok()
     }
 }
 
-/// The row's key, from the message's: what Debezium writes of a deleted row is made up, but for this. Where it can't be used,
-/// why, and which row is likely meant: by our column among others, or by one column alone, as where the key has been renamed.
+/// The row's key, from the message's key. Of a deleted row, Debezium sends only the key; other values are made up.
+///
+/// # Errors
+/// With the reason, and the row that is probably meant: by the key's column or, if the message's key has a single
+/// column (a renamed one), by that.
 fn read_key(table: &Table, key: Option<&[u8]>, columns: Option<&Columns>) -> Result<i64, (Reason, Option<i64>)> {
     let missing = || (Reason::NoKey(table.key), None);
     let (_, key) = envelope::unwrap(key.ok_or_else(missing)?);
@@ -160,7 +163,7 @@ fn read_key(table: &Table, key: Option<&[u8]>, columns: Option<&Columns>) -> Res
 
 fn cell(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Result<Cell, Reason> {
     match value {
-        // A time that nanoseconds can't hold is null, too.
+        // Debezium also writes null for a time that nanoseconds can't hold.
         Value::Null if written == Some(&Written::Number(Unit::Nanoseconds)) => {
             return Err(Reason::NullOrTooLarge(column.name));
         }
@@ -176,7 +179,7 @@ fn cell(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Re
     Ok(Cell::Value(Some(text?)))
 }
 
-/// It is written in another way than the column's kind allows.
+/// The reason for a value that is not written as the column's kind requires.
 fn otherwise(column: &Column, written: impl Into<String>) -> Reason {
     Reason::Written { column: column.name, kind: column.kind, written: written.into() }
 }
@@ -188,7 +191,7 @@ fn text(column: &Column, value: &Value, written: Option<&Written>) -> Result<Str
         Some(written) => return Err(otherwise(column, written.name())),
     }
     match value {
-        // PostgreSQL's text has no NUL.
+        // PostgreSQL's text can't hold NUL.
         Value::String(text) if !text.contains('\0') => Ok(text.clone()),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         Value::Bool(is_so) => Ok(is_so.to_string()),
@@ -211,8 +214,8 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// A time as any of Debezium's settings writes it. `timestamp` and `date` take the civil time for UTC, and that is what we
-/// take it for; `timestamptz` is text with an offset.
+/// A time, as Debezium writes it with any of its settings. For `timestamp` and `date`, Debezium takes the civil time
+/// for UTC, and so does this function; `timestamptz` is text with an offset.
 fn time(column: &Column, value: &Value, written: Option<&Written>, op: Op) -> Result<Instant, Reason> {
     let (instant, is_date) = match (written, value) {
         (None | Some(Written::Text | Written::Moment | Written::Date), Value::String(text)) => {

@@ -9,7 +9,7 @@ use crate::table::{Column, TABLES, Table};
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where messages go that can't be used.
+    /// The topic for unusable messages.
     pub kafka: kafka_sink::Config,
     /// Where the tables are.
     pub database: DatabaseConfig,
@@ -19,7 +19,7 @@ pub struct Config {
     pub optional: OptionalColumns,
 }
 
-/// Columns that the source does not have, or does not tell: where a message has no such column, it is NULL.
+/// Columns that the source may not have or not send: if a message lacks one, it is NULL.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct OptionalColumns {
     #[serde(rename = "CRM_OPTIONAL_COLUMNS", default)]

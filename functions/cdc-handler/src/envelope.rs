@@ -1,4 +1,4 @@
-//! Debezium's envelope, whatever table it is of. Pure: bytes in, what happened out.
+//! Debezium's envelope, for any table. Pure: bytes in, an operation out.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use crate::moment::{Moment, Position};
 use crate::reason::Reason;
 use crate::written::{Columns, Schemas};
 
-/// What a message tells of a table.
+/// A message about a table.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) table: String,
     pub(crate) moment: Moment,
     pub(crate) told: Told,
-    /// The row as it was, as far as it is told: nothing but the key is sure.
+    /// The row before, as far as the message has it: only its key is reliable.
     before: Option<Box<RawValue>>,
-    /// How its rows are written, if it says that.
+    /// How its values are written, if the message says so.
     pub(crate) columns: Option<Arc<Columns>>,
 }
 
 impl Message {
-    /// A column's value in the row that it tells, or else in the row as it was.
+    /// A column's value in the row, or in the row before if there is no row.
     pub(crate) fn column(&self, name: &str) -> Option<Value> {
         match &self.told {
             Told::Row(_, Some(row)) => row.get(name).cloned(),
@@ -37,15 +37,15 @@ impl Message {
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// A row is there: read by a snapshot, created or updated. A message may lack it.
+    /// A row was read by a snapshot, created or updated. The message may lack its values.
     Row(Op, Option<Map<String, Value>>),
-    /// The row of the message's key is gone. Its other values are not told: Debezium makes some up.
+    /// The row of the message's key was deleted. Its other values are missing, or made up by Debezium.
     Deleted,
-    /// All rows are gone.
+    /// All rows were deleted.
     Truncated,
 }
 
-/// Why a row is there.
+/// Which operation wrote a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// A snapshot read it.
@@ -89,7 +89,7 @@ struct Source {
     ts_us: Option<i64>,
 }
 
-/// Reads a message's value; `None` if it tells nothing of rows: a tombstone, which lets Kafka forget a deleted key, or a
+/// Reads a message's value; `None` if it is not about rows: a tombstone, which lets Kafka forget a deleted key, or a
 /// message that an application wrote into the log.
 pub(crate) fn parse(value: Option<&[u8]>, schemas: &mut Schemas) -> Result<Option<Message>, Reason> {
     let Some(value) = value else { return Ok(None) };
@@ -119,7 +119,7 @@ struct Wrapped<'a> {
     payload: &'a RawValue,
 }
 
-/// Takes the JSON converter's wrapper off, which is there with `schemas.enable=true`: the schema, and what it is of.
+/// Removes the wrapper that the JSON converter adds with `schemas.enable=true`. Returns the schema and the payload.
 pub(crate) fn unwrap(json: &[u8]) -> (Option<&str>, &[u8]) {
     match serde_json::from_slice::<Wrapped<'_>>(json) {
         Ok(Wrapped { schema, payload }) => (Some(schema.get()), payload.get().as_bytes()),
@@ -155,7 +155,7 @@ impl Source {
         })
     }
 
-    /// The end of the commit before and the lsn, as far as the sequence knows them; `None` if it is malformed.
+    /// The end of the commit before, and the lsn, if the sequence has them; `None` if it is malformed.
     fn sequence(&self) -> Option<(Option<i64>, Option<i64>)> {
         let Some(sequence) = &self.sequence else { return Some((None, None)) };
         let (commit, own): (Option<String>, Option<String>) = serde_json::from_str(sequence).ok()?;

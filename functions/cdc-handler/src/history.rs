@@ -1,4 +1,4 @@
-//! How the versions of a row follow from its changes, in whatever order these came. Pure.
+//! Computes the versions of a row from its changes, in whatever order these came. Pure.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ pub(crate) struct Version {
     pub(crate) op: String,
     /// A value for each of the table's columns.
     pub(crate) values: Vec<Option<String>>,
-    /// Which of them the change did not tell.
+    /// Which of them the change left out.
     pub(crate) unchanged: Vec<bool>,
     /// The key that the row had before, if the change gave it another.
     pub(crate) base_key: Option<i64>,
     pub(crate) valid_from: Timestamp,
     pub(crate) valid_to: Option<Timestamp>,
-    /// When a change came that could not be used: from then on, until the version ends, the row is not known.
+    /// When an unusable change came: from then on, until the version ends, the row's values are unknown.
     pub(crate) stale_since: Option<Timestamp>,
 }
 
 impl Version {
-    /// A version as its change tells it; what depends on others is not known yet.
+    /// A version with the values of its change; what depends on other versions is still open.
     pub(crate) fn new(moment: Moment, op: Op, base_key: Option<i64>, cells: Vec<Cell>) -> Self {
         let unchanged = cells.iter().map(|cell| *cell == Cell::Unchanged).collect();
         let values = cells.into_iter().map(|cell| if let Cell::Value(value) = cell { value } else { None }).collect();
@@ -35,7 +35,7 @@ impl Version {
         Self { moment, op, values, unchanged, base_key, valid_from: moment.at, valid_to: None, stale_since: None }
     }
 
-    /// Under which key the row was before the change, if it was there: what is created was not, but for a changed key.
+    /// The key that the row had before the change. A created row was not there, unless the change gave it another key.
     pub(crate) fn base(&self, key: i64) -> Option<i64> {
         if self.op == Op::Created.letter() { self.base_key } else { Some(key) }
     }
@@ -48,14 +48,14 @@ impl Version {
 /// Versions by key and place.
 pub(crate) type Versions = BTreeMap<i64, BTreeMap<Position, Version>>;
 
-/// What ends rows, and what is known of them.
+/// What ends rows, or makes their values unknown.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     /// All rows end.
     pub(crate) truncations: Vec<Moment>,
     /// The row of a key ends.
     pub(crate) deletions: BTreeMap<i64, Vec<Moment>>,
-    /// The row of a key changes in a way that is not known: the change could not be used.
+    /// The row of a key has an unusable change.
     pub(crate) unusable: BTreeMap<i64, Vec<Moment>>,
 }
 
@@ -68,26 +68,28 @@ impl Ends {
         self.unusable.get(&key).into_iter().flatten()
     }
 
-    /// Whether the row of a key is gone, at a place, that was there at an earlier one.
+    /// Whether the row of a key that was there at an earlier place is gone at a later one.
     fn is_gone(&self, key: i64, since: Position, place: Position) -> bool {
         self.of(key).any(|end| since < end.position && end.position < place)
     }
 }
 
-/// Completes the versions of some rows, which have no gaps from a place of each (`since`) on, by what is before and after:
+/// Completes the versions of some rows from what is before and after. From the place `since` of each row on, no version
+/// of it is missing.
 ///
-/// - what a change did not tell is the value of the row before it, under the key that it had then; NULL if there was no
-///   row, or it is not known. It may be among the `others`, that are complete and are not touched;
-/// - a version begins at its change's time, but not before the one before it began, as clocks may be set back;
-/// - it ends where the next one begins, or where an end (a deletion or truncation) between the two says, but not before
-///   it began;
-/// - it is stale since a change came that could not be used, if one did before it ended.
+/// - A value that a change left out is that of the row before it, under the key that it had then; NULL if there was no
+///   such row, or if it is unknown. The row before may be among the `others`, which are complete and stay as they are.
+/// - A version begins at its change's time, but not before its predecessor began, as clocks may be set back.
+/// - It ends where the next one begins, or at an end (a deletion or truncation) between the two, but not before it
+///   began.
+/// - It is stale from the first unusable change on that came before its end.
 ///
-/// A version before its row's place has all of that but its end. Says how many took something from a row that is not known.
+/// A version before its row's `since` is complete except for its end. Returns how many versions took a value from an
+/// unknown row.
 pub(crate) fn complete(rows: &mut Versions, since: &BTreeMap<i64, Position>, others: &Versions, ends: &Ends) -> u64 {
     let places = since.iter().filter_map(|(key, place)| Some((*key, rows.get(key)?.range(*place..))));
     let mut places: Vec<_> = places.flat_map(|(key, row)| row.map(move |(place, _)| (*place, key))).collect();
-    // What a version takes over is older, and complete before it.
+    // A version takes values only from older ones, which are completed before it.
     places.sort_unstable();
     let mut incomplete = 0;
     for (place, key) in places {
@@ -122,14 +124,14 @@ pub(crate) fn complete(rows: &mut Versions, since: &BTreeMap<i64, Position>, oth
     incomplete
 }
 
-/// Whether the row of a key was there just before a place, as far as is known: told, or by a change that could not be used.
+/// Whether the row of a key was there just before a place: by a usable change, or by an unusable one.
 pub(crate) fn is_known_before(rows: &Versions, ends: &Ends, key: i64, place: Position) -> bool {
     let version = newest_before(rows, key, place).map(Version::position);
     let unusable = ends.unusable_of(key).map(|unusable| unusable.position).filter(|unusable| *unusable < place);
     version.into_iter().chain(unusable).max().is_some_and(|newest| !ends.is_gone(key, newest, place))
 }
 
-/// The row of a key as it was just before a place; `None` if it was not there, or is not known.
+/// The row of a key just before a place; `None` if it was not there, or is unknown.
 fn row_before<'a>(
     rows: &'a Versions,
     others: &'a Versions,
@@ -137,7 +139,7 @@ fn row_before<'a>(
     key: i64,
     place: Position,
 ) -> Option<&'a Version> {
-    // Of the same version, the one among the rows is the one that has just been completed: the last counts.
+    // If both have a version, the one among the rows counts: it has just been completed.
     let known = [newest_before(others, key, place), newest_before(rows, key, place)];
     let newest = known.into_iter().flatten().max_by_key(|version| version.position())?;
     let is_between = |moment: &Moment| newest.position() < moment.position && moment.position < place;
@@ -203,7 +205,7 @@ mod tests {
         let incomplete = complete(&mut rows, &since, &Versions::new(), ends);
         let note = if incomplete == 0 { String::new() } else { format!(" ({incomplete} incomplete)") };
         expect.assert_eq(&(show(&rows) + &note));
-        // Going on from a settled version, with the other rows as they are, is the same as beginning anew.
+        // To continue from a complete version gives the same as to begin from the first one.
         for (key, row) in &rows {
             let places: Vec<_> = row.keys().copied().collect();
             for places in places.windows(2) {
@@ -253,7 +255,7 @@ mod tests {
         check(versions(), &[moment(3, 30)], expect!["10–30 a, 50–… NULL (1 incomplete)"]);
         check_rows(vec![versions()], &[], &[(0, moment(3, 30))], expect!["10–30 a, 50–… NULL (1 incomplete)"]);
         check_rows(vec![versions()], &[], &[(1, moment(3, 30))], expect!["10–50 a, 50–… a"]);
-        // What is created is another row, also where the end of the one before has not come yet.
+        // A created row is another one, even if the end of the one before has not come yet.
         check(
             vec![version(1, 10, Some("a")), created(2, None, None)],
             &[],

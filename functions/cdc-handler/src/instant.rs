@@ -1,5 +1,5 @@
-//! Moments as PostgreSQL keeps them, from 4714 BC to 294276 AD and with both infinities, out of all the ways in which
-//! Debezium writes them. Pure.
+//! PostgreSQL's moments, from 4714 BC to 294276 AD and with both infinities, read from every form in which Debezium
+//! writes them. Pure.
 
 /// What a `timestamptz` can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,9 @@ const RANGE: std::ops::Range<i128> = -210_866_803_200_000_000..9_224_318_016_000
 /// The Gregorian calendar's first day.
 const FIRST_GREGORIAN: Date = Date { year: 1582, month: 10, day: 15 };
 
-/// How Debezium writes `-infinity` and `infinity` as a number: what PostgreSQL's driver for Java makes of them. PostgreSQL has
-/// no such moments; what it has from 294247 on is more microseconds than a number holds, and Debezium writes `infinity` for it.
+/// The numbers that Debezium writes for `-infinity` and `infinity`; they come from PostgreSQL's Java driver. PostgreSQL
+/// has no such moments. Moments from 294247 on have more microseconds than the number holds; Debezium writes `infinity`
+/// for them.
 const INFINITE_MILLIS: [i64; 2] = [-9_223_372_036_832_400_000, 9_223_372_036_825_200_000];
 const INFINITE_MICROS: [i64; 2] = [i64::MIN, i64::MAX];
 /// Those of a `date`: in the log, and in a snapshot.
@@ -133,7 +134,7 @@ const DAYS_PER_ERA: i64 = 146_097;
 const DAYS_TO_1970: i64 = 719_468;
 
 impl Date {
-    /// Days since 1970; `None` for a day that there is not.
+    /// Days since 1970; `None` if the day does not exist.
     fn days(self) -> Option<i64> {
         let Self { year, month, day } = self;
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -174,7 +175,7 @@ impl Rest<'_> {
         Some(next)
     }
 
-    /// A number of so many digits: as many as there are, but no more than that.
+    /// A number of at most this many digits.
     fn number(&mut self, digits: std::ops::RangeInclusive<usize>) -> Option<i64> {
         let length = self.0.bytes().take(*digits.end()).take_while(u8::is_ascii_digit).count();
         if length < *digits.start() {
@@ -185,7 +186,7 @@ impl Rest<'_> {
         number.parse().ok()
     }
 
-    /// A number of two digits, at most so high.
+    /// A number of two digits, up to a maximum.
     fn part(&mut self, max: i64) -> Option<i64> {
         self.number(2..=2).filter(|number| *number <= max)
     }

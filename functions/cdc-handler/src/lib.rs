@@ -30,25 +30,25 @@ use crate::reason::Reason;
 pub use crate::source::check_source;
 use crate::table::TABLES;
 
-/// What messages call the database.
+/// How error messages name the database.
 const NAMES: Names = Names { variable: "DATABASE_URL", service: "the database" };
 
-/// What the function keeps from one invocation to the next.
+/// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Deps {
     pool: Pool,
     sink: Sink,
     topics: Topics,
     optional: OptionalColumns,
-    /// Columns, `table.column`, of which it has been said that they are not followed.
+    /// Columns, `table.column`, that were already logged as not followed.
     unknown: Mutex<BTreeSet<String>>,
 }
 
-/// A source whose columns change all the time is told of no more than so many of them.
+/// At most this many columns are logged as not followed, in case a source's columns change all the time.
 const MAX_UNKNOWN: usize = 1_000;
 
 impl Deps {
-    /// Makes the clients; services that are down are waited for when they are needed.
+    /// Makes the clients. It connects to no service yet.
     ///
     /// # Errors
     /// When a client refuses its configuration.
@@ -62,7 +62,7 @@ impl Deps {
         })
     }
 
-    /// Says once that a column is not followed.
+    /// Logs, once, that a column is not followed.
     fn say_unknown(&self, readers: &[Reader<'_>]) {
         let mut said = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         for (table, column) in readers.iter().flat_map(|reader| reader.unknown.iter().map(|name| (reader.table, name)))
@@ -78,27 +78,26 @@ impl Deps {
     }
 }
 
-/// What became of an event's messages.
+/// The counts of an event's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// All of them.
     pub records: u64,
-    /// Those that tell of rows, and are in the tables now, if they were not before.
+    /// Those about rows. They are in the tables now.
     pub changes: u64,
-    /// Those that tell nothing of rows: tombstones.
+    /// Those that are not about rows, such as tombstones.
     pub ignored: u64,
     /// Those that went to the topic `rejected`.
     pub rejected: u64,
     /// Versions in the history that are new, or have another end or value than before.
     pub versions: u64,
-    /// Versions with a value that the change did not tell, of a row that is not known from before it: it is NULL until an
-    /// older change comes.
+    /// Versions that lack a value, as the row before them is unknown: it is NULL until an older change comes.
     pub incomplete: u64,
-    /// Updates and deletions of rows that were not known: the row was never told, or the change is of another one.
+    /// Updates and deletions of unknown rows: a message is missing, or the change is of another row.
     pub unseen: u64,
 }
 
-/// Makes the tables of the schema `crm_data`. Does nothing where they are there.
+/// Creates the tables of the schema `crm_data`. It leaves those that are there.
 ///
 /// # Errors
 /// When the address is malformed, or the database can't be reached or refuses.
@@ -107,7 +106,7 @@ pub async fn init(database_url: &str) -> anyhow::Result<()> {
     pool.batch(include_str!("schema.sql")).await.context("making the tables of crm_data")
 }
 
-/// The function in its outermost form.
+/// The function's handler, from its variables.
 ///
 /// # Errors
 /// When the configuration is unusable.
@@ -178,7 +177,7 @@ async fn handle_all(deps: &Deps, event: &[PartitionBatch]) -> anyhow::Result<Out
     outcome.versions = written.versions;
     outcome.incomplete = written.incomplete;
     outcome.unseen = written.unseen;
-    // Only now, so that a database that is down does not fill the topic `rejected` with every attempt.
+    // Only after the commit: otherwise every attempt on a database that is down would fill the topic `rejected`.
     reject(&deps.sink, &unusable).await?;
     Ok(outcome)
 }

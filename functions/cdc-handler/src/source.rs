@@ -1,4 +1,4 @@
-//! What in the CRM's database would lose changes, before any are lost: `trunkline init` says it.
+//! Checks the CRM's database for settings that would lose changes; `trunkline init` reports them.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ struct Published {
     rowfilter: Option<String>,
 }
 
-/// Looks at the CRM's database: what would lose changes, or let them be rejected, each in a line that says what to do.
+/// Checks the CRM's database. Each finding would lose changes, or have them rejected; it says what to do.
 ///
 /// # Errors
 /// When the database can't be reached or refuses.
@@ -228,7 +228,7 @@ impl Holder {
 }
 
 impl SourceColumn {
-    /// Whether Debezium writes it in a way that is read as this kind, with the settings of `connector.json`.
+    /// Whether this kind can be read from what Debezium writes with the settings of `connector.json`.
     fn can_be(&self, kind: Kind) -> bool {
         let whole = ["int2", "int4", "int8", "numeric"];
         let text = ["text", "varchar", "bpchar", "citext"];

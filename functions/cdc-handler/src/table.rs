@@ -1,4 +1,4 @@
-//! The tables of the CRM that are followed. Their columns are those of `schema.sql`.
+//! The followed tables of the CRM. Their columns are those of `schema.sql`.
 
 use std::fmt;
 

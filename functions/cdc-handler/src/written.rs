@@ -1,4 +1,4 @@
-//! How a message says that its values are written: the schema that Connect's JSON converter puts beside them. Pure.
+//! How a message's values are written: the schema that Connect's JSON converter sends with them. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Written {
 /// How the columns of a message's rows are written, by their names.
 pub(crate) type Columns = BTreeMap<String, Written>;
 
-/// The schemas of an event's messages, which are hardly ever different ones: read once, then compared.
+/// The schemas of an event's messages. They hardly ever differ, so each is read once, and then only compared.
 #[derive(Debug, Default)]
 pub(crate) struct Schemas(Vec<(Box<str>, Option<Arc<Columns>>)>);
 
