@@ -1,6 +1,7 @@
 //! The S3 object store.
 
 mod careful;
+mod layout;
 mod listing;
 
 use std::convert::Infallible;
@@ -40,10 +41,10 @@ pub struct ObjectStore {
 }
 
 impl ObjectStore {
-    /// Starts a store on `data`. What an earlier run was killed in the middle of is finished or removed first.
+    /// Starts a store on `data`. Puts that a kill interrupted are finished or removed first.
     ///
     /// # Errors
-    /// When the folder can't be used or no port be had.
+    /// When the folder can't be used, or no port is free.
     pub async fn start(data: Data) -> anyhow::Result<Self> {
         let folder = Folder::open(data)?;
         let files = Careful::open(folder.path())?;
@@ -89,7 +90,7 @@ impl ObjectStore {
     pub async fn stop(mut self) {
         self.server.abort();
         let reason = self.ended().await;
-        tracing::debug!(%reason, "the object store was told to end");
+        tracing::debug!(%reason, "the object store was stopped");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::draws::{Draws, Purpose, mix, skew};
-use crate::records::LONGEST_CALL_SECONDS;
+
+/// The longest call.
+pub(crate) const LONGEST_CALL_SECONDS: u32 = 1_800;
 
 /// Whose turn it is to call in each second.
 ///

@@ -1,12 +1,12 @@
-//! What is to go wrong, decided before anything is written and from the seed alone: so the manifest is known before
-//! the first file, and a resumed run makes the same mistakes.
+//! The faults of a run. The seed alone decides them before anything is written: so the manifest is known before the
+//! first file, and a resumed run makes the same mistakes.
 
 use telecom::{Compression, RecordType};
 
 use crate::draws::{Chance, Draws, Purpose};
-use crate::plan::Plan;
+use crate::plan::{Again, Plan};
 
-/// What is to be done to one file.
+/// The faults of one file.
 #[derive(Default)]
 pub(crate) struct FileFaults {
     /// Oddities that a reader must tolerate.
@@ -24,7 +24,7 @@ pub(crate) struct Shape {
     pub(crate) crlf: bool,
     pub(crate) byte_order_mark: bool,
     pub(crate) quoted: bool,
-    /// The columns in another order than the usual one.
+    /// Another order of the columns than the usual one.
     pub(crate) column_order: Option<Vec<usize>>,
     pub(crate) compression: Option<Compression>,
 }
@@ -46,15 +46,6 @@ pub(crate) enum HeaderDamage {
     Repeated,
     /// The file begins with its first row, which therefore is taken for the header.
     Absent,
-}
-
-/// Which time a second delivery has in its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// Just after the first delivery's, where that second is free.
-    Soon,
-    /// After the end of the run.
-    Late,
 }
 
 #[derive(Clone, Copy)]

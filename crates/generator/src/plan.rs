@@ -5,7 +5,6 @@ use telecom::RecordType;
 
 use crate::callers::{Callers, Turn};
 use crate::draws::{Draws, Purpose};
-use crate::faults::Again;
 use crate::options::{MAX_LINES_PER_FILE, Options};
 use crate::population::{NUMBERS, Population};
 
@@ -20,6 +19,15 @@ pub(crate) struct Plan {
     seconds: u64,
     lines_per_second: u32,
     lines_per_file: u32,
+}
+
+/// Which time a second delivery has in its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Just after the first delivery's, where that second is free.
+    Soon,
+    /// After the end of the run.
+    Late,
 }
 
 /// Days that the pipeline counts: 1970-01-01 to 2100-12-31.
@@ -42,8 +50,8 @@ impl Plan {
         );
         ensure!(
             lines_per_second <= lines_per_file,
-            "--lines-per-second {lines_per_second} would give two files one name: a file has {lines_per_file} lines and \
-             its name says only the second it begins in, so at most {lines_per_file}"
+            "--lines-per-second {lines_per_second} would give two files one name: a file has {lines_per_file} lines \
+             and its name says only the second it begins in, so at most {lines_per_file}"
         );
         ensure!(
             (1..=NUMBERS).contains(&subscribers),

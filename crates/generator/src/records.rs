@@ -1,4 +1,4 @@
-use crate::callers::Turn;
+use crate::callers::{LONGEST_CALL_SECONDS, Turn};
 use crate::draws::Purpose;
 use crate::plan::Plan;
 
@@ -71,9 +71,6 @@ const DATA_TYPES: [(u32, (&str, [&str; 3])); 5] = [
         ),
     ),
 ];
-
-/// The longest call.
-pub(crate) const LONGEST_CALL_SECONDS: u32 = 1_800;
 
 const CALL_TYPES: [(u32, &str); 2] = [(85, "voice"), (15, "video")];
 

@@ -1,5 +1,5 @@
-//! What `s3s-fs` lacks for concurrent and crashing clients: a conditional put that only one of many can win, and puts
-//! that happen wholly or not at all.
+//! Adds what `s3s-fs` lacks for concurrent and crashing clients: conditional puts of which only one wins, and atomic
+//! puts.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::http::Extensions;
 use hyper::{HeaderMap, Method, Uri};
 use s3s::dto::*;
@@ -18,6 +16,7 @@ use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
+use super::layout::{Object, beside, internal, is_plain, remove};
 use super::listing;
 use crate::folder::make_folder;
 
@@ -27,14 +26,14 @@ const LOCKS: usize = 64;
 /// Where puts are staged. No bucket's name begins with a dot, so no client can reach it.
 const STAGED: &str = ".staged";
 
-/// A file system of objects, with these rules on top:
+/// A file system of objects with atomic puts:
 ///
-/// - What is being put is **staged**: written by another `s3s-fs`, in a folder that each start empties. A client that goes
-///   away meanwhile (its request is dropped at any of its waits) has put nothing.
-/// - What is staged as a whole is **committed**, without a wait in it: a note says what belongs where, then the metadata,
-///   the checksums and, last, the bytes are moved there. The next start after a kill moves the rest. So no object is seen
-///   without its metadata, and none that was seen goes away.
-/// - From the check of a put's condition to the end of its commit its key is locked.
+/// - A put is **staged** first: another `s3s-fs` writes it into a folder that each start empties. If the client goes
+///   away meanwhile (its request is dropped at an await), nothing was put.
+/// - A complete staged put is **committed** without an await: a note records what belongs where; then the metadata, the
+///   checksums and, last, the bytes are moved. After a kill, the next start moves the rest. So an object is never
+///   visible without its metadata, and never disappears again.
+/// - A put's key is locked from the check of its condition to the end of its commit.
 pub(super) struct Careful {
     objects: FileSystem,
     staging: FileSystem,
@@ -45,7 +44,7 @@ pub(super) struct Careful {
 }
 
 impl Careful {
-    /// Opens the store in this folder, and finishes the commits that an earlier run was killed in the middle of.
+    /// Opens the store in this folder, and finishes the commits that a kill interrupted.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         let folders = Folders::open(folder)?;
         let files = |path: &Path| {
@@ -71,7 +70,7 @@ impl Careful {
         &self.locks[usize::try_from(self.hash.hash_one(&object.path)).unwrap_or_default() % LOCKS]
     }
 
-    /// Where an object that may be put lies.
+    /// The place of an object that is to be put.
     fn target(&self, bucket: &str, key: &str) -> S3Result<Object> {
         let object = Object::of(&self.folders.objects, bucket, key)?;
         self.bucket(bucket)?;
@@ -120,7 +119,7 @@ impl Careful {
         let input = &mut request.input;
         let target = self.target(&input.bucket, &input.key)?;
         let condition = Condition::of(input.if_match.take(), input.if_none_match.take())?;
-        // Held from here, so that an upload whose condition fails is still there to be aborted.
+        // Locked from here on, so that an upload whose condition fails is still there to be aborted.
         let _held = self.lock(&target).write().await;
         self.check(&condition, &target, &input.bucket, &input.key).await?;
         let staged = self.stage()?;
@@ -135,7 +134,7 @@ impl Careful {
         Ok(S3Response::new(CompleteMultipartUploadOutput { bucket: Some(bucket), key: Some(key), ..output }))
     }
 
-    /// Whether a put's condition holds of the object that lies there. The caller holds the key's lock.
+    /// Checks a put's condition against the object that is there. The caller holds the key's lock.
     async fn check(&self, condition: &Condition, target: &Object, bucket: &str, key: &str) -> S3Result<()> {
         match condition {
             Condition::None => Ok(()),
@@ -162,7 +161,7 @@ enum Condition {
     None,
     /// `If-None-Match: *`.
     New,
-    /// `If-Match` with the tag of what lies there.
+    /// `If-Match` with the tag of the object that must be there.
     Is(ETag),
 }
 
@@ -177,7 +176,7 @@ impl Condition {
     }
 }
 
-/// A question of our own, which comes from no client.
+/// A request that the store sends to itself.
 fn head_request(bucket: &str, key: &str) -> S3Result<S3Request<HeadObjectInput>> {
     let input = HeadObjectInput::builder().bucket(bucket.to_owned()).key(key.to_owned()).build();
     Ok(S3Request {
@@ -196,9 +195,9 @@ fn head_request(bucket: &str, key: &str) -> S3Result<S3Request<HeadObjectInput>>
 /// The store's folders.
 struct Folders {
     objects: PathBuf,
-    /// What is being put.
+    /// Puts that are not committed yet.
     staging: PathBuf,
-    /// The notes of the commits under way.
+    /// The notes of commits in progress.
     commits: PathBuf,
 }
 
@@ -218,20 +217,20 @@ impl Folders {
         Ok(folders)
     }
 
-    /// Makes a staged object the one that clients see. The caller holds the key's lock.
+    /// Makes a staged object visible to clients. The caller holds the key's lock.
     fn commit(&self, staged: &Staged, target: &Object) -> S3Result<()> {
-        // From the note on there is nothing left that could well fail.
+        // After the note, only renames are left, which hardly fail.
         if target.path.is_dir() {
             return Err(s3_error!(InvalidArgument, "this store keeps objects as files: other keys lie below this one"));
         }
         target.path.parent().map_or(Ok(()), fs::create_dir_all).map_err(internal)?;
         let note = self.note(staged, target).map_err(internal)?;
         let moved = staged.object.move_to(target);
-        // Also after a failure: the next start must not move it over a later put.
+        // Also after a failure: otherwise the next start would move it over a later put.
         remove(&note).and(moved).map_err(internal)
     }
 
-    /// Writes down, at one stroke, what is to be moved where.
+    /// Records atomically what is to be moved where.
     fn note(&self, staged: &Staged, target: &Object) -> std::io::Result<PathBuf> {
         let (draft, note) = (self.staging.join(format!("note-{}", staged.key)), self.commits.join(&staged.key));
         fs::write(&draft, &target.name)?;
@@ -239,7 +238,7 @@ impl Folders {
         Ok(note)
     }
 
-    /// Moves what a commit that was cut short has left to move.
+    /// Completes an interrupted commit.
     fn finish(&self, note: &Path) -> anyhow::Result<()> {
         let name = fs::read_to_string(note)?;
         let (bucket, key) = name.split_once('\n').context("the note is malformed")?;
@@ -249,7 +248,7 @@ impl Folders {
         Ok(())
     }
 
-    /// Makes the metadata that a multipart upload was begun with that of the staged object.
+    /// Gives the staged object the metadata with which its multipart upload began.
     fn adopt(&self, staged: &Staged, bucket: &str, key: &str, upload: &str) -> S3Result<()> {
         let upload = Uuid::parse_str(upload).map_err(|error| s3_error!(error, NoSuchUpload))?;
         let kind = format!("upload-{upload}.metadata");
@@ -261,7 +260,7 @@ impl Folders {
     }
 }
 
-/// An object on its way; what has not been committed when this value is dropped is removed.
+/// A put that is not committed yet. Dropping it removes what was not committed.
 struct Staged {
     key: String,
     object: Object,
@@ -278,75 +277,14 @@ impl Drop for Staged {
     fn drop(&mut self) {
         for path in self.object.files() {
             if let Err(error) = remove(path) {
-                tracing::warn!(path = %path.display(), %error, "a part of an unfinished put is left until the next start");
+                let path = path.display();
+                tracing::warn!(%path, %error, "a part of an unfinished put is left until the next start");
             }
         }
     }
 }
 
-/// Where `s3s-fs` keeps an object.
-struct Object {
-    /// Bucket and key.
-    name: String,
-    metadata: PathBuf,
-    checksums: PathBuf,
-    path: PathBuf,
-}
-
-impl Object {
-    fn of(folder: &Path, bucket: &str, key: &str) -> S3Result<Self> {
-        if !is_plain(bucket) || !key.split('/').all(is_plain) {
-            return Err(s3_error!(InvalidArgument, "this store keeps objects as files: the key is not a path"));
-        }
-        Ok(Self {
-            name: format!("{bucket}\n{key}"),
-            metadata: beside(folder, bucket, key, "metadata"),
-            checksums: beside(folder, bucket, key, "internal"),
-            path: folder.join(bucket).join(key),
-        })
-    }
-
-    /// The bytes come last: with them the object is there.
-    fn files(&self) -> [&Path; 3] {
-        [&self.metadata, &self.checksums, &self.path]
-    }
-
-    /// Moves what is there; what is not has been moved before.
-    fn move_to(&self, target: &Self) -> std::io::Result<()> {
-        for (from, to) in self.files().into_iter().zip(target.files()) {
-            match fs::rename(from, to) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The name of a file that `s3s-fs` keeps beside an object.
-fn beside(folder: &Path, bucket: &str, key: &str, kind: &str) -> PathBuf {
-    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    folder.join(format!(".bucket-{}.object-{}.{kind}.json", encode(bucket), encode(key)))
-}
-
-/// Whether it is the name of one file or folder.
-fn is_plain(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains('/')
-}
-
-/// Removes a file that may be missing.
-fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn internal(error: std::io::Error) -> s3s::S3Error {
-    s3_error!(error, InternalError)
-}
-
-/// The operations that the store has; any other answers NotImplemented.
+/// The supported operations; any other one answers NotImplemented.
 macro_rules! operations {
     (
         held { $($get:ident($get_input:ident) -> $get_output:ident,)* }

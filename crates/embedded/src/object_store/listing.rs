@@ -1,5 +1,5 @@
-//! Listings that read only the folders they need, in the order of the keys: a page costs what is on it and beside it, however
-//! much the bucket holds. (For every page `s3s-fs` walks, sorts and asks the size of everything.)
+//! Listings in the order of the keys. They read only the folders that they need, so the cost of a page does not grow
+//! with the bucket. (`s3s-fs` reads and sorts the whole bucket for every page.)
 
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub(super) fn list(bucket: &Path, input: ListObjectsV2Input) -> S3Result<ListObj
     let after = input.continuation_token.as_deref().max(input.start_after.as_deref()).unwrap_or_default();
     let mut page = Page { prefix, after, is_grouped, most, ..Page::default() };
     let walked = if most == 0 { Ok(ControlFlow::Continue(())) } else { page.walk(bucket, "") };
-    let is_truncated = walked.map_err(super::careful::internal)?.is_break();
+    let is_truncated = walked.map_err(super::layout::internal)?.is_break();
     let Page { objects, groups, last, .. } = page;
     let groups: Vec<_> = groups.into_iter().map(|prefix| CommonPrefix { prefix: Some(prefix) }).collect();
     Ok(ListObjectsV2Output {
@@ -49,7 +49,7 @@ struct Page<'a> {
     prefix: &'a str,
     /// Keys up to this one are left out.
     after: &'a str,
-    /// What lies in a folder below the prefix is told by the folder's name only.
+    /// Keys in a folder below the prefix are listed as one group, by the folder's name.
     is_grouped: bool,
     most: usize,
     objects: Vec<Object>,
@@ -58,7 +58,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds what lies in a folder, whose keys begin with `base`. Breaks off where there is more than fits.
+    /// Adds the keys of a folder, all of which begin with `base`. Breaks off when the page is full.
     fn walk(&mut self, folder: &Path, base: &str) -> Result<ControlFlow<()>> {
         for key in self.entries(folder, base)? {
             let path = folder.join(&key[base.len()..]);
@@ -76,14 +76,14 @@ impl Page<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The keys of the files in a folder and, with a `/` behind, of its folders, as far as they matter. In the order of all
-    /// the keys below them, since no file has the name of a folder beside it.
+    /// The keys of a folder's files, and of its folders with a `/` at the end, if they may be on the page. Their order
+    /// is that of all keys below them, as a file and a folder never have the same name.
     fn entries(&self, folder: &Path, base: &str) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         let Some(entries) = if_there(fs::read_dir(folder))? else { return Ok(keys) };
         for entry in entries {
             let entry = entry?;
-            // What is not text has not been put through the API.
+            // A name that is not UTF-8 was not put through the API.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let is_folder = entry.file_type()?.is_dir();
             let key = format!("{base}{name}{}", if is_folder { "/" } else { "" });
