@@ -17,7 +17,6 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncBufRead;
 
 use crate::{Config, Error};
 
@@ -133,11 +132,6 @@ impl Object {
         let Self { key, body, .. } = self;
         let body = body.collect().await.map_err(|error| Error::interrupted(format!("reading {key}"), error))?;
         Ok(body.into_bytes())
-    }
-
-    /// The bytes as a reader, for decompression.
-    pub fn into_reader(self) -> impl AsyncBufRead + Send + Unpin {
-        Box::pin(self.body.into_async_read())
     }
 }
 
@@ -313,22 +307,7 @@ impl Lake {
     /// # Errors
     /// [`Error::NotFound`], and when the store can't be reached or refuses.
     pub async fn get_stream(&self, key: &str) -> Result<Object, Error> {
-        self.get(key, None).await
-    }
-
-    /// Begins to read an object at `from`, up to `len` bytes; the rest of it where there are fewer.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and when the store can't be reached or refuses; also when `from` lies at or behind the
-    /// object's end, or `len` is 0.
-    pub async fn get_range(&self, key: &str, from: u64, len: u64) -> Result<Object, Error> {
-        // Stores take no position beyond a signed number's.
-        let last = from.saturating_add(len).saturating_sub(1).min(i64::MAX as u64);
-        self.get(key, Some(format!("bytes={from}-{last}"))).await
-    }
-
-    async fn get(&self, key: &str, range: Option<String>) -> Result<Object, Error> {
-        match self.client.get_object().bucket(&self.bucket).key(key).set_range(range).send().await {
+        match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(GetObjectOutput { content_length, metadata, e_tag, body, .. }) => Ok(Object {
                 bytes: length(content_length),
                 metadata: metadata.unwrap_or_default(),

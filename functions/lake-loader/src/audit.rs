@@ -37,8 +37,8 @@ pub(crate) struct Audit {
 /// The counts do not add up: rows were lost, or came from elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} {} does not balance: {} in, {} out, {} duplicates, {} rejected, {} withdrawn. Nothing of this chunk was kept; the \
-     tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes",
+    "{} {} does not balance: {} in, {} out, {} duplicates, {} rejected, {} withdrawn. Nothing of this chunk was kept; \
+     the tables are as they were. Look for triggers, rules and rows that somebody else writes or deletes",
     .0.layer, .0.table_name, .0.rows_in, .0.rows_out, .0.duplicates, .0.rejected, .0.withdrawn
 )]
 pub(crate) struct Imbalance(pub(crate) Box<Audit>);

@@ -151,7 +151,6 @@ impl Chunk {
             hour: row.get::<_, Option<Timestamp>>("hour").map(|hour| Hour::of(hour.as_millisecond())),
             first: row.get("first_offset"),
             last: row.get("last_offset"),
-            records: None,
             key: row.get("key"),
             bytes: row.get::<_, i64>("bytes").unsigned_abs(),
         };
@@ -176,7 +175,6 @@ mod tests {
             partition: 0,
             first,
             last,
-            records: None,
             hour: None,
             key: String::new(),
             bytes,

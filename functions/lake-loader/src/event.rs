@@ -18,16 +18,16 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// While another run is at work, wait for it; else say that it is, and end.
+    /// Waits for a run that is at work. Otherwise the answer is that one is at work, and nothing is done.
     #[serde(default)]
     pub wait: bool,
-    /// Build the incremental models anew.
+    /// Rebuild the incremental models.
     #[serde(default)]
     pub full_refresh: bool,
-    /// Load again what came from this hour on: silver objects are written anew, rows that are missing are restored.
+    /// Load again what came from this hour on: silver objects are written again, missing rows are restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<LoadHour>,
-    /// … until before this hour.
+    /// Load again what came before this hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<LoadHour>,
 }
@@ -36,6 +36,9 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LoadHour(pub Hour);
+
+const EXPECTED: &str = "expected a schedule's event or {\"load\": {\"from\": \"2024-01-01T00\", \"to\": \"2024-01-02T00\", \
+                        \"full_refresh\": true, \"wait\": true}}";
 
 #[derive(Deserialize)]
 struct Payload {
@@ -48,13 +51,11 @@ impl Event {
     /// # Errors
     /// When the payload is not JSON, or asks for something that is not known.
     pub fn parse(payload: &[u8]) -> anyhow::Result<Self> {
-        // A schedule without an input of its own sends an envelope, a hand-made invocation often nothing.
+        // A schedule without an input sends an envelope; an invocation by hand often sends nothing.
         if payload.is_empty() {
             return Ok(Self::Schedule);
         }
-        let payload: Option<Payload> = serde_json::from_slice(payload).context(
-            r#"expected a schedule's event or {"load": {"from": "2024-01-01T00", "to": "2024-01-02T00", "full_refresh": true, "wait": true}}"#,
-        )?;
+        let payload: Option<Payload> = serde_json::from_slice(payload).context(EXPECTED)?;
         let Some(request) = payload.and_then(|payload| payload.load) else { return Ok(Self::Schedule) };
         if let (Some(from), Some(to)) = (request.from, request.to) {
             ensure!(from < to, "there is no hour from {from} to before {to}");

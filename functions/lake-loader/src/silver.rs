@@ -32,8 +32,8 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
-/// It says who wrote the file, in the form that readers know. It has no version of ours: the bytes shall not change
-/// with it.
+/// The writer's name in the form that Parquet's readers expect. It has no version of Trunkline, so that the bytes do
+/// not change with it.
 const CREATED_BY: &str = "trunkline version 1";
 
 /// An object is written once and read often, but the hour's load waits for it: 3 is zstd's own default.

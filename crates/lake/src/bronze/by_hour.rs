@@ -73,7 +73,7 @@ impl Object {
             Some(last) => last,
             None => read(lake, &key).await?.last().map_or(first, |record| record.offset),
         };
-        Ok(Segment { partition, first, last, records: None, hour: Some(hour), key, bytes })
+        Ok(Segment { partition, first, last, hour: Some(hour), key, bytes })
     }
 }
 

@@ -15,8 +15,6 @@ pub struct Segment {
     pub first: i64,
     /// The last record's offset.
     pub last: i64,
-    /// How many records it has; not known of objects [by hour](super::by_hour).
-    pub records: Option<u64>,
     /// The hour in the object's name, if it lies [by hour](super::by_hour).
     pub hour: Option<Hour>,
     /// The object's name.
@@ -26,17 +24,9 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Offsets between its first and its last without a record, by its name.
-    #[must_use]
-    pub fn skipped_offsets(&self) -> Option<u64> {
-        let offsets = (self.last - self.first).unsigned_abs() + 1;
-        self.records.map(|records| offsets.saturating_sub(records))
-    }
-
     fn of(lane: &Lane, name: Name, bytes: u64) -> Self {
-        let Name { first, last, records } = name;
         let (partition, key) = (lane.partition, name.key(lane));
-        Self { partition, first, last, records: Some(records), hour: None, key, bytes }
+        Self { partition, first: name.first, last: name.last, hour: None, key, bytes }
     }
 }
 
@@ -122,7 +112,7 @@ mod tests {
 
     fn segment(first: i64, last: i64) -> Segment {
         let key = format!("{first}-{last}");
-        Segment { partition: 0, first, last, records: Some(1), hour: None, key, bytes: 1 }
+        Segment { partition: 0, first, last, hour: None, key, bytes: 1 }
     }
 
     #[test]
@@ -147,11 +137,5 @@ mod tests {
         in_order(&mut segments);
         let keys: Vec<_> = needed(&segments, &(0..10)).iter().map(|segment| segment.key.as_str()).collect();
         assert_eq!(keys, ["0-9"]);
-    }
-
-    #[test]
-    fn a_name_tells_what_the_topic_skipped() {
-        assert_eq!(segment(5, 9).skipped_offsets(), Some(4));
-        assert_eq!(Segment { records: None, ..segment(5, 9) }.skipped_offsets(), None);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn voice_values(call: &FullRecord<'_>, next: &mut impl FnMut(Option<V
 
 fn subscriber(call: &FullRecord<'_>, next: &mut impl FnMut(Option<Value<'_>>)) {
     next(text(&call.record.event.msisdn.digits()));
-    // The tables' towers are numbers: 0 where the record names none.
+    // The tables' towers are numbers: 0 if the record names no tower.
     next(number(call.record.tower_id.unwrap_or_default().into()));
 }
 

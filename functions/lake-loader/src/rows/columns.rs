@@ -1,4 +1,4 @@
-//! A chunk's rows in memory: one vector a column.
+//! A chunk's rows in memory: one vector per column.
 
 use std::ops::Range;
 
@@ -18,22 +18,22 @@ pub struct Columns {
     action: Action,
     table: &'static Table,
     lane: Lane,
-    /// Of each row, its event's hour: civil hours since 1970-01-01 00:00, which one without a time has.
+    /// The hour of each row's event: civil hours since 1970-01-01 00:00; 0 for a row without a time.
     hours: Vec<i32>,
-    /// One for each of [`Table::record_columns`].
+    /// One per column of [`Table::record_columns`].
     cells: Vec<Cells>,
 }
 
 /// One column's values.
 #[derive(Debug)]
 pub(crate) struct Cells {
-    /// Which rows have a value, if any may lack it.
+    /// Which rows have a value, if the column is nullable.
     present: Option<Vec<bool>>,
-    /// A row that lacks a value has an empty one here.
+    /// A row without a value has an empty one here.
     values: Values,
 }
 
-/// Values of a type that the column's kind needs.
+/// Values in the type of the column's kind.
 #[derive(Debug)]
 pub(crate) enum Values {
     /// Text or bytes, one after the other, and where each ends.
@@ -46,7 +46,7 @@ pub(crate) enum Values {
     Booleans(Vec<bool>),
 }
 
-/// One value of a row, on its way into its column.
+/// One value of a row, to be pushed to its column.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Bytes(&'a [u8]),
@@ -55,12 +55,12 @@ pub(crate) enum Value<'a> {
 }
 
 impl Columns {
-    /// None yet, of a lane of the stream's topic.
+    /// No rows yet, for a lane of the stream's topic.
     pub fn new(stream: Stream, lane: &Lane) -> Self {
         Self::of(stream, Action::Count, stream.table(), lane)
     }
 
-    /// None yet of those that take rows back, where the stream has such.
+    /// No rows yet, for those that take others back; `None` if the stream has no such rows.
     pub fn withdrawn(stream: Stream, lane: &Lane) -> Option<Self> {
         stream.withdrawn_table().map(|table| Self::of(stream, Action::Withdraw, table, lane))
     }
@@ -103,7 +103,7 @@ impl Columns {
         self.hours.is_empty()
     }
 
-    /// What they hold of the memory.
+    /// How much memory they use.
     pub fn memory_bytes(&self) -> usize {
         self.hours.capacity() * size_of::<i32>() + self.cells.iter().map(Cells::memory_bytes).sum::<usize>()
     }
@@ -158,7 +158,7 @@ impl Cells {
         }
     }
 
-    /// Which rows have a value; none if all have one.
+    /// Which rows have a value; `None` if all have one.
     pub(crate) fn present(&self) -> Option<&[bool]> {
         self.present.as_deref()
     }
@@ -186,7 +186,7 @@ fn hour(time: EventTime) -> i32 {
     time.day.epoch_days() * 24 + i32::from(time.hour)
 }
 
-/// Where a row's bytes lie among all of its column's.
+/// The range of a row's bytes within those of its column.
 pub(crate) fn span(ends: &[usize], row: usize) -> Range<usize> {
     let start = row.checked_sub(1).map_or(0, |before| ends[before]);
     start..ends[row]

@@ -1,4 +1,4 @@
-//! Records of the lake become rows: judged as the counters judge them, and then kept column by column.
+//! Turns records of the lake into rows: judged as the counters judge them, then kept column by column.
 
 mod call;
 mod columns;
@@ -17,7 +17,7 @@ pub use columns::Columns;
 pub(crate) use columns::{Cells, Value, Values, span};
 pub use copy::Load;
 
-/// A record that can be used. It borrows from the record; whether it is a duplicate is not decided yet.
+/// A usable record, which it borrows from. Whether it is a duplicate is not decided yet.
 #[derive(Debug)]
 pub struct Row<'a> {
     content: Content<'a>,
@@ -33,7 +33,7 @@ enum Content<'a> {
     Rejected(RejectedRow<'a>),
 }
 
-/// By what a row is known again.
+/// By what a repeated row is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity<'a> {
     /// The row of a file: a line at or below the last one of its source is a duplicate.
@@ -45,7 +45,7 @@ pub enum Identity<'a> {
     },
     /// The message's id, or the key of what was rejected.
     Key(&'a str),
-    /// Its place in the topic alone: never a duplicate.
+    /// Only its place in the topic: it is never a duplicate.
     Position,
 }
 
@@ -82,7 +82,7 @@ pub fn read<'a>(stream: Stream, record: &'a Record, zone: &Zone) -> Result<Row<'
 }
 
 impl Row<'_> {
-    /// By what it is known again.
+    /// By what a repetition of it is recognized.
     pub fn identity(&self) -> Identity<'_> {
         match &self.content {
             Content::Call(_, call) => match call.record.source {
@@ -99,7 +99,7 @@ impl Row<'_> {
         self.offset
     }
 
-    /// What becomes of it: all but call records are there to stay.
+    /// Whether it adds a row or takes one back. Only call records can take rows back.
     pub fn action(&self) -> Action {
         match &self.content {
             Content::Call(_, call) => call.record.action,
@@ -116,7 +116,7 @@ impl Row<'_> {
         }
     }
 
-    /// When it happened; what was rejected has no better time than when that was.
+    /// When it happened; for a rejected record, when it was rejected.
     fn time(&self) -> Option<EventTime> {
         match &self.content {
             Content::Call(_, call) => Some(call.record.time),
@@ -129,7 +129,7 @@ impl Row<'_> {
         self.timestamp_us
     }
 
-    /// Gives the values of the table's columns, up to those of the record's place.
+    /// Passes on the values of the table's columns, up to those of the record's place.
     fn values(&self, next: &mut impl FnMut(Option<Value<'_>>)) {
         match &self.content {
             Content::Call(RecordType::Data, call) => call::data_values(call, next),
@@ -152,10 +152,10 @@ impl From<Reason> for Unusable {
     }
 }
 
-/// The last microsecond of the year 9999: beyond it, times have no usual form.
+/// The last microsecond of the year 9999; later times have no common text form.
 const MAX_TIMESTAMP_US: i64 = 253_402_300_799_999_999;
 
-/// Kafka's timestamp; a record that has none has -1.
+/// Kafka's timestamp; a record without one has -1.
 fn timestamp_us(record: &Record) -> Option<i64> {
     record.timestamp_ms.checked_mul(1_000).filter(|microseconds| (0..=MAX_TIMESTAMP_US).contains(microseconds))
 }

@@ -1,4 +1,4 @@
-//! What could not be used, as the topic `rejected` tells it.
+//! Rejected records, from the topic `rejected`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,10 +15,10 @@ const MAX_KEY_BYTES: usize = 512;
 
 pub(super) struct RejectedRow<'a> {
     pub(super) key: Cow<'a, str>,
-    /// The time at which it was published: to tell it is why it was.
+    /// The time of publication: a record is published when it is rejected.
     pub(super) rejected_at: Option<EventTime>,
     rejected: Rejected<'static>,
-    /// As PostgreSQL has numbers.
+    /// As PostgreSQL's signed type.
     rows: i64,
     line: Option<i64>,
 }

@@ -66,8 +66,8 @@ pub const CDR_DATA_WITHDRAWN: Table = Table {
     schema: "cdr_data",
     name: "data_withdrawn",
     silver: "cdr_data_withdrawn",
-    comment: "A data session that was in cdr_data.data and was taken back, as its file was replaced; with the place of the \
-              record that took it back.",
+    comment: "A data session that was in cdr_data.data and was taken back, as its file was replaced; with the place of \
+              the record that took it back.",
     columns: data_columns![ROW_BATCH_ID, BATCH_ID],
     key: POSITION,
     indexes: &[BY_BATCH, BY_ROW_BATCH, BY_SOURCE],
@@ -89,8 +89,8 @@ pub const CDR_VOICE_WITHDRAWN: Table = Table {
     schema: "cdr_data",
     name: "voice_withdrawn",
     silver: "cdr_voice_withdrawn",
-    comment: "A call that was in cdr_data.voice and was taken back, as its file was replaced; with the place of the record \
-              that took it back.",
+    comment: "A call that was in cdr_data.voice and was taken back, as its file was replaced; with the place of the \
+              record that took it back.",
     columns: voice_columns![ROW_BATCH_ID, BATCH_ID],
     key: POSITION,
     indexes: &[BY_BATCH, BY_ROW_BATCH, BY_SOURCE],

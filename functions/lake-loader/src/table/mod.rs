@@ -1,5 +1,4 @@
-//! What the loader makes of each topic: a table of PostgreSQL and a folder of Parquet objects, both out of one
-//! definition.
+//! The tables that are loaded: one definition gives both the table of PostgreSQL and the folder of Parquet objects.
 
 mod definitions;
 mod sql;
@@ -38,7 +37,7 @@ impl Stream {
         }
     }
 
-    /// The topic's name where the variable gives none.
+    /// The topic's name if the variable is not set.
     pub const fn default_topic(self) -> &'static str {
         match self {
             Self::CdrData => "cdr-data",
@@ -48,7 +47,7 @@ impl Stream {
         }
     }
 
-    /// Where its records go.
+    /// The table of its records.
     pub const fn table(self) -> &'static Table {
         match self {
             Self::CdrData => &CDR_DATA,
@@ -58,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// Where those go that were taken back, if they can be.
+    /// The table of its withdrawn rows, if its rows can be taken back.
     pub const fn withdrawn_table(self) -> Option<&'static Table> {
         match self {
             Self::CdrData => Some(&CDR_DATA_WITHDRAWN),
