@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lambda_http::http::Method;
+use lambda_http::{Body, Request, Response};
 use serde::Serialize;
 
 use crate::auth::User;
-use crate::{Problem, Request, Response};
+use crate::problem::Problem;
 
 /// Waits for what a request needs, at most `wait`, which leaves time for an answer.
 ///
@@ -27,13 +29,16 @@ pub async fn in_time<T, E: Into<anyhow::Error>>(
 ///
 /// # Errors
 /// Never in practice: answers always have a JSON form.
-pub fn finish<M: Serialize>(request: &Request, result: Result<Response, Problem<M>>) -> anyhow::Result<Response> {
+pub fn finish<M: Serialize>(
+    request: &Request,
+    result: Result<Response<Body>, Problem<M>>,
+) -> anyhow::Result<Response<Body>> {
     let mut response = match result {
         Ok(response) => response,
         Err(problem) => problem.response()?,
     };
-    if request.method == "HEAD" {
-        response.body.clear();
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::Text(String::new());
     }
     Ok(response)
 }
@@ -58,19 +63,20 @@ impl RequestLog {
 }
 
 /// Logs the one line of a request: what all functions say about it, and fields of the function's own. Takes the
-/// [`RequestLog`], the [`Request`], the result and those fields.
+/// [`RequestLog`], the request, the result and those fields.
 #[macro_export]
 macro_rules! log_request {
     ($log:expr, $request:expr, $result:expr $(, $($fields:tt)+)?) => {{
-        let (log, request, result): (&$crate::RequestLog, &$crate::Request, _) = ($log, $request, $result);
+        let (log, request, result): (&$crate::RequestLog, &$crate::lambda_http::Request, _) = ($log, $request, $result);
+        let status = result.as_ref().map_or_else($crate::Problem::status, |response| response.status());
         // A level is part of the macro's name, so a function could not take it.
         macro_rules! line {
             ($level:ident, $why:ident, $message:literal) => {
                 $crate::tracing::$level!(
-                    http.request_id = request.id,
-                    http.method = request.method,
+                    http.request_id = $crate::request_id(request),
+                    http.method = request.method().as_str(),
                     http.route = log.route,
-                    http.status = result.as_ref().map_or_else($crate::Problem::status, |response| response.status),
+                    http.status = status.as_u16(),
                     user = log.user.as_ref().map(|user| user.name()),
                     $($($fields)+,)?
                     duration_ms = log.started.elapsed().as_millis() as u64,

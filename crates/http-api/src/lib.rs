@@ -7,9 +7,9 @@ mod problem;
 mod query;
 
 #[doc(hidden)]
-pub use tracing;
+pub use {lambda_http, tracing};
 
-pub use event::{Request, Response, read, write};
+pub use event::{Event, client_address, json, request_id, write};
 pub use handle::{RequestLog, finish, in_time};
 pub use problem::{Problem, ProblemKind, RETRY_AFTER_SECONDS};
 pub use query::{Query, decoded, shown};

@@ -1,17 +1,18 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use lambda_http::{Body, Response};
 use serde::Serialize;
 
-use crate::Response;
 use crate::auth::Denied;
 
 /// A kind of problem (RFC 9457): what all problems of one type have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProblemKind {
     /// The HTTP status.
-    pub status: u16,
+    pub status: StatusCode,
     /// The last part of the type's URN, which never changes.
     pub name: &'static str,
     /// The kind in words, the same for each of it.
@@ -20,21 +21,28 @@ pub struct ProblemKind {
 
 impl ProblemKind {
     /// 400: a parameter is missing or malformed.
-    pub const INVALID_PARAMETER: Self = Self::new(400, "invalid-parameter", "A parameter is missing or malformed");
+    pub const INVALID_PARAMETER: Self =
+        Self::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is missing or malformed");
+    /// 400: a method or a URI that no request can hold.
+    pub const MALFORMED_REQUEST: Self =
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", "The request can't be read");
     /// 401: no credentials, or wrong ones; which of them is not said.
-    pub const UNAUTHORIZED: Self = Self::new(401, "unauthorized", "Credentials are missing or wrong");
+    pub const UNAUTHORIZED: Self =
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Credentials are missing or wrong");
     /// 403: the user may not do this.
-    pub const OUT_OF_SCOPE: Self = Self::new(403, "out-of-scope", "This is outside your scope");
+    pub const OUT_OF_SCOPE: Self = Self::new(StatusCode::FORBIDDEN, "out-of-scope", "This is outside your scope");
     /// 404: no such path.
-    pub const NOT_FOUND: Self = Self::new(404, "not-found", "No such path");
+    pub const NOT_FOUND: Self = Self::new(StatusCode::NOT_FOUND, "not-found", "No such path");
     /// 405: a known path, with another method.
-    pub const METHOD_NOT_ALLOWED: Self = Self::new(405, "method-not-allowed", "This method is not allowed here");
+    pub const METHOD_NOT_ALLOWED: Self =
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here");
     /// 429: too many wrong credentials of a name, or from an address.
-    pub const TOO_MANY_ATTEMPTS: Self = Self::new(429, "too-many-attempts", "Too many wrong credentials");
+    pub const TOO_MANY_ATTEMPTS: Self =
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many wrong credentials");
 
     /// A kind of a function's own.
     #[must_use]
-    pub const fn new(status: u16, name: &'static str, title: &'static str) -> Self {
+    pub const fn new(status: StatusCode, name: &'static str, title: &'static str) -> Self {
         Self { status, name, title }
     }
 }
@@ -50,7 +58,7 @@ struct Contents<M> {
     detail: Cow<'static, str>,
     parameter: Option<&'static str>,
     members: Option<M>,
-    header: Option<(&'static str, Cow<'static, str>)>,
+    header: Option<(HeaderName, Cow<'static, str>)>,
     /// For the log alone.
     cause: Option<anyhow::Error>,
 }
@@ -72,9 +80,9 @@ impl<M> Problem<M> {
         self
     }
 
-    /// The same with a header of its own; its name is lower-case.
+    /// The same with a header of its own.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_header(mut self, name: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
         self.0.header = Some((name, value.into()));
         self
     }
@@ -96,7 +104,7 @@ impl<M> Problem<M> {
     /// 405: a known path that allows only the methods of `allow`; `detail` says which to use.
     #[must_use]
     pub fn method_not_allowed(allow: &'static str, detail: &'static str) -> Self {
-        Self::new(ProblemKind::METHOD_NOT_ALLOWED, detail).with_header("allow", allow)
+        Self::new(ProblemKind::METHOD_NOT_ALLOWED, detail).with_header(ALLOW, allow)
     }
 
     /// 405: a known path that can only be read.
@@ -108,14 +116,14 @@ impl<M> Problem<M> {
     /// 503: a service can't be used now. The client reads `title` and `detail`, the log `cause`.
     #[must_use]
     pub fn unavailable(title: &'static str, detail: impl Into<Cow<'static, str>>, cause: anyhow::Error) -> Self {
-        let mut problem = Self::new(ProblemKind::new(503, "unavailable", title), detail);
+        let mut problem = Self::new(ProblemKind::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title), detail);
         problem.0.cause = Some(cause);
-        problem.with_header("retry-after", RETRY_AFTER_SECONDS.to_string())
+        problem.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())
     }
 
     /// The HTTP status.
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub fn status(&self) -> StatusCode {
         self.0.kind.status
     }
 
@@ -142,10 +150,10 @@ impl<M: Serialize> Problem<M> {
     /// The problem as an answer. A 401 asks for basic authentication, as it must.
     ///
     /// # Errors
-    /// When the members have no JSON form.
-    pub fn response(&self) -> serde_json::Result<Response> {
+    /// When the members have no JSON form, or a header's value is none.
+    pub fn response(&self) -> anyhow::Result<Response<Body>> {
         #[derive(Serialize)]
-        struct Body<'a, M> {
+        struct Document<'a, M> {
             r#type: String,
             title: &'static str,
             status: u16,
@@ -155,22 +163,26 @@ impl<M: Serialize> Problem<M> {
             #[serde(flatten)]
             members: Option<&'a M>,
         }
-        let mut headers: BTreeMap<&'static str, Cow<'static, str>> =
-            [("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())].into();
         let Contents { kind, detail, parameter, members, header, .. } = &*self.0;
-        if *kind == ProblemKind::UNAUTHORIZED {
-            headers.insert("www-authenticate", r#"Basic realm="trunkline", charset="UTF-8""#.into());
-        }
-        headers.extend(header.clone());
-        let body = Body {
+        let document = Document {
             r#type: format!("urn:trunkline:problem:{}", kind.name),
             title: kind.title,
-            status: kind.status,
+            status: kind.status.as_u16(),
             detail,
             parameter: *parameter,
             members: members.as_ref(),
         };
-        Ok(Response { status: kind.status, headers, body: serde_json::to_string(&body)? })
+        let mut response = Response::builder()
+            .status(kind.status)
+            .header(CONTENT_TYPE, "application/problem+json")
+            .header(CACHE_CONTROL, "no-store");
+        if *kind == ProblemKind::UNAUTHORIZED {
+            response = response.header(WWW_AUTHENTICATE, r#"Basic realm="trunkline", charset="UTF-8""#);
+        }
+        if let Some((name, value)) = header {
+            response = response.header(name, &**value);
+        }
+        Ok(response.body(Body::Text(serde_json::to_string(&document)?))?)
     }
 }
 
@@ -192,22 +204,25 @@ impl<M> From<Denied> for Problem<M> {
                 ProblemKind::TOO_MANY_ATTEMPTS,
                 format!("there were too many wrong names or passwords: try again in {retry_after_seconds} seconds"),
             )
-            .with_header("retry-after", retry_after_seconds.to_string()),
+            .with_header(RETRY_AFTER, retry_after_seconds.to_string()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use expect_test::{Expect, expect};
 
     use super::*;
 
     fn check<M: Serialize>(problem: &Problem<M>, expect: Expect) {
-        let Response { status, mut headers, body } = problem.response().unwrap();
-        assert_eq!(headers.remove("content-type").unwrap(), "application/problem+json");
-        assert_eq!(headers.remove("cache-control").unwrap(), "no-store");
-        expect.assert_eq(&format!("{status} {headers:?}\n{body}"));
+        let (mut parts, body) = problem.response().unwrap().into_parts();
+        assert_eq!(parts.headers.remove(CONTENT_TYPE).unwrap(), "application/problem+json");
+        assert_eq!(parts.headers.remove(CACHE_CONTROL).unwrap(), "no-store");
+        let status = parts.status.as_u16();
+        expect.assert_eq(&format!("{status} {:?}\n{}", parts.headers, str::from_utf8(&body).unwrap()));
         let row = format!("| {status} | `{}` |", problem.name());
         assert!(include_str!("../../../docs/api.md").contains(&row), "docs/api.md has no {row}");
     }
@@ -219,6 +234,12 @@ mod tests {
             expect![[r#"
             400 {}
             {"type":"urn:trunkline:problem:invalid-parameter","title":"A parameter is missing or malformed","status":400,"detail":"from: it is missing: write …","parameter":"from"}"#]],
+        );
+        check::<()>(
+            &Problem::new(ProblemKind::MALFORMED_REQUEST, "the path is too long"),
+            expect![[r#"
+            400 {}
+            {"type":"urn:trunkline:problem:malformed-request","title":"The request can't be read","status":400,"detail":"the path is too long"}"#]],
         );
         check::<()>(
             &Denied::Wrong.into(),

@@ -1,6 +1,6 @@
 use percent_encoding::percent_decode_str;
 
-use crate::Problem;
+use crate::problem::Problem;
 
 /// The most characters of a malformed value that an error repeats.
 const MAX_SHOWN_CHARS: usize = 40;

@@ -17,8 +17,11 @@ mod warehouse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_api::{Problem, Request, RequestLog, Response};
+use http_api::{Event, Problem, RequestLog};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use lambda_http::{Body, Request, Response};
 use tokio::time::Instant;
 
 use crate::asked::Asked;
@@ -39,8 +42,8 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?)?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        let request = http_api::read(&invocation.payload).map_err(InvalidEvent::new)?;
-        http_api::write(&handle(&deps, &request, invocation.deadline).await?)
+        let event = Event::read(&invocation.payload).map_err(InvalidEvent::new)?;
+        event.answer(async |request| handle(&deps, &request, invocation.deadline).await).await
     }))
 }
 
@@ -48,7 +51,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 ///
 /// # Errors
 /// Never in practice: answers always have a JSON form.
-pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response> {
+pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response<Body>> {
     let mut log = RequestLog::start();
     let result = respond(deps, request, deadline, &mut log).await;
     http_api::log_request!(&log, request, &result);
@@ -60,15 +63,15 @@ async fn respond(
     request: &Request,
     deadline: Deadline,
     log: &mut RequestLog,
-) -> Result<Response, Problem> {
-    let route = Route::find(&request.method, &request.path)?;
+) -> Result<Response<Body>, Problem> {
+    let route = Route::find(request.method(), request.uri().path())?;
     log.route = route.path();
     let authenticated = deps.users.authenticate(request);
     let user = http_api::in_time(deadline.wait(MAX_WAIT), "the users", authenticated).await.map_err(unavailable)??;
     if !log.user.insert(user).may_see_everybody() {
         return Err(problem::out_of_scope());
     }
-    let page = page(deps, &request.query, Instant::now() + deadline.wait(MAX_WAIT)).await;
+    let page = page(deps, request.uri().query().unwrap_or_default(), Instant::now() + deadline.wait(MAX_WAIT)).await;
     match route {
         Route::Page => html(deps, page),
         Route::Table { file } => csv(page?, &file),
@@ -87,24 +90,26 @@ async fn page(deps: &Deps, query: &str, until: Instant) -> Result<Page, Problem>
 }
 
 /// The page as an answer. It is a page also where what is asked for can't be shown.
-fn html(deps: &Deps, page: Result<Page, Problem>) -> Result<Response, Problem> {
+fn html(deps: &Deps, page: Result<Page, Problem>) -> Result<Response<Body>, Problem> {
     let (status, page) = match page {
-        Ok(page) => (200, page),
+        Ok(page) => (StatusCode::OK, page),
         Err(problem) => (problem.status(), Page::of_nothing(problem.to_string())),
     };
     let body = page.render(&deps.templates).map_err(unavailable)?;
-    Ok(Response { status, headers: markup::headers(), body })
+    markup::with_headers(Response::builder().status(status))
+        .body(Body::Text(body))
+        .map_err(|error| unavailable(error.into()))
 }
 
 /// A table of the page as a file.
-fn csv(page: Page, file: &str) -> Result<Response, Problem> {
+fn csv(page: Page, file: &str) -> Result<Response<Body>, Problem> {
     let table = file.strip_suffix(".csv").ok_or_else(Problem::not_found)?;
     let body = page.into_table(table)?.csv().map_err(unavailable)?;
-    let headers = [
-        ("content-type", "text/csv; charset=utf-8; header=present".into()),
-        ("content-disposition", "attachment".into()),
-        ("cache-control", "no-store".into()),
-        ("x-content-type-options", "nosniff".into()),
-    ];
-    Ok(Response { status: 200, headers: headers.into(), body })
+    Response::builder()
+        .header(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")
+        .header(CONTENT_DISPOSITION, "attachment")
+        .header(CACHE_CONTROL, "no-store")
+        .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .body(Body::Text(body))
+        .map_err(|error| unavailable(error.into()))
 }

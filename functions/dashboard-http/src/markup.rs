@@ -1,11 +1,13 @@
 //! The templates, and the headers of what they make.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lambda_http::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use lambda_http::http::response::Builder;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 use sha2::{Digest, Sha256};
@@ -16,19 +18,18 @@ const STYLE: &str = include_str!("templates/style.css");
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; \
+         frame-ancestors 'none'"
     )
 });
 
-pub(crate) fn headers() -> BTreeMap<&'static str, Cow<'static, str>> {
-    [
-        ("content-type", "text/html; charset=utf-8".into()),
-        ("cache-control", "no-store".into()),
-        ("content-security-policy", POLICY.as_str().into()),
-        ("referrer-policy", "no-referrer".into()),
-        ("x-content-type-options", "nosniff".into()),
-    ]
-    .into()
+/// Adds the headers of a page to an answer.
+pub(crate) fn with_headers(page: Builder) -> Builder {
+    page.header(CONTENT_TYPE, "text/html; charset=utf-8")
+        .header(CACHE_CONTROL, "no-store")
+        .header(CONTENT_SECURITY_POLICY, POLICY.as_str())
+        .header(REFERRER_POLICY, "no-referrer")
+        .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
 /// The templates. What they are given is escaped, as their names end in `.html`.

@@ -1,4 +1,5 @@
 use http_api::{Problem, decoded};
+use lambda_http::http::Method;
 
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +21,13 @@ impl Route {
     ///
     /// # Errors
     /// 404, or 405 where the path is known and the method is not.
-    pub fn find(method: &str, path: &str) -> Result<Self, Problem> {
+    pub fn find(method: &Method, path: &str) -> Result<Self, Problem> {
         let route = match path.split('/').collect::<Vec<_>>()[..] {
             ["", "dashboard"] => Self::Page,
             ["", "dashboard", file] if !file.is_empty() => Self::Table { file: decoded(file) },
             _ => return Err(Problem::not_found()),
         };
-        if matches!(method, "GET" | "HEAD") { Ok(route) } else { Err(Problem::read_only()) }
+        if matches!(*method, Method::GET | Method::HEAD) { Ok(route) } else { Err(Problem::read_only()) }
     }
 
     /// The path without its values, for the log.
@@ -46,9 +47,9 @@ mod tests {
     use super::*;
 
     fn check(method: &str, path: &str, expect: Expect) {
-        match Route::find(method, path) {
+        match Route::find(&method.parse().unwrap(), path) {
             Ok(route) => expect.assert_eq(&format!("{} {route:?}", route.path())),
-            Err(problem) => expect.assert_eq(&problem.status().to_string()),
+            Err(problem) => expect.assert_eq(problem.status().as_str()),
         }
     }
 

@@ -71,7 +71,7 @@ mod tests {
                 let items: Vec<_> = items.into_iter().map(String::from_utf8_lossy).collect();
                 expect.assert_eq(&items.join(" | "));
             }
-            Err(problem) => expect.assert_eq(&format!("{} {problem}", problem.status())),
+            Err(problem) => expect.assert_eq(&format!("{} {problem}", problem.status().as_u16())),
         }
     }
 

@@ -9,8 +9,11 @@ mod problem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_api::{Request, RequestLog, Response};
+use http_api::{Event, RequestLog};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
+use lambda_http::http::header::CONTENT_TYPE;
+use lambda_http::http::{Method, StatusCode};
+use lambda_http::{Body, Request, Response};
 use telecom::Message;
 
 use crate::problem::unavailable;
@@ -35,17 +38,17 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?)?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        let request = http_api::read(&invocation.payload).map_err(InvalidEvent::new)?;
-        http_api::write(&handle(&deps, &request, invocation.deadline).await?)
+        let event = Event::read(&invocation.payload).map_err(InvalidEvent::new)?;
+        event.answer(async |request| handle(&deps, &request, invocation.deadline).await).await
     }))
 }
 
-/// Answers one request and logs one line about it; problems are answers too. When the answer says that a message is accepted,
-/// Kafka has acknowledged it.
+/// Answers one request and logs one line about it; problems are answers too. When the answer says that a message is
+/// accepted, Kafka has acknowledged it.
 ///
 /// # Errors
 /// Never in practice: answers always have a JSON form.
-pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response> {
+pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response<Body>> {
     let mut log = RequestLog::start();
     let result = respond(deps, request, deadline, &mut log).await;
     let outcome = result.as_ref().map_or_else(Problem::members, Some);
@@ -55,7 +58,7 @@ pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyho
         &log,
         request,
         &result,
-        http.body_bytes = request.body.len(),
+        http.body_bytes = request.body().len(),
         messages.accepted = counts.map(|[accepted, ..]| accepted),
         messages.duplicates = counts.map(|[_, duplicates, _]| duplicates),
         messages.rejected = counts.map(|[.., rejected]| rejected)
@@ -63,24 +66,27 @@ pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyho
     http_api::finish(request, result)
 }
 
-fn accepted(outcome: &Outcome) -> Result<Response, Problem> {
+fn accepted(outcome: &Outcome) -> Result<Response<Body>, Problem> {
     let body = serde_json::to_string(outcome).map_err(|error| unavailable(error.into()))?;
-    Ok(Response { status: 202, ..Response::json(body) })
+    let mut response = http_api::json(body);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
 }
 
 async fn respond(deps: &Deps, request: &Request, deadline: Deadline, log: &mut RequestLog) -> Result<Outcome, Problem> {
-    if request.path != PATH {
+    if request.uri().path() != PATH {
         return Err(Problem::not_found());
     }
     log.route = PATH;
-    if request.method != "POST" {
+    if request.method() != Method::POST {
         return Err(problem::only_for_posting());
     }
     let sender = in_time(deadline, "the users", deps.users.authenticate(request)).await??;
     if !log.user.insert(sender).may_post() {
         return Err(problem::may_not_post());
     }
-    let items = body::items(request.content_type.as_deref(), &request.body)?;
+    let content_type = request.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let items = body::items(content_type.as_deref(), request.body())?;
     let (messages, outcome) = outcome::judge(&items, &deps.zone);
     if messages.is_empty() {
         return Err(problem::nothing_accepted(outcome));

@@ -1,13 +1,15 @@
 //! The problems of this function; `http-api` has those of every function.
 
 use http_api::{ProblemKind, RETRY_AFTER_SECONDS};
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::HeaderName;
 
 use crate::outcome::Outcome;
 
 /// Why no message of a request is accepted. Where each item has its own fault, the outcome says which.
 pub type Problem = http_api::Problem<Outcome>;
 
-const MALFORMED: ProblemKind = ProblemKind::new(400, "malformed-body", "The body can't be read");
+const MALFORMED: ProblemKind = ProblemKind::new(StatusCode::BAD_REQUEST, "malformed-body", "The body can't be read");
 
 /// 400: the body has not one of the forms.
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
@@ -25,7 +27,7 @@ pub(crate) fn no_items() -> Problem {
 
 /// 400: each item has its own fault.
 pub(crate) fn nothing_accepted(outcome: Outcome) -> Problem {
-    let kind = ProblemKind::new(400, "no-usable-message", "No message can be used");
+    let kind = ProblemKind::new(StatusCode::BAD_REQUEST, "no-usable-message", "No message can be used");
     let detail = format!("none of the {} items can be used: items says why", outcome.items.len());
     Problem::new(kind, detail).with_members(outcome)
 }
@@ -42,14 +44,19 @@ pub(crate) fn only_for_posting() -> Problem {
 
 /// 413: too many bytes or items.
 pub(crate) fn too_large(detail: String) -> Problem {
-    Problem::new(ProblemKind::new(413, "too-large", "The request is too large"), detail)
+    Problem::new(ProblemKind::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"), detail)
 }
 
 /// 415: the body is said to be something else.
 pub(crate) fn unsupported_media_type() -> Problem {
-    let kind = ProblemKind::new(415, "unsupported-media-type", "The body has an unknown media type");
+    let kind = ProblemKind::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "The body has an unknown media type",
+    );
     let detail = "send JSON as application/json, or an object a line as application/x-ndjson";
-    Problem::new(kind, detail).with_header("accept-post", "application/json, application/x-ndjson")
+    Problem::new(kind, detail)
+        .with_header(HeaderName::from_static("accept-post"), "application/json, application/x-ndjson")
 }
 
 /// 503: Kafka or the users can't be used now. Messages may have arrived all the same.

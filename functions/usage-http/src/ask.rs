@@ -149,6 +149,7 @@ fn limit_days(name: &'static str, from: Day, to: Day) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use lambda_http::http::Method;
     use proptest::prelude::*;
 
     use super::*;
@@ -352,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_a_client_writes_panics(path in ".*", msisdn in ".*", from in ".*", to in ".{14}", query in ".*") {
-            if let Ok(Route::Usage(resource)) = Route::find("GET", &format!("/v1/usage/{path}")) {
+            if let Ok(Route::Usage(resource)) = Route::find(&Method::GET, &format!("/v1/usage/{path}")) {
                 drop(Ask::parse(&resource, &query));
             }
             let query = format!("msisdn={msisdn}&from={from}&to={to}&start_time={from}&end_time={to}&{query}");

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_api::auth::User;
-use http_api::{Problem, Request, RequestLog, Response};
+use http_api::{Event, Problem, RequestLog, json};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
+use lambda_http::{Body, Request, Response};
 use telecom::{Day, Msisdn};
 
 use crate::problem::unavailable;
@@ -41,8 +42,8 @@ const NOBODY: Msisdn = match Msisdn::from_u64(99_999) {
 pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
     let deps = Deps::connect(&Config::from_vars(&vars)?)?;
     Ok(lambda_boot::handler(deps, |deps: Arc<Deps>, invocation| async move {
-        let request = http_api::read(&invocation.payload).map_err(InvalidEvent::new)?;
-        http_api::write(&handle(&deps, &request, invocation.deadline).await?)
+        let event = Event::read(&invocation.payload).map_err(InvalidEvent::new)?;
+        event.answer(async |request| handle(&deps, &request, invocation.deadline).await).await
     }))
 }
 
@@ -50,7 +51,7 @@ pub async fn boot(vars: Vars) -> anyhow::Result<Handler> {
 ///
 /// # Errors
 /// Never in practice: answers always have a JSON form.
-pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response> {
+pub async fn handle(deps: &Deps, request: &Request, deadline: Deadline) -> anyhow::Result<Response<Body>> {
     let mut seen = Seen { log: RequestLog::start(), msisdn: None, tower_id: None };
     let result = respond(deps, request, deadline, &mut seen).await;
     let msisdn = seen.msisdn.map(|msisdn| msisdn.masked().to_string());
@@ -65,41 +66,46 @@ struct Seen {
     tower_id: Option<u32>,
 }
 
-async fn respond(deps: &Deps, request: &Request, deadline: Deadline, seen: &mut Seen) -> Result<Response, Problem> {
-    let route = Route::find(&request.method, &request.path)?;
+async fn respond(
+    deps: &Deps,
+    request: &Request,
+    deadline: Deadline,
+    seen: &mut Seen,
+) -> Result<Response<Body>, Problem> {
+    let route = Route::find(request.method(), request.uri().path())?;
     seen.log.route = route.path();
     match route {
         Route::Health => {
             // The cheapest read there is: one day of one subscriber who can't have any usage then.
             in_time(deadline, "the store", deps.store.usage_of(NOBODY, Day::MIN, Day::MIN)).await?;
-            Ok(Response::json(r#"{"status":"ok"}"#.into()))
+            Ok(json(r#"{"status":"ok"}"#.to_owned()))
         }
         Route::Usage(resource) => {
             let user = authenticate(deps, request, deadline, seen).await?;
-            let ask = Ask::parse(&resource, &request.query)?;
+            let ask = Ask::parse(&resource, request.uri().query().unwrap_or_default())?;
             seen.msisdn = Some(ask.msisdn);
             if !user.may_see(ask.msisdn) {
                 return Err(problem::out_of_scope());
             }
             let rows = in_time(deadline, "the store", deps.store.usage_of(ask.msisdn, ask.from, ask.to)).await?;
-            json(answer(&ask, &rows, &deps.tariff))
+            answered(answer(&ask, &rows, &deps.tariff))
         }
         Route::TowerActivity { id } => {
             let user = authenticate(deps, request, deadline, seen).await?;
-            let ask = TowerAsk::parse(&id, &request.query)?;
+            let ask = TowerAsk::parse(&id, request.uri().query().unwrap_or_default())?;
             seen.tower_id = Some(ask.tower_id);
             if !user.may_see_everybody() {
                 return Err(problem::towers_out_of_scope());
             }
             let read = deps.store.tower_activity(ask.tower_id, ask.from, ask.to);
             let hours = in_time(deadline, "the store", read).await?;
-            json(ask.answer(&hours))
+            answered(ask.answer(&hours))
         }
     }
 }
 
-fn json(body: serde_json::Result<String>) -> Result<Response, Problem> {
-    body.map(Response::json).map_err(|error| unavailable(error.into()))
+fn answered(body: serde_json::Result<String>) -> Result<Response<Body>, Problem> {
+    body.map(json).map_err(|error| unavailable(error.into()))
 }
 
 async fn authenticate(

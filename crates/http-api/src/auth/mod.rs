@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use lambda_http::Request;
+use lambda_http::http::header::AUTHORIZATION;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use telecom::Msisdn;
@@ -33,7 +35,7 @@ pub use password::hash_password;
 pub use secret::SecretSource;
 pub use users::{InvalidUsers, Scope, User, Users};
 
-use crate::Request;
+use crate::client_address;
 
 /// How long a verified password is trusted without hashing it again.
 const VERIFIED_FOR: Duration = Duration::from_secs(300);
@@ -114,7 +116,8 @@ impl Authenticator {
     /// # Errors
     /// When the users can't be read.
     pub async fn authenticate(&self, request: &Request) -> anyhow::Result<Result<Arc<User>, Denied>> {
-        let authorization = request.authorization.as_deref();
+        let authorization =
+            request.headers().get(AUTHORIZATION).and_then(|value| str::from_utf8(value.as_bytes()).ok());
         let Some(credentials) = authorization.and_then(Credentials::parse) else { return Ok(Err(Denied::Wrong)) };
         let users = self.users(Instant::now()).await?;
         let user = users.find(&credentials.name);
@@ -123,7 +126,7 @@ impl Authenticator {
         if let Some(user) = verified() {
             return Ok(Ok(user));
         }
-        let (name, address) = (&credentials.name, request.client_address.as_str());
+        let (name, address) = (&credentials.name, client_address(request));
         let too_many = || {
             let wait = self.attempts.wait(name, address, Instant::now())?;
             Some(Denied::TooMany { retry_after_seconds: wait.as_millis().div_ceil(1_000) as u64 })
@@ -224,6 +227,10 @@ mod tests {
 
     use argon2::{Argon2, Params, PasswordHasher};
 
+    use lambda_http::RequestExt;
+    use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
+    use lambda_http::request::RequestContext;
+
     use super::*;
 
     /// As cheap as argon2id can be.
@@ -249,7 +256,17 @@ mod tests {
     fn request(header: Option<&str>) -> Request {
         static REQUESTS: AtomicU32 = AtomicU32::new(0);
         let address = REQUESTS.fetch_add(1, Ordering::Relaxed).to_string();
-        Request { authorization: header.map(str::to_owned), client_address: address, ..Request::default() }
+        request_from(&address, header)
+    }
+
+    fn request_from(address: &str, header: Option<&str>) -> Request {
+        let mut context = ApiGatewayV2httpRequestContext::default();
+        context.http.source_ip = Some(address.to_owned());
+        let mut request = Request::default().with_request_context(RequestContext::ApiGatewayV2(context));
+        if let Some(header) = header {
+            request.headers_mut().insert(AUTHORIZATION, header.parse().unwrap());
+        }
+        request
     }
 
     async fn name(authenticator: &Authenticator, header: &str) -> Option<String> {
@@ -335,7 +352,7 @@ mod tests {
         assert_eq!(answers[6], Denied::TooMany { retry_after_seconds: 1 });
         assert!(name(&users, &basic("shop:word")).await.is_some(), "who is known goes on");
         assert!(name(&users, &basic("ops:pass")).await.is_some(), "and who comes from elsewhere");
-        let same_address = Request { authorization: Some(basic("nobody:x")), ..guess };
+        let same_address = request_from(client_address(&guess), Some(&basic("nobody:x")));
         assert!(matches!(users.authenticate(&same_address).await.unwrap(), Err(Denied::TooMany { .. })));
     }
 
