@@ -10,7 +10,7 @@ ARCH := x86_64
 # Where `cargo lambda build` compiles what it packs, and `sam build` finds it compiled.
 PACKED := $(TARGET)/$(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu/release
 
-.PHONY: demo test cases lint fmt bench package sam-build deploy-local
+.PHONY: demo test cases test-long lint fmt bench package sam-build deploy-local
 
 ## The whole pipeline in one process, then a served API: make demo ARGS="--exit --verify --faults 0.05"
 demo:
@@ -33,6 +33,14 @@ cases:
 	$(SERVICES)/provision.sh kafka
 	cargo test --locked -p trunkline -p cdc-handler -p lake-loader -p local-runtime --test it -- \
 	  cases:: loads:: skip:: recreated::
+
+## What takes too long for every change: 1,000,000 schedules of each simulator, 5,000 random statements on the CRM's tables.
+## When it was last run, and what came of it, is in functions/sftp-poll, crates/usage-store and functions/cdc-handler.
+test-long:
+	$(SERVICES)/prerequisites.sh
+	$(SERVICES)/provision.sh kafka
+	SIMULATED_SCHEDULES=1000000 cargo test --locked -p sftp-poll -p usage-store --lib whatever_goes_wrong
+	CDC_SCHEMA_STATEMENTS=5000 cargo test --locked -p cdc-handler --test it live::ddl
 
 ## Formatting, clippy, licences and sources of the dependencies.
 lint:
