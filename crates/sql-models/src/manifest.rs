@@ -10,7 +10,7 @@ use crate::yaml::Node;
 
 pub(crate) const FILE: &str = "dbt_project.yml";
 
-/// What the project's own file says.
+/// The project's own file.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     pub(crate) name: String,
@@ -31,7 +31,7 @@ struct Folder {
 
 impl Manifest {
     /// # Errors
-    /// When it says something unknown.
+    /// When it has an unknown entry.
     pub(crate) fn read(file: &Node) -> Result<Self, ReadError> {
         let empty = || Folder { place: file.place.clone(), settings: Settings::new(), inner: BTreeMap::new() };
         let mut manifest = Self {
@@ -50,7 +50,7 @@ impl Manifest {
                 "macro-paths" => manifest.macro_paths = node.texts()?,
                 "test-paths" => manifest.test_paths = node.texts()?,
                 "models" => manifest.models = folder(node)?,
-                // Where dbt connects, what it writes, and which dbt it is.
+                // They do not change what is built.
                 "version"
                 | "config-version"
                 | "profile"
@@ -96,7 +96,7 @@ impl Manifest {
         layers
     }
 
-    /// Settings of a folder that is not there are a slip of the pen.
+    /// Refuses settings of a folder without models: they are a typing error.
     ///
     /// # Errors
     /// Naming it.

@@ -239,8 +239,8 @@ fn constraint(node: &Node) -> Result<Constraint, ReadError> {
         "foreign_key" => ConstraintKind::ForeignKey,
         "check" => ConstraintKind::Check,
         "custom" => {
-            let why = "the constraint type custom is not supported here: use not_null, unique, primary_key, foreign_key \
-                       or check";
+            let why = "the constraint type custom is not supported here: use not_null, unique, primary_key, \
+                       foreign_key or check";
             return Err(node.place.error(why));
         }
         other => return Err(node.place.error(format!("the constraint type {other} is not known"))),

@@ -1,4 +1,4 @@
-//! YAML with the line of every value, as far as dbt's files use it: no anchors, no tags.
+//! YAML with the line of every value. dbt's files need no anchors and no tags, so both are refused.
 
 use std::str::Chars;
 
@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Place, ReadError};
 
-/// Far deeper than any project's file; it keeps the reader's recursion off the end of the stack.
+/// Far deeper than any project's file. It limits the reader's recursion.
 const MAX_DEPTH: usize = 50;
 
 /// One value, and where it stands.
@@ -19,7 +19,7 @@ pub(crate) struct Node {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    /// A text, `null`, a number or `true` and `false`, as YAML 1.2 tells them apart.
+    /// A text, `null`, a number or a boolean, by the rules of YAML 1.2.
     Scalar(Json),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
@@ -35,7 +35,7 @@ impl Node {
         }
     }
 
-    /// A mapping's entries; none of `null`.
+    /// A mapping's entries; `null` has no entries.
     pub(crate) fn entries(&self) -> Result<&[(String, Self)], ReadError> {
         match &self.kind {
             Kind::Map(entries) => Ok(entries),
@@ -44,7 +44,7 @@ impl Node {
         }
     }
 
-    /// A list's items; none of `null`.
+    /// A list's items; `null` has no items.
     pub(crate) fn items(&self) -> Result<&[Self], ReadError> {
         match &self.kind {
             Kind::List(items) => Ok(items),
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// A text; a number is the text that it was written as. dbt would render Jinja in it: there must be none.
+    /// A text; a number is the text that it was written as. Jinja in it is refused, as dbt would render it.
     pub(crate) fn text(&self) -> Result<String, ReadError> {
         let text = self.template()?;
         if has_jinja(&text) { Err(self.place.error("Jinja is not rendered here")) } else { Ok(text) }
@@ -85,7 +85,7 @@ impl Node {
     }
 }
 
-/// Whether dbt would not take the text as it is.
+/// Whether dbt would render the text.
 pub(crate) fn has_jinja(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|start| text.contains(start))
 }
@@ -169,7 +169,7 @@ fn plain(text: &str) -> Json {
         "" | "~" | "null" | "Null" | "NULL" => Json::Null,
         "true" | "True" | "TRUE" => Json::Bool(true),
         "false" | "False" | "FALSE" => Json::Bool(false),
-        // What changes its digits as a number (`010`, `1.10`) stays a text.
+        // A number whose digits would change (`010`, `1.10`) stays a text.
         text => match text.parse::<serde_json::Number>() {
             Ok(number) if number.to_string() == text => Json::Number(number),
             _ => Json::String(text.to_owned()),

@@ -1,4 +1,4 @@
-//! A client of the API: basic authentication, patience, and another attempt where the API asks for it.
+//! A client of the API: basic authentication, a time limit, and another attempt if the API asks for it.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::figures::Api;
 
-/// The pause before another attempt where the API names none.
+/// The pause before another attempt if the API does not name one.
 const PAUSE_SECONDS: u64 = 5;
 
 /// How long an API is waited for.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
-    /// An answer that takes longer will not come.
+    /// The longest wait for an answer.
     pub(crate) answer: Duration,
-    /// A request that is refused because what is behind the API is busy or away is sent so often.
+    /// How often a request is sent if the API answers 503, as its services are busy or away.
     pub(crate) attempts: u32,
 }
 
@@ -63,7 +63,7 @@ impl Client {
     /// The answer to a GET.
     ///
     /// # Errors
-    /// When there is none. One that is no success is an answer.
+    /// When there is no answer. An answer with an error's status is one.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
         self.send(Method::GET, path, None).await
     }
@@ -91,7 +91,7 @@ impl Client {
             }
             let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let pause = Duration::from_secs(seconds.unwrap_or(PAUSE_SECONDS)).min(self.patience.answer);
-            tracing::warn!("the API can't do it just now: trying again in {pause:?}");
+            tracing::warn!("the API is not available just now: trying again in {pause:?}");
             tokio::time::sleep(pause).await;
             attempt += 1;
         }

@@ -1,5 +1,6 @@
 //! The event of an HTTP API (payload format 2.0) and what a function answers to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -156,24 +158,10 @@ fn is_text(headers: &HeaderMap) -> bool {
         || kind.ends_with("+xml")
 }
 
-/// Percent-decoded text; what is not UTF-8 becomes U+FFFD, a broken escape stays as it is.
+/// Percent-decoded text. Bytes that are not UTF-8 become U+FFFD; a broken escape stays as it is.
 pub(crate) fn percent_decoded(text: &str, plus_is_space: bool) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        match (digits, byte) {
-            (Some(decoded), _) => out.push(decoded),
-            (None, b'+') if plus_is_space => out.push(b' '),
-            (None, byte) => out.push(*byte),
-        }
-        at += if digits.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    let text = if plus_is_space { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 #[derive(Deserialize)]

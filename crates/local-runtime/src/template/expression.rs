@@ -1,12 +1,12 @@
 //! `rate(5 minutes)` and `cron(0 2 * * ? *)`.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use croner::parser::{CronParser, Seconds, Year};
 use jiff::Zoned;
-use jiff::civil::{Date, Weekday};
 
 /// When a schedule fires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,29 +21,23 @@ pub enum Expression {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cron {
     text: String,
-    minutes: BTreeSet<i16>,
-    hours: BTreeSet<i16>,
-    days: BTreeSet<i16>,
-    months: BTreeSet<i16>,
-    weekdays: BTreeSet<i16>,
-    years: BTreeSet<i16>,
+    /// Boxed, as it is large beside a rate.
+    calendar: Box<croner::Cron>,
 }
 
-/// Why a text is no [`Expression`].
+/// Why a text is not an [`Expression`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
-    /// The service knows it, and it is not run here.
+    /// AWS runs it; this crate does not.
     #[error("{0} is not run here")]
     NotRun(String),
-    /// Nobody knows it.
+    /// It is not in AWS's form.
     #[error("{0}")]
     Malformed(String),
 }
 
-const FIRST_YEAR: i16 = 1970;
-const LAST_YEAR: i16 = 2199;
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+/// The years that AWS takes.
+const YEARS: RangeInclusive<u16> = 1970..=2199;
 
 impl FromStr for Expression {
     type Err = ExpressionError;
@@ -93,97 +87,41 @@ fn parse_rate(text: &str) -> Option<Duration> {
 impl Cron {
     fn parse(text: &str) -> Result<Self, ExpressionError> {
         let fields: Vec<_> = text.split_whitespace().collect();
-        let [minutes, hours, days, months, weekdays, years] = fields.as_slice() else {
+        let [_, _, days, _, weekdays, years] = fields.as_slice() else {
             return Err(malformed(format!("expected six fields in cron({text}), found {}", fields.len())));
         };
         if (*days == "?") == (*weekdays == "?") {
             return Err(malformed(format!("expected ? for exactly one of the two days in cron({text})")));
         }
-        Ok(Self {
-            text: text.trim().to_owned(),
-            minutes: field(minutes, 0, 59, &[])?,
-            hours: field(hours, 0, 23, &[])?,
-            days: field(days, 1, 31, &[])?,
-            months: field(months, 1, 12, &MONTHS)?,
-            weekdays: field(weekdays, 1, 7, &WEEKDAYS)?,
-            years: field(years, FIRST_YEAR, LAST_YEAR, &[])?,
-        })
+        // croner accepts these two; the first never fires.
+        if weekdays.split(',').any(|weekday| weekday == "L") {
+            return Err(ExpressionError::NotRun("L without a day of the week in cron".to_owned()));
+        }
+        if fields.iter().flat_map(|field| field.split(',')).any(str::is_empty) {
+            return Err(malformed(format!("a list in cron({text}) has an empty element")));
+        }
+        // AWS has no seconds, counts the days of the week from Sunday = 1, and takes steps such as 5/10.
+        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required);
+        let parser = parser.alternative_weekdays(true).sloppy_ranges(true).build();
+        let calendar = parser.parse(&format!("0 {text}")).map_err(|why| malformed(format!("cron({text}): {why}")))?;
+        if *years != "*" && !calendar.pattern.years.values().iter().all(|year| YEARS.contains(year)) {
+            return Err(malformed(format!("a year in cron({text}) is not one from 1970 to 2199")));
+        }
+        Ok(Self { text: text.trim().to_owned(), calendar: Box::new(calendar) })
     }
 
     /// The first moment after `after`, in that moment's time zone; `None` when the calendar has ended.
     #[must_use]
     pub fn next_after(&self, after: &Zoned) -> Option<Zoned> {
-        let mut day = after.date();
-        let zone = after.time_zone();
+        let mut at = after.clone();
         loop {
-            let year = *self.years.range(day.year()..).next()?;
-            if year > day.year() {
-                day = Date::new(year, 1, 1).ok()?;
+            at = self.calendar.find_next_occurrence(&at, false).ok()?;
+            // When the clocks are set back, an hour comes twice. AWS fires only once.
+            if at.datetime() > after.datetime() {
+                return Some(at);
             }
-            if self.has(day) {
-                for hour in &self.hours {
-                    for minute in &self.minutes {
-                        let moment = day.at(i8::try_from(*hour).ok()?, i8::try_from(*minute).ok()?, 0, 0);
-                        match moment.to_zoned(zone.clone()) {
-                            Ok(moment) if moment > *after => return Some(moment),
-                            _ => {}
-                        }
-                    }
-                }
-            }
-            day = day.tomorrow().ok()?;
         }
     }
-
-    fn has(&self, day: Date) -> bool {
-        let weekday = day.weekday().since(Weekday::Sunday) + 1;
-        self.months.contains(&day.month().into())
-            && self.days.contains(&day.day().into())
-            && self.weekdays.contains(&weekday.into())
-    }
-}
-
-/// The last day or weekday (`L`, `5L`), the nearest working day (`15W`), the second Monday (`2#2`).
-fn is_special(part: &str) -> bool {
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    part == "LW" || part.contains('#') || part.strip_suffix(['L', 'W']).is_some_and(is_number)
-}
-
-/// One field's values: `*`, `?`, `3`, `1-5`, `*/15`, `MON-FRI` and lists of these.
-fn field(text: &str, first: i16, last: i16, names: &[&str]) -> Result<BTreeSet<i16>, ExpressionError> {
-    let number = |part: &str| -> Result<i16, ExpressionError> {
-        let named = names.iter().position(|name| name.eq_ignore_ascii_case(part));
-        let number = match named {
-            Some(index) => i16::try_from(index).ok().map(|index| index + first),
-            None => part.parse().ok(),
-        };
-        number.filter(|number| (first..=last).contains(number)).ok_or_else(|| match part {
-            part if is_special(part) => ExpressionError::NotRun(format!("{part} in cron")),
-            part => malformed(format!("expected a number from {first} to {last} in cron, found {part:?}")),
-        })
-    };
-    let mut values = BTreeSet::new();
-    for item in text.split(',') {
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => {
-                let step = step.parse().ok().filter(|step| *step > 0);
-                (range, step.ok_or_else(|| malformed("a step has to be a number above 0"))?)
-            }
-            None => (item, 1_usize),
-        };
-        let (from, to) = match range.split_once('-') {
-            Some((from, to)) => (number(from)?, number(to)?),
-            None if range == "*" || range == "?" => (first, last),
-            // `5/10` begins at 5 and goes on to the end.
-            None if item.contains('/') => (number(range)?, last),
-            None => (number(range)?, number(range)?),
-        };
-        if from > to {
-            return Err(malformed(format!("{range} in cron ends before it begins")));
-        }
-        values.extend((from..=to).step_by(step));
-    }
-    Ok(values)
 }
 
 #[cfg(test)]
@@ -229,17 +167,76 @@ mod tests {
         check("cron(0 0 1 1 ? 2023)", expect![""]);
         check("cron(0 2 * * *)", expect!["expected six fields in cron(0 2 * * *), found 5"]);
         check("cron(0 2 * * * *)", expect!["expected ? for exactly one of the two days in cron(0 2 * * * *)"]);
-        check("cron(70 2 * * ? *)", expect![[r#"expected a number from 0 to 59 in cron, found "70""#]]);
-        check("cron(0 2 ? * MOL *)", expect![[r#"expected a number from 1 to 7 in cron, found "MOL""#]]);
-        check("cron(0 5-2 * * ? *)", expect!["5-2 in cron ends before it begins"]);
+        check("cron(70 2 * * ? *)", expect!["cron(70 2 * * ? *): Component error: Number out of bounds."]);
+        check(
+            "cron(0 2 ? * MOL *)",
+            expect![
+                "cron(0 2 ? * MOL *): Pattern contains illegal characters: CronPattern contains illegal character 'M' in part 'MOL'"
+            ],
+        );
+        check("cron(0 5-2 * * ? *)", expect!["cron(0 5-2 * * ? *): Component error: Range out of bounds."]);
+        check("cron(0,,5 2 * * ? *)", expect!["a list in cron(0,,5 2 * * ? *) has an empty element"]);
+        check("cron(0 2 * * ? 2200)", expect!["a year in cron(0 2 * * ? 2200) is not one from 1970 to 2199"]);
+        check(
+            "cron(0 ? * * ? *)",
+            expect![
+                "cron(0 ? * * ? *): Pattern contains illegal characters: CronPattern contains illegal character '?' in part '?'"
+            ],
+        );
+        check(
+            "cron(0 2 ? * 0 *)",
+            expect!["cron(0 2 ? * 0 *): Component error: Position 0 is less than the input offset 1."],
+        );
+        check("cron(0/0 2 * * ? *)", expect!["cron(0/0 2 * * ? *): Component error: Step cannot be zero."]);
+    }
+
+    #[test]
+    fn last_days_working_days_and_nth_weekdays() {
+        check("cron(0 2 L * ? *)", expect!["2024-02-29T02:00:00 2024-03-31T02:00:00 2024-04-30T02:00:00"]);
+        check("cron(0 2 LW * ? *)", expect!["2024-02-29T02:00:00 2024-03-29T02:00:00 2024-04-30T02:00:00"]);
+        check("cron(0 2 15W * ? *)", expect!["2024-03-15T02:00:00 2024-04-15T02:00:00 2024-05-15T02:00:00"]);
+        check("cron(0 2 ? * 2#1 *)", expect!["2024-03-04T02:00:00 2024-04-01T02:00:00 2024-05-06T02:00:00"]);
+        check("cron(0 2 ? * FRI#1 *)", expect!["2024-03-01T02:00:00 2024-04-05T02:00:00 2024-05-03T02:00:00"]);
+        check("cron(0 2 ? * 6L *)", expect!["2024-03-29T02:00:00 2024-04-26T02:00:00 2024-05-31T02:00:00"]);
+    }
+
+    #[test]
+    fn when_the_clocks_change() {
+        let check = |after: &str, expression: &str, expect: Expect| {
+            let Ok(Expression::Cron(cron)) = expression.parse() else { panic!("{expression} is a cron expression") };
+            let mut at: Zoned = format!("{after}[Europe/Berlin]").parse().unwrap();
+            let mut moments = Vec::new();
+            while let Some(next) = cron.next_after(&at).filter(|_| moments.len() < 3) {
+                moments.push(next.strftime("%F %R %Z").to_string());
+                at = next;
+            }
+            expect.assert_eq(&moments.join(", "));
+        };
+        check(
+            "2024-10-27T01:45:00+02:00",
+            "cron(30 * * * ? *)",
+            expect!["2024-10-27 02:30 CEST, 2024-10-27 03:30 CET, 2024-10-27 04:30 CET"],
+        );
+        check(
+            "2024-10-26T03:00:00+02:00",
+            "cron(30 2 * * ? *)",
+            expect!["2024-10-27 02:30 CEST, 2024-10-28 02:30 CET, 2024-10-29 02:30 CET"],
+        );
+        check(
+            "2024-03-31T01:45:00+01:00",
+            "cron(30 * * * ? *)",
+            expect!["2024-03-31 03:30 CEST, 2024-03-31 04:30 CEST, 2024-03-31 05:30 CEST"],
+        );
+        check(
+            "2024-03-30T03:00:00+01:00",
+            "cron(30 2 * * ? *)",
+            expect!["2024-03-31 03:00 CEST, 2024-04-01 02:30 CEST, 2024-04-02 02:30 CEST"],
+        );
     }
 
     #[test]
     fn what_only_the_service_runs() {
         check("at(2030-01-01T00:00:00)", expect!["at(2030-01-01T00:00:00) is not run here"]);
-        check("cron(0 2 L * ? *)", expect!["L in cron is not run here"]);
-        check("cron(0 2 15W * ? *)", expect!["15W in cron is not run here"]);
-        check("cron(0 2 LW * ? *)", expect!["LW in cron is not run here"]);
-        check("cron(0 2 ? * 2#1 *)", expect!["2#1 in cron is not run here"]);
+        check("cron(0 2 ? * L *)", expect!["L without a day of the week in cron is not run here"]);
     }
 }

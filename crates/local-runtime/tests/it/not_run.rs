@@ -116,7 +116,7 @@ fn what_schedules_and_routes_do_not_do_is_named() {
         &function(
             "Events:
         Late: {Type: ScheduleV2, Properties: {ScheduleExpression: 'at(2030-01-01T00:00:00)'}}
-        Last: {Type: Schedule, Properties: {Schedule: cron(0 0 L * ? *)}}
+        Last: {Type: Schedule, Properties: {Schedule: cron(0 0 ? * L *)}}
         Often: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 hour), FlexibleTimeWindow: {Mode: FLEXIBLE}, RetryPolicy: {MaximumRetryAttempts: 1}, EndDate: x}}
         Old: {Type: HttpApi, Properties: {Path: /old, Method: GET, PayloadFormatVersion: '1.0'}}
         Login: {Type: HttpApi, Properties: {Path: /login, Method: GET, Auth: {Authorizer: Jwt}}}
@@ -127,7 +127,7 @@ fn what_schedules_and_routes_do_not_do_is_named() {
         ),
         expect![[r#"
             warning: line 6: F.Events.Late: at(2030-01-01T00:00:00) is not run here: this schedule never fires
-            warning: line 7: F.Events.Last: L in cron is not run here: this schedule never fires
+            warning: line 7: F.Events.Last: L without a day of the week in cron is not run here: this schedule never fires
             warning: line 8: F.Events.Often.Properties.FlexibleTimeWindow: FlexibleTimeWindow is not run here: the schedule fires at its time
             warning: line 8: F.Events.Often.Properties.RetryPolicy: RetryPolicy is not run here: a firing that fails is logged, and the next one is the retry
             warning: line 8: F.Events.Often.Properties.EndDate: EndDate is not run here: the schedule is run without it
