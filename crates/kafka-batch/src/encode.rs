@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use stream::Record;
 
-use crate::{PartitionBatch, Record};
+use crate::PartitionBatch;
 
 /// Writes the event that a self-managed cluster's mapping sends for these records: [`parse`](crate::parse) backwards,
 /// for tests and tools.

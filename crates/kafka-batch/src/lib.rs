@@ -4,6 +4,8 @@ mod encode;
 mod parse;
 mod response;
 
+use stream::{KafkaPosition, Record};
+
 pub use encode::encode;
 pub use parse::{EventError, parse};
 pub use response::BatchResponse;
@@ -19,26 +21,10 @@ pub struct PartitionBatch {
     pub records: Vec<Record>,
 }
 
-/// One record, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The offset in the partition.
-    pub offset: i64,
-    /// The record's timestamp, in milliseconds since 1970-01-01 UTC.
-    pub timestamp_ms: i64,
-    /// The key's bytes; `None` where the record has none.
-    pub key: Option<Vec<u8>>,
-    /// The value's bytes; `None` is a tombstone, which is not the same as an empty value.
-    pub value: Option<Vec<u8>>,
-    /// The headers in their order; a name may occur more than once.
-    pub headers: Vec<Header>,
-}
-
-/// One header of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The header's name.
-    pub name: String,
-    /// The value's bytes; Kafka allows none.
-    pub value: Option<Vec<u8>>,
+impl PartitionBatch {
+    /// Where one of its records lies.
+    #[must_use]
+    pub fn position(&self, record: &Record) -> KafkaPosition<'_> {
+        KafkaPosition { topic: self.topic.as_str().into(), partition: self.partition, offset: record.offset }
+    }
 }

@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use stream::{Header, Record};
 
-use crate::{Header, PartitionBatch, Record};
+use crate::PartitionBatch;
 
 /// Why a payload is not a Kafka event. The service never sends such a thing: the wrong trigger is connected to the
 /// function, or somebody wrote the event by hand.

@@ -4,6 +4,7 @@ use std::fmt;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
+use stream::{Topic, Topics};
 
 /// Where Kafka is and how to get in. Read from `KAFKA_BROKERS`, `KAFKA_TLS_CA`, `KAFKA_SASL_MECHANISM`,
 /// `KAFKA_SASL_USERNAME`, `KAFKA_SASL_PASSWORD` and `REJECTED_TOPIC`.
@@ -48,7 +49,8 @@ impl Config {
     /// A cluster without encryption and passwords, and the topic `rejected`.
     #[must_use]
     pub fn plaintext(brokers: impl Into<String>) -> Self {
-        Self { brokers: brokers.into(), security: Security::Plaintext, rejected_topic: rejected_topic() }
+        let rejected_topic = Topic::Rejected.default_name().to_owned();
+        Self { brokers: brokers.into(), security: Security::Plaintext, rejected_topic }
     }
 
     /// The addresses, `host:port` joined by commas.
@@ -113,12 +115,8 @@ struct Variables {
     sasl_username: Option<String>,
     #[serde(rename = "KAFKA_SASL_PASSWORD")]
     sasl_password: Option<String>,
-    #[serde(rename = "REJECTED_TOPIC", default = "rejected_topic")]
-    rejected_topic: String,
-}
-
-fn rejected_topic() -> String {
-    "rejected".to_owned()
+    #[serde(flatten)]
+    topics: Topics,
 }
 
 const SASL_MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -168,7 +166,7 @@ impl TryFrom<Variables> for Config {
             }
             (ca, sasl) => Security::Tls { ca, sasl },
         };
-        Ok(Self { brokers: vars.brokers, security, rejected_topic: vars.rejected_topic })
+        Ok(Self { brokers: vars.brokers, security, rejected_topic: vars.topics[Topic::Rejected].to_owned() })
     }
 }
 

@@ -18,4 +18,4 @@ pub use lag::{GroupLag, lag, lag_of};
 pub use place::{Moved, Place, Seat};
 pub use rejections::Rejections;
 pub use sink::{Session, Sink, SinkError};
-pub use telecom::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
+pub use telecom::{FilePosition, RAW_LIMIT_BYTES, Rejected};

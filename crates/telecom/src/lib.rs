@@ -28,7 +28,7 @@ pub use msisdn::{Digits, InvalidMsisdn, Msisdn};
 pub use reason::{FileFault, Reason};
 pub use record::{MAX_CALL_SECONDS, MAX_FIELD_BYTES, MAX_RECORD_BYTES, RULES};
 pub use record_rules::RecordRules;
-pub use rejected::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
+pub use rejected::{FilePosition, RAW_LIMIT_BYTES, Rejected};
 pub use source::{Action, InvalidSourceId, Source, SourceId};
 pub use tariff::{Cost, InvalidTariff, Tariff, TariffRow};
 pub use time::{DEFAULT_ZONE, EventTime, InvalidTime, Moment, TimeFault, UnknownZone, Zone};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use stream::KafkaPosition;
 
 /// The most raw bytes that a rejected record carries: the limit of a row. Longer ones are cut, and their place in the
 /// lake says where all of it lies.
@@ -45,17 +46,6 @@ pub struct FilePosition<'a> {
     pub from_byte: u64,
     /// The byte after the row's last, after decompression.
     pub to_byte: u64,
-}
-
-/// Where a record lies in a topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KafkaPosition<'a> {
-    /// The topic's name.
-    pub topic: Cow<'a, str>,
-    /// The partition's number.
-    pub partition: i32,
-    /// The offset.
-    pub offset: i64,
 }
 
 impl<'a> Rejected<'a> {

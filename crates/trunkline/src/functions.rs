@@ -143,7 +143,7 @@ fn check(template: &Template, file: &str) -> anyhow::Result<()> {
     let rules = Rules {
         functions: FUNCTIONS.map(|(name, _)| name.to_owned()).to_vec(),
         lossless: LOSSLESS.map(str::to_owned).to_vec(),
-        group_prefix: Some("trunkline".to_owned()),
+        group_prefix: Some(stream::GROUP_PREFIX.to_owned()),
     };
     let findings = template.check(&rules);
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {

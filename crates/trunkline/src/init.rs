@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 use kafka_sink::Cluster;
 use lake::Lake;
 use lambda_boot::Vars;
+use stream::Topic;
+use telecom::Zone;
 use usage_store::{RecordRules, Setup, Store};
 
 use crate::cli::InitArgs;
@@ -49,8 +51,9 @@ pub(crate) async fn create(vars: &Vars, patience: Duration) -> anyhow::Result<Ve
     cdc_handler::init(&crm.database.url).await?;
     lake_loader::init(&lake_loader::Config::from_vars(vars)?.database.url).await?;
 
-    let counted = batch_aggregator::Config::from_vars(vars)?.stream;
-    make_store(vars, &counted).await?;
+    let counted = reconcile::Config::from_vars(vars)?;
+    let zone = batch_aggregator::Config::from_vars(vars)?.settings.zone;
+    make_store(&counted, &zone).await?;
 
     let config: lake::Config = vars.read()?;
     let lake = Lake::connect(&config);
@@ -62,7 +65,7 @@ pub(crate) async fn create(vars: &Vars, patience: Duration) -> anyhow::Result<Ve
     let names: Vec<_> = topics.names().collect();
     Ok(vec![
         format!("topics   {} ({PARTITIONS} partitions each)", names.join(", ")),
-        format!("tables   usage, with the lanes of stream epoch {}", counted.epoch),
+        format!("tables   usage, with the lanes of stream epoch {}", counted.epoch.number),
         "tables   crm_data; cdr_data, raw, ops".to_owned(),
         format!("bucket   {}{}", config.bucket, registers_made(upgraded)),
     ])
@@ -70,14 +73,14 @@ pub(crate) async fn create(vars: &Vars, patience: Duration) -> anyhow::Result<Ve
 
 /// Makes the usage store, or brings one of an earlier version or of another zone up to date, if everything that was delivered
 /// has been counted.
-async fn make_store(vars: &Vars, counted: &batch_aggregator::Stream) -> anyhow::Result<()> {
-    let reconcile::Config { kafka, store, stream, .. } = reconcile::Config::from_vars(vars)?;
-    let ends = reconcile::log_ends(&kafka, &stream, KAFKA_PATIENCE).await?;
-    let setup = Setup { rules: RecordRules::of(&counted.zone), ends, ..Setup::default() };
+async fn make_store(counted: &reconcile::Config, zone: &Zone) -> anyhow::Result<()> {
+    let reconcile::Config { kafka, store, topics, epoch, .. } = counted;
+    let ends = reconcile::log_ends(kafka, topics, *epoch, KAFKA_PATIENCE).await?;
+    let setup = Setup { rules: RecordRules::of(zone), ends, ..Setup::default() };
     let store = Store::connect(&store.url)?;
     store.set_up(&setup).await.context("can't make the usage tables")?;
-    for topic in [&counted.cdr_data, &counted.cdr_voice] {
-        store.add_lanes(counted.epoch, topic, PARTITIONS).await.context("can't make the lanes known")?;
+    for topic in Topic::CALL_RECORDS {
+        store.add_lanes(epoch.number, &topics[topic], PARTITIONS).await.context("can't make the lanes known")?;
     }
     Ok(())
 }

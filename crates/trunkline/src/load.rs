@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+use lake_loader::table::LoadedTopic;
 use lake_loader::{Event, ModelReport, Report, Request, Status, StreamReport};
 use local_runtime::{Call, Invoker};
+use stream::Topics;
 
 use crate::cli::LoadArgs;
 use crate::figures::{grouped, line};
@@ -60,10 +62,15 @@ async fn topic_ends(project: &Project) -> anyhow::Result<Vec<End>> {
     let vars = project.all_vars();
     let kafka: kafka_sink::Config = vars.read()?;
     let mut ends = Vec::new();
-    for (_, topic) in lake_loader::topics(&vars) {
-        let extents = kafka_sink::extents(&kafka, &topic, ENDS_WITHIN).await?;
+    let topics: Topics = vars.read()?;
+    for (_, topic) in LoadedTopic::named(&topics) {
+        let extents = kafka_sink::extents(&kafka, topic, ENDS_WITHIN).await?;
         let filled = extents.into_iter().filter(|extent| extent.begin < extent.end);
-        ends.extend(filled.map(|extent| End { topic: topic.clone(), partition: extent.partition, offset: extent.end }));
+        ends.extend(filled.map(|extent| End {
+            topic: topic.to_owned(),
+            partition: extent.partition,
+            offset: extent.end,
+        }));
     }
     Ok(ends)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use lambda_boot::Vars;
+use stream::Topic;
 
 /// Values for a template on this machine. Names that begin with `AWS_` are not parameters: the service puts these into
 /// each function's environment itself (credentials, region), so the local runtime does.
@@ -37,9 +38,6 @@ const VARIABLES: [(&str, &str); 19] = [
     ("SFTP_SETTLE_SECONDS", "SftpSettleSeconds"),
     ("SFTP_USER", "SftpUser"),
 ];
-
-/// Variables whose value the template itself decides: the tables of lake and warehouse go by the topics' names.
-const FIXED: [&str; 2] = ["CDR_DATA_TOPIC", "CDR_VOICE_TOPIC"];
 
 impl Parameters {
     /// Reads `Key=Value` lines of a file, then the command line's, which win. In a file, blank lines and those that begin with `#` are
@@ -97,10 +95,11 @@ impl Parameters {
     }
 }
 
-/// Refuses an environment that asks for another value than the template's.
+/// Refuses an environment that asks for other topics of call records than the template's: the tables of lake and warehouse
+/// have the topics' names.
 pub(crate) fn check_fixed(vars: &Vars) -> anyhow::Result<()> {
     let environment = Vars::from_env();
-    for name in FIXED {
+    for name in Topic::CALL_RECORDS.map(Topic::variable) {
         if let (Some(wanted), Some(is)) = (environment.get(name), vars.get(name)) {
             ensure!(
                 wanted == is,

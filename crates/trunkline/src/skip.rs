@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use kafka_sink::{Cluster, KafkaPosition, Moved, Place, Rejected, Seat, Sink};
+use kafka_sink::{Cluster, Moved, Place, Rejected, Seat, Sink};
 use local_runtime::event::kafka::MAX_PAYLOAD_BYTES;
 use local_runtime::{Found, Mapping, SourceConfig, StopReason};
+use stream::KafkaPosition;
 use tokio::time::Instant;
 
 use crate::cli::SkipArgs;

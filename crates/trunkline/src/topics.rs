@@ -2,13 +2,10 @@
 
 use anyhow::Context;
 use lambda_boot::Vars;
+use stream::Topic;
 
 /// Partitions of a topic: lanes that are counted side by side. Fixed for a stream epoch; the CRM's topics may have others.
 pub(crate) const PARTITIONS: i32 = 3;
-
-/// The variables that name the functions' own topics.
-const OWN: [&str; 5] =
-    ["LANDED_FILES_TOPIC", "CDR_DATA_TOPIC", "CDR_VOICE_TOPIC", "CHAT_MESSAGES_TOPIC", "REJECTED_TOPIC"];
 
 /// Names of topics.
 pub(crate) struct Topics {
@@ -20,11 +17,12 @@ pub(crate) struct Topics {
 
 impl Topics {
     pub(crate) fn of(vars: &Vars) -> anyhow::Result<Self> {
-        let name = |variable: &&str| {
+        let name = |topic: Topic| {
+            let variable = topic.variable();
             let name = vars.get(variable).with_context(|| format!("the template sets no {variable}"))?;
             anyhow::Ok(name.to_owned())
         };
-        let own = OWN.iter().map(name).collect::<anyhow::Result<_>>()?;
+        let own = Topic::ALL.into_iter().map(name).collect::<anyhow::Result<_>>()?;
         Ok(Self { own, followed: vars.read::<cdc_handler::Topics>()?.names() })
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Instant, SystemTime};
 
+use ::stream::Lane;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use rand::{RngExt, SeedableRng};
@@ -15,7 +16,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::CqlDate;
 use telecom::{Action, Day, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
-use usage_store::{Buckets, Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
+use usage_store::{Buckets, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
 /// The most that an event has.
 const BATCH_RECORDS: i64 = 10_000;
@@ -136,7 +137,7 @@ fn record(offset: i64, lane: &Lane, subscribers: &[Msisdn], day: Day, rng: &mut 
         | u64::from(lane.partition.unsigned_abs()) << 16
         | file;
     let source = Source { id: SourceId(id.to_be_bytes()), line: number % LINES_PER_FILE + 1, file: None };
-    let usage = SourcedUsage { event, source: Some(source), action: Action::Count };
+    let usage = SourcedUsage { event, source: Some(source), action: Action::Count, tower: None };
     LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 

@@ -1,6 +1,7 @@
+use stream::Lane;
 use telecom::{Action, Source, UsageEvent};
 
-use crate::{Lane, RecordRules};
+use crate::{RecordRules, TowerHour};
 
 /// Consecutive records of one lane, as one event delivers them: never empty, offsets strictly ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct SourcedUsage {
     pub source: Option<Source>,
     /// Whether the row is counted or taken back.
     pub action: Action,
+    /// The tower that served it, and when, where the record names one.
+    pub tower: Option<TowerHour>,
 }
 
 /// The records are not a batch.

@@ -1,10 +1,11 @@
 //! What every store has to do, whatever it is made of. Each implementation's tests call [`check`].
 
+use stream::Lane;
 use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
 
 use crate::rules::Design;
 use crate::upkeep::{self, Kept, Mark, Upkeep};
-use crate::{Claim, FileCount, Lane, LaneProgress, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore};
+use crate::{Claim, FileCount, LaneProgress, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore};
 
 /// Checks a store that has been made, knows the lanes 0 and 1 of the topic `cdr-data` in epoch 2, and is empty.
 pub(crate) async fn check(store: &impl UsageStore) {

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::mem;
 
+use stream::Lane;
 use telecom::{SourceId, Totals};
 
 use crate::rules::{Design, Read, Rules, Write};
 use crate::source::{Verdict, decide};
 use crate::{
-    Buckets, Claim, Lane, LaneBatch, LaneMemory, LaneProgress, LaneRecord, LaneState, RecordRules, Refusal, RowKey,
-    SourceEntry, StoredRow, UsageStore,
+    Buckets, Claim, LaneBatch, LaneMemory, LaneProgress, LaneRecord, LaneState, RecordRules, Refusal, RowKey,
+    SourceEntry, SourcedUsage, StoredRow, TowerHour, UsageStore,
 };
 
 /// What became of a batch's records.
@@ -19,10 +20,10 @@ pub struct Counted {
     pub records: u64,
     /// Those that were new.
     pub counted: u64,
-    /// Their offsets, ascending: what this call, and no one before it, has added. For what is added once and only once in
-    /// the usual case (see [`Store::add_tower_activity`](crate::Store::add_tower_activity)): a batch that fails after its
-    /// rows were written comes again as settled.
-    pub counted_offsets: Vec<i64>,
+    /// What they add to the towers that served them: what this call, and no one before it, has counted. For
+    /// [`Store::add_tower_activity`](crate::Store::add_tower_activity), which adds it once and only once in the usual
+    /// case: a batch that fails after its rows were written comes again as settled.
+    pub towers: HashMap<TowerHour, Totals>,
     /// Those that took back a row that had been counted.
     pub withdrawn: u64,
     /// Those that had been counted from a file of the same content under another name.
@@ -32,12 +33,22 @@ pub struct Counted {
     pub repeats: u64,
     /// Those that an earlier delivery of the same offsets had settled.
     pub settled: u64,
-    /// Those that can't be counted, by offset. They are to be rejected, not delivered again.
-    pub refused: Vec<(i64, Refusal)>,
+    /// Those that can't be counted, by their index in the batch. They are to be rejected, not delivered again.
+    pub refused: Vec<(usize, Refusal)>,
     /// Offsets that no record came with, before the batch or inside it.
     pub missing_offsets: u64,
     /// The first of them.
     pub first_missing_offset: Option<i64>,
+}
+
+impl Counted {
+    fn add_new(&mut self, usage: &SourcedUsage) {
+        self.counted += 1;
+        if let Some(hour) = usage.tower {
+            let fits = self.towers.entry(hour).or_default().add_event(&usage.event);
+            debug_assert_eq!(fits, Some(()), "a batch's records are too few and too small to outgrow 64 bits");
+        }
+    }
 }
 
 /// Why a batch could not be counted. It is to be delivered again; nothing of it is acknowledged.
@@ -374,14 +385,13 @@ fn fold<R: Rules>(
     known: &mut LaneMemory,
 ) -> Result<Counted, CountError> {
     let mut counted = Counted { records: batch.records().len() as u64, ..Counted::default() };
-    for ((record, key), verdict) in batch.records().iter().zip(&keys.by_record).zip(verdicts) {
+    for (index, ((record, key), verdict)) in batch.records().iter().zip(&keys.by_record).zip(verdicts).enumerate() {
         let (Some(usage), Some(key), Some(verdict)) = (&record.usage, key, verdict) else { continue };
         let row = known.rows.entry(*key).or_default();
         match verdict {
             Verdict::Counted | Verdict::Withdrawn if R::is_held(record.offset, row.upto) => counted.settled += 1,
             Verdict::Counted => {
-                counted.counted += 1;
-                counted.counted_offsets.push(record.offset);
+                counted.add_new(usage);
                 row.totals
                     .add_event(&usage.event)
                     .ok_or_else(|| CountError::Overflow { lane: batch.lane().clone(), offset: record.offset })?;
@@ -403,7 +413,7 @@ fn fold<R: Rules>(
             Verdict::Settled => {
                 return Err(CountError::LostRow { lane: batch.lane().clone(), offset: record.offset, upto: row.upto });
             }
-            Verdict::Refused(refusal) => counted.refused.push((record.offset, *refusal)),
+            Verdict::Refused(refusal) => counted.refused.push((index, *refusal)),
         }
     }
     Ok(counted)

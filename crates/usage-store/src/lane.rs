@@ -1,23 +1,4 @@
-use std::fmt;
-
 use crate::RecordRules;
-
-/// One ordered log of the stream: a topic's partition, within a stream epoch. Text form: `1/cdr-data/0`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
-    /// The stream epoch. It changes when a topic is created anew or gets another number of partitions.
-    pub epoch: u32,
-    /// The topic's name.
-    pub topic: String,
-    /// The partition's number.
-    pub partition: i32,
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.epoch, self.topic, self.partition)
-    }
-}
 
 /// How far a lane has been counted: a function of its records below `next_offset`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

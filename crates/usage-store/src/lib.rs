@@ -23,7 +23,7 @@ mod simulator;
 pub use batch::{InvalidBatch, LaneBatch, LaneRecord, SourcedUsage};
 pub use bucket::{Buckets, InvalidBuckets, RowKey};
 pub use count::{CountError, Counted, count};
-pub use lane::{Lane, LaneProgress, LaneState};
+pub use lane::{LaneProgress, LaneState};
 pub use memory::{LaneMemory, MAX_REMEMBERED_ROWS, MAX_REMEMBERED_SOURCES};
 pub use postgres::Postgres;
 pub use scylla::Scylla;

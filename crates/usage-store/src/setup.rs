@@ -1,6 +1,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{Buckets, Lane, RecordRules};
+use stream::Lane;
+
+use crate::{Buckets, RecordRules};
 
 /// What a store is made with, or brought up to date.
 #[derive(Clone, Debug)]

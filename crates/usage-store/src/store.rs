@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use anyhow::{Context, bail};
+use stream::Lane;
 use telecom::{Day, FileName, Msisdn, SourceId, Totals, UsageKind};
 
 use crate::rules::Design;
 use crate::upkeep::{self, SLICES};
 use crate::{
-    Buckets, Claim, CountError, Counted, Expired, Lane, LaneBatch, LaneMemory, LaneProgress, LaneState, Postgres,
-    Quiet, QuietSource, RecordRules, RowKey, Scylla, Setup, SourceEntry, TowerHour, count,
+    Buckets, Claim, CountError, Counted, Expired, LaneBatch, LaneMemory, LaneProgress, LaneState, Postgres, Quiet,
+    QuietSource, RecordRules, RowKey, Scylla, Setup, SourceEntry, TowerHour, count,
 };
 
 /// What the counting protocol asks of a database: a register per row, entry and lane, which keeps the value with the

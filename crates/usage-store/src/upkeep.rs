@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 
 use anyhow::ensure;
+use stream::Lane;
 use telecom::{FileName, SourceId};
 
 use crate::rules::{Design, Rules};
-use crate::{Lane, LaneProgress, RecordRules};
+use crate::{LaneProgress, RecordRules};
 
 pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 

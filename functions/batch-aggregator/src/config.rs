@@ -2,6 +2,7 @@ use std::fmt;
 
 use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
+use stream::{Epoch, Topic, Topics};
 use telecom::{RecordType, Zone};
 
 /// The function's configuration.
@@ -11,8 +12,10 @@ pub struct Config {
     pub kafka: kafka_sink::Config,
     /// Where usage is counted.
     pub store: StoreConfig,
-    /// Which topics are counted, and how.
-    pub stream: Stream,
+    /// The stream epoch that is counted.
+    pub epoch: Epoch,
+    /// The function's own variables.
+    pub settings: Settings,
 }
 
 /// The usage store's address.
@@ -23,33 +26,15 @@ pub struct StoreConfig {
     pub url: String,
 }
 
-/// What is in the topics.
+/// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Stream {
-    /// The stream epoch.
-    #[serde(rename = "STREAM_EPOCH", default = "first_epoch")]
-    pub epoch: u32,
-    /// The topic of data records.
-    #[serde(rename = "CDR_DATA_TOPIC", default = "cdr_data")]
-    pub cdr_data: String,
-    /// The topic of voice records.
-    #[serde(rename = "CDR_VOICE_TOPIC", default = "cdr_voice")]
-    pub cdr_voice: String,
+pub struct Settings {
+    /// The topics' names.
+    #[serde(flatten)]
+    pub topics: Topics,
     /// The operator's zone.
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     pub zone: Zone,
-}
-
-fn first_epoch() -> u32 {
-    1
-}
-
-fn cdr_data() -> String {
-    "cdr-data".to_owned()
-}
-
-fn cdr_voice() -> String {
-    "cdr-voice".to_owned()
 }
 
 impl Config {
@@ -58,16 +43,16 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { kafka: vars.read()?, store: vars.read()?, stream: vars.read()? })
+        Ok(Self { kafka: vars.read()?, store: vars.read()?, epoch: vars.read()?, settings: vars.read()? })
     }
 }
 
-impl Stream {
+impl Settings {
     /// What the records of a topic are.
     pub(crate) fn record_type(&self, topic: &str) -> Option<RecordType> {
-        if topic == self.cdr_data {
+        if topic == &self.topics[Topic::CdrData] {
             Some(RecordType::Data)
-        } else if topic == self.cdr_voice {
+        } else if topic == &self.topics[Topic::CdrVoice] {
             Some(RecordType::Voice)
         } else {
             None
@@ -90,7 +75,7 @@ mod tests {
 
     fn check(vars: &[(&str, &str)], expect: Expect) {
         match Config::from_vars(&vars.iter().copied().collect()) {
-            Ok(config) => expect.assert_eq(&format!("{:?} {:?}", config.store, config.stream)),
+            Ok(config) => expect.assert_eq(&format!("{:?} {:?}", config.store, config.settings)),
             Err(error) => expect.assert_eq(&error.to_string()),
         }
     }
@@ -115,10 +100,11 @@ mod tests {
     #[test]
     fn a_topic_tells_the_record_type() {
         let vars = [("KAFKA_BROKERS", "a:1"), ("USAGE_STORE", "postgres://h/d"), ("CDR_VOICE_TOPIC", "calls")];
-        let stream = Config::from_vars(&vars.into_iter().collect()).unwrap().stream;
-        assert_eq!(stream.epoch, 1);
-        assert_eq!(stream.record_type("cdr-data"), Some(RecordType::Data));
-        assert_eq!(stream.record_type("calls"), Some(RecordType::Voice));
-        assert_eq!(stream.record_type("cdr-voice"), None);
+        let config = Config::from_vars(&vars.into_iter().collect()).unwrap();
+        assert_eq!(config.epoch.number, 1);
+        let settings = config.settings;
+        assert_eq!(settings.record_type("cdr-data"), Some(RecordType::Data));
+        assert_eq!(settings.record_type("calls"), Some(RecordType::Voice));
+        assert_eq!(settings.record_type("cdr-voice"), None);
     }
 }

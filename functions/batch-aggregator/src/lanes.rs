@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use usage_store::{Lane, LaneMemory};
+use stream::Lane;
+use usage_store::LaneMemory;
 
 /// Of how many lanes something is remembered: with at most 5 MB each, a third of the function's memory.
 const MAX_REMEMBERED_LANES: usize = 8;

@@ -11,11 +11,12 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use futures::future::{join, join_all, try_join_all};
 use kafka_batch::{BatchResponse, PartitionBatch};
-use kafka_sink::{KafkaPosition, Rejected, Session, Sink};
+use kafka_sink::{Rejected, Session, Sink};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
+use stream::Epoch;
 use usage_store::{Counted, Store};
 
-pub use crate::config::{Config, StoreConfig, Stream};
+pub use crate::config::{Config, Settings, StoreConfig};
 use crate::lanes::Lanes;
 use crate::read::{Reading, read};
 use crate::towers::Towers;
@@ -25,7 +26,8 @@ use crate::towers::Towers;
 pub struct Deps {
     store: Store,
     sink: Sink,
-    stream: Stream,
+    epoch: Epoch,
+    settings: Settings,
     lanes: Lanes,
     towers: Towers,
 }
@@ -39,7 +41,8 @@ impl Deps {
         Ok(Self {
             store: Store::connect(&config.store.url)?,
             sink: Sink::new(&config.kafka)?,
-            stream: config.stream.clone(),
+            epoch: config.epoch,
+            settings: config.settings.clone(),
             lanes: Lanes::default(),
             towers: Towers::default(),
         })
@@ -106,16 +109,14 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
 }
 
 async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline) -> anyhow::Result<Outcome> {
-    let readings = try_join_all(event.iter().map(|partition| read(&deps.stream, partition))).await?;
+    let readings = try_join_all(event.iter().map(|partition| read(deps, partition))).await?;
     // The lanes side by side. One that fails does not keep the others from getting on.
     let counts = join_all(readings.iter().map(|reading| count(deps, reading))).await;
-    let newly_counted =
-        readings.iter().zip(&counts).filter_map(|(reading, count)| Some((reading, count.as_ref().ok()?)));
-    let add_to_towers = deps.towers.add(&deps.store, newly_counted, deadline);
+    let add_to_towers = deps.towers.add(&deps.store, counts.iter().flatten(), deadline);
     let (tower_misses, counted) = match all_or_failures(&counts) {
         // Rejected only now, so that a store that is down does not fill the topic `rejected` with every attempt.
         Ok(counted) => {
-            let (tower_misses, is_rejected) = join(add_to_towers, reject_all(deps, &event, &readings, &counted)).await;
+            let (tower_misses, is_rejected) = join(add_to_towers, reject_all(deps, &readings, &counted)).await;
             is_rejected?;
             (tower_misses, counted)
         }
@@ -147,7 +148,7 @@ fn all_or_failures(counts: &[anyhow::Result<Counted>]) -> anyhow::Result<Vec<&Co
     if failures.is_empty() { Ok(counts.iter().flatten().collect()) } else { Err(anyhow!("{}", failures.join("; "))) }
 }
 
-async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
+async fn count(deps: &Deps, reading: &Reading<'_>) -> anyhow::Result<Counted> {
     let lane = reading.batch.lane();
     let memory = deps.lanes.memory(lane);
     let counted = deps
@@ -168,21 +169,14 @@ async fn count(deps: &Deps, reading: &Reading) -> anyhow::Result<Counted> {
 }
 
 /// Sends what can't be used or was refused to the topic `rejected`.
-async fn reject_all(
-    deps: &Deps,
-    event: &[PartitionBatch],
-    readings: &[Reading],
-    counted: &[&Counted],
-) -> anyhow::Result<()> {
+async fn reject_all(deps: &Deps, readings: &[Reading<'_>], counted: &[&Counted]) -> anyhow::Result<()> {
     let mut session = deps.sink.session()?;
-    for ((partition, reading), counted) in event.iter().zip(readings).zip(counted) {
+    for (reading, counted) in readings.iter().zip(counted) {
         for (index, reason) in &reading.unusable {
-            reject(&mut session, partition, *index, reason.code(), reason.to_string()).await?;
+            reject(&mut session, reading.partition, *index, reason.code(), reason.to_string()).await?;
         }
-        for (offset, refusal) in &counted.refused {
-            if let Ok(index) = partition.records.binary_search_by_key(offset, |record| record.offset) {
-                reject(&mut session, partition, index, refusal.code(), refusal.to_string()).await?;
-            }
+        for (index, refusal) in &counted.refused {
+            reject(&mut session, reading.partition, *index, refusal.code(), refusal.to_string()).await?;
         }
     }
     session.flush(None).await?;
@@ -199,10 +193,6 @@ async fn reject(
     let record = &partition.records[index];
     let raw = record.value.as_deref().unwrap_or_default();
     let mut rejected = Rejected::new(code, detail, raw);
-    rejected.kafka = Some(KafkaPosition {
-        topic: partition.topic.as_str().into(),
-        partition: partition.partition,
-        offset: record.offset,
-    });
+    rejected.kafka = Some(partition.position(record));
     Ok(session.reject(&rejected).await?)
 }

@@ -1,14 +1,12 @@
 //! The live counters of the towers: what a batch adds to them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lambda_boot::Deadline;
 use telecom::Totals;
 use usage_store::{Counted, Store, TowerHour};
-
-use crate::read::Reading;
 
 /// The longest that a batch waits for the towers' counters. Those of some thousand towers take tens of milliseconds in
 /// PostgreSQL, and up to seconds in a ScyllaDB or Cassandra that is busy, to which each tower is a write of its own.
@@ -28,15 +26,14 @@ pub(crate) struct Towers {
 }
 
 impl Towers {
-    /// Adds what each lane has newly counted, folded over all of them, and says how many records the counters may be
-    /// missing.
+    /// Adds what the lanes have newly counted, and says how many records the counters may be missing.
     pub(crate) async fn add<'a>(
         &self,
         store: &Store,
-        counted: impl IntoIterator<Item = (&'a Reading, &'a Counted)>,
+        counted: impl IntoIterator<Item = &'a Counted>,
         deadline: Deadline,
     ) -> u64 {
-        let activity = fold(counted);
+        let activity: Vec<_> = sum(counted).into_iter().collect();
         let records = activity.iter().map(|(_, totals)| totals.events).sum();
         if activity.is_empty() || self.is_paused() {
             return records;
@@ -70,22 +67,14 @@ impl Towers {
     }
 }
 
-/// What the newly counted records come to, by tower and hour, ascending.
-fn fold<'a>(counted: impl IntoIterator<Item = (&'a Reading, &'a Counted)>) -> Vec<(TowerHour, Totals)> {
-    let mut sums = HashMap::<TowerHour, Totals>::new();
-    for (reading, counted) in counted {
-        let mut offsets = counted.counted_offsets.iter().peekable();
-        for (record, place) in reading.batch.records().iter().zip(&reading.places) {
-            if offsets.next_if_eq(&&record.offset).is_none() {
-                continue;
-            }
-            let (Some(usage), Some((tower_id, hour))) = (&record.usage, *place) else { continue };
-            let sum = sums.entry(TowerHour { tower_id, day: usage.event.day, hour }).or_default();
-            let fits = sum.add_event(&usage.event);
-            debug_assert_eq!(fits, Some(()), "a batch's records are too few and too small to outgrow 64 bits");
-        }
+/// What the lanes have newly counted, by tower and hour, ascending.
+fn sum<'a>(counted: impl IntoIterator<Item = &'a Counted>) -> BTreeMap<TowerHour, Totals> {
+    let mut sums = BTreeMap::<TowerHour, Totals>::new();
+    for (hour, totals) in counted.into_iter().flat_map(|counted| &counted.towers) {
+        let sum = sums.entry(*hour).or_default();
+        let together = sum.checked_add(*totals);
+        debug_assert!(together.is_some(), "an event's records are too few and too small to outgrow 64 bits");
+        *sum = together.unwrap_or(*sum);
     }
-    let mut activity: Vec<_> = sums.into_iter().collect();
-    activity.sort_unstable_by_key(|(hour, _)| *hour);
-    activity
+    sums
 }

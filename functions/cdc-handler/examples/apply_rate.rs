@@ -8,9 +8,10 @@
 use std::time::Instant;
 
 use cdc_handler::{Config, Deps, handle};
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use lambda_boot::{Deadline, Vars};
 use serde_json::{Value, json};
+use stream::Record;
 use test_support::postgres_database;
 
 const ACCOUNTS: i64 = 100_000;

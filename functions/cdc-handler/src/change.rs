@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kafka_batch::Record;
 use serde_json::{Map, Value};
+use stream::Record;
 
 use crate::config::OptionalColumns;
 use crate::envelope::{self, Op, Told};

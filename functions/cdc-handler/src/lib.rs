@@ -18,10 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Context;
-use kafka_batch::{BatchResponse, PartitionBatch, Record};
-use kafka_sink::{KafkaPosition, Rejected, Sink};
+use kafka_batch::{BatchResponse, PartitionBatch};
+use kafka_sink::{Rejected, Sink};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use postgres_pool::{Names, Pool};
+use stream::Record;
 
 use crate::apply::Changes;
 use crate::change::{Reader, Unusable};
@@ -190,11 +191,7 @@ async fn reject(sink: &Sink, unusable: &[(&PartitionBatch, &Record, Reason)]) ->
     for (partition, record, reason) in unusable {
         let raw = record.value.as_deref().unwrap_or_default();
         let mut rejected = Rejected::new(reason.code(), reason.to_string(), raw);
-        rejected.kafka = Some(KafkaPosition {
-            topic: partition.topic.as_str().into(),
-            partition: partition.partition,
-            offset: record.offset,
-        });
+        rejected.kafka = Some(partition.position(record));
         session.reject(&rejected).await?;
     }
     Ok(session.flush(None).await?)

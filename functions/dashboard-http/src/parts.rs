@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use kafka_sink::GroupLag;
 use serde::Serialize;
+use stream::GROUP_PREFIX;
 use telecom::{Category, Cost, Msisdn, Tariff, UsageKind};
 
 use crate::asked::{Asked, Days, Place, Rank, Slot};
 use crate::chart::{Chart, Figure, Series};
-use crate::read::{Absent, GROUP_PREFIX, Marts, Section, View};
+use crate::read::{Absent, Marts, Section, View};
 use crate::table::{Cell, Column, Table};
 use crate::text::{Text, Unit, cents};
 use crate::warehouse::{

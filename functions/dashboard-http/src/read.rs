@@ -6,6 +6,7 @@ use std::time::Duration;
 use http_api::Problem;
 use kafka_sink::GroupLag;
 use postgres_pool::Pool;
+use stream::GROUP_PREFIX;
 use telecom::{Msisdn, Tariff};
 use tokio::time::{Instant, timeout_at};
 
@@ -13,9 +14,6 @@ use crate::asked::{Days, Period, Place};
 use crate::deps::Deps;
 use crate::problem::unavailable;
 use crate::warehouse::{self, Conflict, Loads, Messages, Rejected, Top, Unmatched, Usage, Waits};
-
-/// The groups of Trunkline's event source mappings.
-pub(crate) const GROUP_PREFIX: &str = "trunkline-";
 
 /// Kafka's answer to that takes a quarter of a second; a cluster that takes this long does not hold up the rest of the
 /// page longer.

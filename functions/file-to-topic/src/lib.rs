@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_batch::{BatchResponse, PartitionBatch};
-use kafka_sink::{KafkaPosition, Session, Sink};
+use kafka_sink::{Session, Sink};
 use lake::{FileResult, Lake, names};
 use lambda_boot::{Deadline, Handler, InvalidEvent, Vars};
 use serde::Deserialize;
+use stream::{KafkaPosition, Topic, Topics};
 use telecom::{FileName, Zone};
 
 use crate::run::{Failure, Outcome};
@@ -31,37 +32,19 @@ pub struct Config {
     pub kafka: kafka_sink::Config,
     /// Where files and results lie.
     pub lake: lake::Config,
-    /// Which rows go where.
-    pub topics: Topics,
+    /// The function's own variables.
+    pub settings: Settings,
 }
 
-/// Topic names, and the zone of the times in the files.
+/// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Topics {
-    /// For the rows of `cdr_data_…` files.
-    #[serde(rename = "CDR_DATA_TOPIC", default = "cdr_data")]
-    pub cdr_data: String,
-    /// For the rows of `cdr_voice_…` files.
-    #[serde(rename = "CDR_VOICE_TOPIC", default = "cdr_voice")]
-    pub cdr_voice: String,
-    /// For the rest of a file that one invocation can't finish.
-    #[serde(rename = "LANDED_FILES_TOPIC", default = "landed_files")]
-    pub landed_files: String,
-    /// The operator's zone.
+pub struct Settings {
+    /// Where rows go, and the rest of a file that one invocation can't finish.
+    #[serde(flatten)]
+    pub topics: Topics,
+    /// The operator's zone, of the times in the files.
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     pub zone: Zone,
-}
-
-fn cdr_data() -> String {
-    "cdr-data".to_owned()
-}
-
-fn cdr_voice() -> String {
-    "cdr-voice".to_owned()
-}
-
-fn landed_files() -> String {
-    "landed-files".to_owned()
 }
 
 impl Config {
@@ -70,7 +53,7 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, lambda_boot::VarError> {
-        Ok(Self { kafka: vars.read()?, lake: vars.read()?, topics: vars.read()? })
+        Ok(Self { kafka: vars.read()?, lake: vars.read()?, settings: vars.read()? })
     }
 }
 
@@ -79,7 +62,7 @@ impl Config {
 pub struct Deps {
     pub(crate) lake: Lake,
     pub(crate) sink: Sink,
-    pub(crate) topics: Topics,
+    pub(crate) settings: Settings,
 }
 
 impl Deps {
@@ -88,7 +71,11 @@ impl Deps {
     /// # Errors
     /// When a client refuses its configuration.
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self { lake: Lake::connect(&config.lake), sink: Sink::new(&config.kafka)?, topics: config.topics.clone() })
+        Ok(Self {
+            lake: Lake::connect(&config.lake),
+            sink: Sink::new(&config.kafka)?,
+            settings: config.settings.clone(),
+        })
     }
 }
 
@@ -186,7 +173,7 @@ async fn conclude(deps: &Deps, session: &mut Session, outcomes: Vec<Outcome>) ->
             Outcome::Rest(rest) => {
                 let name = rest.name;
                 let value = serde_json::to_vec(&rest)?;
-                session.send(&deps.topics.landed_files, name.as_str().as_bytes(), &value).await?;
+                session.send(&deps.settings.topics[Topic::LandedFiles], name.as_str().as_bytes(), &value).await?;
                 tracing::info!(
                     file.name = name.as_str(),
                     file.object = rest.key,

@@ -7,6 +7,7 @@ use content::{Line, Step};
 use kafka_sink::{FilePosition, Rejected, Session};
 use lake::{Action, Announcement};
 use lambda_boot::Deadline;
+use stream::Topic;
 use telecom::csv::{Header, Scratch};
 use telecom::{FileFault, Reason, RecordType};
 
@@ -14,7 +15,7 @@ use crate::opening::{Opening, Place, open};
 use crate::records::Records;
 use crate::rows::Rows;
 use crate::run::Failure;
-use crate::{Deps, HAND_OVER_MARGIN, Topics};
+use crate::{Deps, HAND_OVER_MARGIN, Settings};
 
 /// The deadline is looked at once in this many rows, so an invocation that begins too late still gets on.
 const ROWS_BETWEEN_LOOKS: u64 = 1024;
@@ -24,7 +25,7 @@ const DROPPED: (&str, &str) = ("dropped", "somebody has decided that these rows 
 
 /// A piece on its way. The announcement goes along: at any moment it is that of the rest.
 struct Sending<'a> {
-    topics: &'a Topics,
+    settings: &'a Settings,
     session: &'a mut Session,
     announced: Announcement,
     looks: Looks,
@@ -46,7 +47,7 @@ pub(crate) async fn send(
     deadline: Deadline,
 ) -> Result<Sent, Failure> {
     let (mut rows, opening) = open(deps, &announced).await?;
-    let mut sending = Sending { topics: &deps.topics, session, announced, looks: Looks::new(deadline) };
+    let mut sending = Sending { settings: &deps.settings, session, announced, looks: Looks::new(deadline) };
     let is_whole = match (sending.announced.action, &opening.header) {
         (Action::Drop, _) => sending.reject_whole(&mut rows, &opening, DROPPED.0, DROPPED.1).await?,
         (_, Ok(header)) => sending.send_rows(&mut rows, header).await?,
@@ -57,10 +58,11 @@ pub(crate) async fn send(
 
 impl<'a> Sending<'a> {
     fn topic(&self) -> &'a str {
-        match self.announced.name.record_type() {
-            RecordType::Data => &self.topics.cdr_data,
-            RecordType::Voice => &self.topics.cdr_voice,
-        }
+        let topic = match self.announced.name.record_type() {
+            RecordType::Data => Topic::CdrData,
+            RecordType::Voice => Topic::CdrVoice,
+        };
+        &self.settings.topics[topic]
     }
 
     /// Sends the rows; `false` when the deadline came first.
@@ -85,7 +87,7 @@ impl<'a> Sending<'a> {
             if self.announced.from_line < self.announced.continued {
                 self.announced.count_continued();
             } else {
-                match header.parse_row(line.bytes, &self.topics.zone, &mut scratch) {
+                match header.parse_row(line.bytes, &self.settings.zone, &mut scratch) {
                     Ok(row) if records.write(&mut json, &row, number) => {
                         self.session.send(topic, row.msisdn().digits().as_bytes(), &json).await?;
                         self.announced.count_accepted();

@@ -75,7 +75,9 @@ pub(crate) async fn run(
         announced.continued = u64::MAX;
     }
     Ok(match send(deps, session, announced, deadline).await? {
-        Sent::Whole(announced) => Outcome::Published(piece, announced.into_result(RecordRules::of(&deps.topics.zone))),
+        Sent::Whole(announced) => {
+            Outcome::Published(piece, announced.into_result(RecordRules::of(&deps.settings.zone)))
+        }
         Sent::Part(rest) => Outcome::Rest(rest),
     })
 }
@@ -127,7 +129,7 @@ async fn begin(deps: &Deps, announced: &mut Announcement, piece: &PieceKey) -> R
         if deps.lake.head(&names::withdrawal(piece)).await?.is_some() {
             return Ok(Some(result.rows));
         }
-        if result.rules != Some(RecordRules::of(&deps.topics.zone)) {
+        if result.rules != Some(RecordRules::of(&deps.settings.zone)) {
             return refuse(Unusable::OtherRules { key: announced.key.clone() });
         }
         // What another file holds is taken back under its id.
@@ -150,7 +152,7 @@ async fn conclude(
         return Ok(());
     }
     session.flush(None).await?;
-    let result = announced.clone().into_result(RecordRules::of(&deps.topics.zone));
+    let result = announced.clone().into_result(RecordRules::of(&deps.settings.zone));
     deps.lake.put_json_if_absent(&names::withdrawal(piece), &result).await?;
     tracing::info!(
         file.name = announced.name.as_str(),

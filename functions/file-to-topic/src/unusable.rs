@@ -1,5 +1,6 @@
-use kafka_sink::{KafkaPosition, Rejected};
+use kafka_sink::Rejected;
 use lake::Announcement;
+use stream::KafkaPosition;
 
 /// Why an announcement will never do.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 use http_api::auth::UsersSource;
 use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
+use stream::{Topic, Topics};
 use telecom::Zone;
 
 /// What the environment says.
@@ -22,19 +23,16 @@ impl Config {
     /// # Errors
     /// Names the variable that is missing or malformed, and never shows what it holds.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        let Environment { topic, zone } = vars.read()?;
+        let Environment { topics, zone } = vars.read()?;
+        let topic = topics[Topic::ChatMessages].to_owned();
         Ok(Self { kafka: vars.read()?, topic, zone, users: vars.read()? })
     }
 }
 
 #[derive(Deserialize)]
 struct Environment {
-    #[serde(rename = "CHAT_MESSAGES_TOPIC", default = "chat_messages")]
-    topic: String,
+    #[serde(flatten)]
+    topics: Topics,
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     zone: Zone,
-}
-
-fn chat_messages() -> String {
-    "chat-messages".to_owned()
 }

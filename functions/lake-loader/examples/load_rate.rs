@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use ::stream::{Lane, Record};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use generator::{Destination, FileSink, Options, Put};
 use jiff::civil::DateTime;
 use lake::Lake;
-use lake::bronze::{self, Lane, Record};
-use lake_loader::table::Stream;
+use lake::bronze;
+use lake_loader::table::LoadedTopic;
 use lake_loader::{Config, Report};
 use lambda_boot::Vars;
 use telecom::csv::{Header, Provenance, Scratch};
@@ -173,12 +174,12 @@ struct LaneLog {
 impl Bronze {
     /// With the files of so many hours, of which none lies in bronze yet.
     async fn new(lake: &Lake, hours: i64) -> anyhow::Result<Self> {
-        let lane = |stream: Stream, partition: u64| LaneLog {
-            lane: Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition: partition as i32 },
+        let lane = |stream: LoadedTopic, partition: u64| LaneLog {
+            lane: Lane { epoch: 1, topic: stream.topic().default_name().to_owned(), partition: partition as i32 },
             next: 0,
             records: Vec::new(),
         };
-        let lanes = [Stream::CdrData, Stream::CdrVoice]
+        let lanes = [LoadedTopic::CdrData, LoadedTopic::CdrVoice]
             .into_iter()
             .flat_map(|stream| (0..PARTITIONS).map(move |partition| lane(stream, partition)))
             .collect();

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use lake::bronze::{Hour, Lane, Segment};
+use lake::bronze::{Hour, Segment};
 use postgres_pool::Pool;
+use stream::Lane;
 use tokio_postgres::{GenericClient, Row};
 
-use crate::table::Stream;
+use crate::table::LoadedTopic;
 
 /// The most bytes of objects in a chunk. In the lake, call records have a tenth of their size in memory.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
@@ -38,7 +39,7 @@ pub(crate) struct Planned {
 pub(crate) struct Chunk {
     /// The `batch_id` of its rows.
     pub(crate) batch_id: i64,
-    pub(crate) stream: Stream,
+    pub(crate) stream: LoadedTopic,
     pub(crate) lane: Lane,
     pub(crate) offsets: Range<i64>,
     pub(crate) bytes: i64,
@@ -128,7 +129,7 @@ pub(crate) async fn of_hours(pool: &Pool, from: Hour, to: Option<Hour>) -> anyho
 
 fn chunk(row: &Row) -> anyhow::Result<Chunk> {
     let name: &str = row.get("stream");
-    let stream = Stream::ALL.into_iter().find(|stream| stream.as_str() == name);
+    let stream = LoadedTopic::ALL.into_iter().find(|stream| stream.as_str() == name);
     let epoch: i64 = row.get("epoch");
     Ok(Chunk {
         batch_id: row.get("batch_id"),

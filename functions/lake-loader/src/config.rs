@@ -2,9 +2,8 @@ use std::fmt;
 
 use lambda_boot::{InlineOrFile, VarError, Vars};
 use serde::Deserialize;
+use stream::{Epoch, Topics};
 use telecom::{Tariff, Zone};
-
-use crate::table::Stream;
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -15,8 +14,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// What is loaded, and how.
     pub settings: Settings,
-    /// The streams' topics.
-    pub topics: [(Stream, String); Stream::ALL.len()],
+    /// The topics' names.
+    pub topics: Topics,
+    /// The stream epoch that is loaded.
+    pub epoch: Epoch,
 }
 
 /// The warehouse's address.
@@ -30,9 +31,6 @@ pub struct DatabaseConfig {
 /// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
-    /// The stream epoch.
-    #[serde(rename = "STREAM_EPOCH", default = "first_epoch")]
-    pub epoch: u32,
     /// The operator's zone.
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     pub zone: Zone,
@@ -44,21 +42,9 @@ pub struct Settings {
     pub chunk_records: u64,
 }
 
-fn first_epoch() -> u32 {
-    1
-}
-
 /// Some seconds' work, so that a run that ends early has lost no more; and few enough transactions for a month.
 fn chunk_records() -> u64 {
     200_000
-}
-
-/// The topics that are loaded, as the variables name them.
-pub fn topics(vars: &Vars) -> [(Stream, String); Stream::ALL.len()] {
-    Stream::ALL.map(|stream| {
-        let topic = vars.get(stream.topic_variable()).unwrap_or(stream.default_topic());
-        (stream, topic.to_owned())
-    })
 }
 
 impl Config {
@@ -67,8 +53,13 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        let topics = topics(vars);
-        Ok(Self { lake: vars.read()?, database: vars.read()?, settings: vars.read()?, topics })
+        Ok(Self {
+            lake: vars.read()?,
+            database: vars.read()?,
+            settings: vars.read()?,
+            topics: vars.read()?,
+            epoch: vars.read()?,
+        })
     }
 }
 

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::stream::Topics;
 use anyhow::Context;
 use futures::{StreamExt, stream};
 use lake::Lake;
@@ -34,7 +35,7 @@ use postgres_pool::{Names, Pool};
 use sql_models::Project;
 use telecom::{Tariff, Zone};
 
-pub use crate::config::{Config, DatabaseConfig, Settings, topics};
+pub use crate::config::{Config, DatabaseConfig, Settings};
 pub use crate::event::{Event, LoadHour, Request};
 pub use crate::report::{LaneReport, ModelReport, Report, Status, StreamReport};
 
@@ -42,7 +43,7 @@ use crate::audit::Imbalance;
 use crate::chunk::{Chunk, Purpose};
 use crate::load::Job;
 use crate::run::{End, Run, RunId};
-use crate::table::Stream;
+use crate::table::LoadedTopic;
 
 /// How error messages name the database.
 const NAMES: Names = Names { variable: "DATABASE_URL", service: "the warehouse" };
@@ -65,7 +66,7 @@ pub struct Deps {
     zone: Zone,
     tariff: Tariff,
     chunk_records: u64,
-    topics: [(Stream, String); Stream::ALL.len()],
+    topics: Topics,
     project: Project,
 }
 
@@ -75,11 +76,11 @@ impl Deps {
     /// # Errors
     /// When a client refuses its configuration, or the models can't be read.
     pub fn connect(config: &Config) -> anyhow::Result<Self> {
-        let Config { lake, database, settings, topics } = config.clone();
+        let Config { lake, database, settings, topics, epoch } = config.clone();
         Ok(Self {
             lake: Lake::connect(&lake),
             pool: Pool::new(&database.url, NAMES)?,
-            epoch: settings.epoch,
+            epoch: epoch.number,
             zone: settings.zone,
             tariff: settings.tariff.0,
             chunk_records: settings.chunk_records,
@@ -95,7 +96,7 @@ impl Deps {
 /// When the address is malformed, or the database can't be reached or refuses.
 pub async fn init(database_url: &str) -> anyhow::Result<()> {
     let pool = Pool::new(database_url, NAMES)?;
-    let tables: String = Stream::ALL.into_iter().flat_map(Stream::tables).map(table::Table::ddl).collect();
+    let tables: String = LoadedTopic::ALL.into_iter().flat_map(LoadedTopic::tables).map(table::Table::ddl).collect();
     let [schemas, upgrade, own] =
         [include_str!("sql/schemas.sql"), include_str!("sql/upgrade.sql"), include_str!("sql/schema.sql")];
     let sql = format!("{schemas}{upgrade}{own}{tables}");

@@ -4,9 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ::stream::Record;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use lake::bronze::{self, Record};
+use lake::bronze;
 use lambda_boot::Deadline;
 use postgres_pool::Transaction;
 use telecom::EventTime;

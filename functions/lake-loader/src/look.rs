@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ::stream::Lane;
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::bronze::by_hour::{self, Object};
-use lake::bronze::{self, Lane, Segment};
+use lake::bronze::{self, Segment};
 
 use crate::Deps;
 use crate::chunk::Planned;

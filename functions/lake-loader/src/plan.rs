@@ -13,7 +13,7 @@ use crate::Deps;
 use crate::chunk::{Drafts, Planned, timestamp};
 use crate::look::{Look, Looked};
 use crate::run::RunId;
-use crate::table::Stream;
+use crate::table::LoadedTopic;
 
 /// New objects of a lane that are planned at a time. After a long absence, a run plans several times.
 const MAX_NEW_OBJECTS: usize = 20_000;
@@ -23,11 +23,11 @@ const MAX_NEW_OBJECTS: usize = 20_000;
 /// # Errors
 /// When the lake or the database fail, or the run has been taken over.
 pub(crate) async fn plan(deps: &Deps, run: RunId) -> anyhow::Result<bool> {
-    let topics = deps.topics.iter().map(|(stream, topic)| plan_topic(deps, run, *stream, topic));
+    let topics = LoadedTopic::named(&deps.topics).map(|(stream, topic)| plan_topic(deps, run, stream, topic));
     Ok(try_join_all(topics).await?.into_iter().any(|is_new| is_new))
 }
 
-async fn plan_topic(deps: &Deps, run: RunId, stream: Stream, topic: &str) -> anyhow::Result<bool> {
+async fn plan_topic(deps: &Deps, run: RunId, stream: LoadedTopic, topic: &str) -> anyhow::Result<bool> {
     let planned = planned(deps, topic).await?;
     let look = Look { deps, topic, planned: &planned };
     let mut plan = Plan::of(deps, run, stream, topic, &planned, look.at(MAX_NEW_OBJECTS).await?)?;
@@ -69,7 +69,7 @@ async fn planned(deps: &Deps, topic: &str) -> anyhow::Result<BTreeMap<i32, Plann
 struct Plan<'a> {
     run: RunId,
     epoch: i64,
-    stream: Stream,
+    stream: LoadedTopic,
     topic: &'a str,
     lanes: Vec<(i32, Vec<Segment>, Drafts)>,
 }
@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
     fn of(
         deps: &Deps,
         run: RunId,
-        stream: Stream,
+        stream: LoadedTopic,
         topic: &'a str,
         planned: &BTreeMap<i32, Planned>,
         found: Looked,

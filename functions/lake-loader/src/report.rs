@@ -3,7 +3,7 @@ use tokio_postgres::Row;
 
 use crate::Deps;
 use crate::run::RunId;
-use crate::table::Stream;
+use crate::table::LoadedTopic;
 
 /// What a run did; the function's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl LaneReport {
     /// When the database fails.
     pub(crate) async fn of(deps: &Deps) -> anyhow::Result<Vec<Self>> {
         const SQL: &str = include_str!("sql/loaded_lanes.sql");
-        let topics: Vec<&str> = deps.topics.iter().map(|(_, topic)| topic.as_str()).collect();
+        let topics: Vec<&str> = LoadedTopic::named(&deps.topics).map(|(_, topic)| topic).into();
         let rows = deps.pool.query(SQL, &[&i64::from(deps.epoch), &topics]).await?;
         let lane = |row: &Row| Self { topic: row.get(0), partition: row.get(1), next_offset: row.get(2) };
         Ok(rows.iter().map(lane).collect())
@@ -110,7 +110,7 @@ impl StreamReport {
     pub(crate) async fn of(deps: &Deps, run: RunId) -> anyhow::Result<Vec<Self>> {
         const SQL: &str = include_str!("sql/stream_report.sql");
         let mut streams = Vec::new();
-        for stream in Stream::ALL {
+        for stream in LoadedTopic::ALL {
             let table = stream.table();
             let name = table.full_name();
             let rows = deps.pool.query(SQL, &[&run.0, &table.silver, &name]).await?;

@@ -7,7 +7,7 @@ use postgres_pool::Transaction;
 use crate::chunk::Purpose;
 use crate::rows::{Columns, Load};
 use crate::run::RunId;
-use crate::table::{Stream, Table};
+use crate::table::{LoadedTopic, Table};
 
 /// The result of storing rows, as PostgreSQL counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) async fn store(
 ) -> anyhow::Result<Stored> {
     let table = columns.table();
     // A message may also have come by another lane: one that was sent to another room has another partition.
-    let may_be_there = purpose == Purpose::Restore || columns.stream() == Stream::Messages;
+    let may_be_there = purpose == Purpose::Restore || columns.stream() == LoadedTopic::Messages;
     if !may_be_there {
         let new = columns.copy(transaction, &table.sql_name(), load).await?;
         return Ok(Stored { new, ..Stored::default() });
@@ -62,8 +62,8 @@ pub(crate) async fn store(
     };
     let key = table.sql_key();
     let replaced = match columns.stream() {
-        Stream::Messages => transaction.query_one(&replaced(&name, &key), &[&run.0]).await?.get(0),
-        Stream::CdrData | Stream::CdrVoice | Stream::Rejected => 0_i64,
+        LoadedTopic::Messages => transaction.query_one(&replaced(&name, &key), &[&run.0]).await?.get(0),
+        LoadedTopic::CdrData | LoadedTopic::CdrVoice | LoadedTopic::Rejected => 0_i64,
     };
     let new: i64 = transaction.query_one(&insert(table, &key, columns.stream()), &[]).await?.get(0);
     let there = format!("select count(*) from incoming join {name} using ({key})");
@@ -94,8 +94,8 @@ fn replaced(table: &str, key: &str) -> String {
 }
 
 /// Writes the incoming rows into the table, and counts those whose keys are new.
-fn insert(table: &Table, key: &str, stream: Stream) -> String {
-    let on_conflict = if stream == Stream::Messages {
+fn insert(table: &Table, key: &str, stream: LoadedTopic) -> String {
+    let on_conflict = if stream == LoadedTopic::Messages {
         // A message keeps the time of its first upload.
         let others = table.columns.iter().map(|column| column.name);
         let others = others.filter(|name| !table.key.contains(name) && *name != "upload_date");

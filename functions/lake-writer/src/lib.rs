@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use ::stream::{Epoch, Lane, Record};
 use futures::{StreamExt, TryStreamExt, stream};
 use kafka_batch::{BatchResponse, PartitionBatch};
 use lake::Lake;
-use lake::bronze::{self, Lane, Record, Written};
+use lake::bronze::{self, Written};
 use lambda_boot::{Deadline, Handler, InvalidEvent, VarError, Vars};
-use serde::Deserialize;
 
 /// Partitions of an event that are put side by side: the store's answer time is shared, while each holds its lines.
 const PUTS_IN_FLIGHT: usize = 4;
@@ -19,20 +19,8 @@ const PUTS_IN_FLIGHT: usize = 4;
 pub struct Config {
     /// Where the records go.
     pub lake: lake::Config,
-    /// Which topics these are.
-    pub stream: Stream,
-}
-
-/// What the topics are part of.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Stream {
-    /// The stream epoch.
-    #[serde(rename = "STREAM_EPOCH", default = "first_epoch")]
-    pub epoch: u32,
-}
-
-fn first_epoch() -> u32 {
-    1
+    /// The stream epoch that the topics are part of.
+    pub epoch: Epoch,
 }
 
 impl Config {
@@ -41,7 +29,7 @@ impl Config {
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { lake: vars.read()?, stream: vars.read()? })
+        Ok(Self { lake: vars.read()?, epoch: vars.read()? })
     }
 }
 
@@ -50,7 +38,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Deps {
     lake: Lake,
-    epoch: u32,
+    epoch: Epoch,
     ends: Mutex<HashMap<Lane, i64>>,
 }
 
@@ -58,7 +46,7 @@ impl Deps {
     /// Makes the client; a store that is down is met when it is needed.
     #[must_use]
     pub fn connect(config: &Config) -> Self {
-        Self { lake: Lake::connect(&config.lake), epoch: config.stream.epoch, ends: Mutex::default() }
+        Self { lake: Lake::connect(&config.lake), epoch: config.epoch, ends: Mutex::default() }
     }
 
     /// Puts a lane's records; when it returns, they are in the lake.
@@ -123,8 +111,7 @@ pub async fn handle(deps: &Deps, event: Vec<PartitionBatch>, deadline: Deadline)
 
 async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<Outcome> {
     let puts = event.into_iter().map(|PartitionBatch { topic, partition, records }| async move {
-        let lane = Lane { epoch: deps.epoch, topic, partition };
-        let records: Vec<_> = records.into_iter().map(record).collect();
+        let lane = Lane { epoch: deps.epoch.number, topic, partition };
         let written = deps.write(lane, &records).await?;
         Ok((records.len() as u64, written))
     });
@@ -138,10 +125,4 @@ async fn handle_all(deps: &Deps, event: Vec<PartitionBatch>) -> anyhow::Result<O
             Ok(sum)
         })
         .await
-}
-
-fn record(record: kafka_batch::Record) -> Record {
-    let kafka_batch::Record { offset, timestamp_ms, key, value, headers } = record;
-    let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
-    Record { offset, timestamp_ms, key, value, headers }
 }

@@ -2,6 +2,7 @@ use std::fmt;
 
 use lambda_boot::{VarError, Vars};
 use serde::Deserialize;
+use stream::{Epoch, Topics};
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -12,8 +13,10 @@ pub struct Config {
     pub lake: lake::Config,
     /// Where usage is counted.
     pub store: StoreConfig,
-    /// Which topics are counted.
-    pub stream: Stream,
+    /// The topics' names.
+    pub topics: Topics,
+    /// The stream epoch that they are counted in.
+    pub epoch: Epoch,
 }
 
 /// The usage store's address.
@@ -24,39 +27,19 @@ pub struct StoreConfig {
     pub url: String,
 }
 
-/// What is counted.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Stream {
-    /// The stream epoch.
-    #[serde(rename = "STREAM_EPOCH", default = "first_epoch")]
-    pub epoch: u32,
-    /// The topic of data records.
-    #[serde(rename = "CDR_DATA_TOPIC", default = "cdr_data")]
-    pub cdr_data: String,
-    /// The topic of voice records.
-    #[serde(rename = "CDR_VOICE_TOPIC", default = "cdr_voice")]
-    pub cdr_voice: String,
-}
-
-fn first_epoch() -> u32 {
-    1
-}
-
-fn cdr_data() -> String {
-    "cdr-data".to_owned()
-}
-
-fn cdr_voice() -> String {
-    "cdr-voice".to_owned()
-}
-
 impl Config {
     /// Reads the function's variables.
     ///
     /// # Errors
     /// Naming the variable that is missing or malformed.
     pub fn from_vars(vars: &Vars) -> Result<Self, VarError> {
-        Ok(Self { kafka: vars.read()?, lake: vars.read()?, store: vars.read()?, stream: vars.read()? })
+        Ok(Self {
+            kafka: vars.read()?,
+            lake: vars.read()?,
+            store: vars.read()?,
+            topics: vars.read()?,
+            epoch: vars.read()?,
+        })
     }
 }
 

@@ -11,9 +11,10 @@ use anyhow::Context as _;
 use lake::Lake;
 use lambda_boot::{Deadline, Handler, Vars};
 use serde::Serialize;
+use stream::{Epoch, Topics};
 use usage_store::{Expired, QuietSource, Store};
 
-pub use crate::config::{Config, StoreConfig, Stream};
+pub use crate::config::{Config, StoreConfig};
 pub use crate::ends::log_ends;
 use crate::published::Published;
 
@@ -29,7 +30,8 @@ pub struct Deps {
     store: Store,
     lake: Lake,
     kafka: kafka_sink::Config,
-    stream: Stream,
+    topics: Topics,
+    epoch: Epoch,
 }
 
 impl Deps {
@@ -42,7 +44,8 @@ impl Deps {
             store: Store::connect(&config.store.url)?,
             lake: Lake::connect(&config.lake),
             kafka: config.kafka.clone(),
-            stream: config.stream.clone(),
+            topics: config.topics.clone(),
+            epoch: config.epoch,
         })
     }
 }
@@ -100,7 +103,7 @@ pub async fn handle(deps: &Deps, now: SystemTime, deadline: Deadline) -> anyhow:
 async fn work(deps: &Deps, now: SystemTime, deadline: Deadline) -> anyhow::Result<Report> {
     // Read before the ends are asked for: so none of them lies after it.
     let now_ms = milliseconds(now)?;
-    let ends = log_ends(&deps.kafka, &deps.stream, deadline.wait(KAFKA_PATIENCE)).await?;
+    let ends = log_ends(&deps.kafka, &deps.topics, deps.epoch, deadline.wait(KAFKA_PATIENCE)).await?;
     let lanes = deps.store.mark(now_ms, &ends).await.context("noting how long the lanes' logs are")?;
     let quiet = deps.store.quiet(now_ms).await.context("reading how long the lanes' logs were")?;
     let mut report = Report { lanes, ..Report::default() };

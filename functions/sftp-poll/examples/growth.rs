@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use embedded::{Data, SftpServer};
-use file_to_topic::Topics;
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use lambda_boot::{Deadline, Vars};
 use sftp_poll::{Config, Deps, Event, Report, handle};
+use stream::{Record, Topic};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -93,13 +93,13 @@ async fn poll(config: &Config) -> anyhow::Result<Report> {
 
 /// Growth waits until what came before is published: the results are what this needs of it, so the rows are counted alone.
 async fn publish(config: &Config, vars: &Vars) -> anyhow::Result<()> {
-    let topics: Topics = vars.read()?;
-    let names = [(topics.cdr_voice.as_str(), 3), (topics.cdr_data.as_str(), 3)];
+    let settings: file_to_topic::Settings = vars.read()?;
+    let names = Topic::CALL_RECORDS.map(|topic| (&settings.topics[topic], 3));
     kafka_sink::admin::create_topics(&config.kafka, &names).await?;
     let deps = file_to_topic::Deps::connect(&file_to_topic::Config {
         kafka: config.kafka.clone(),
         lake: config.lake.clone(),
-        topics,
+        settings,
     })
     .await?;
     let records = test_support::records(config.kafka.client(), "landed-files").await;

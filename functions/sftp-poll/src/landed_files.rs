@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use kafka_sink::{Session, Sink};
 use lake::Announcement;
 use lambda_boot::Deadline;
+use stream::Topic;
 
-use crate::ports::Topic;
+use crate::{Deps, ports};
 
 /// Left for the notes once Kafka has answered.
 const NOTES_MARGIN: Duration = Duration::from_secs(3);
@@ -22,8 +23,9 @@ pub(crate) struct LandedFiles<'a> {
 }
 
 impl<'a> LandedFiles<'a> {
-    pub(crate) fn new(sink: &'a Sink, topic: &'a str, deadline: Deadline) -> Self {
-        Self { sink, topic, deadline, session: None, has_failed: false }
+    pub(crate) fn new(deps: &'a Deps, deadline: Deadline) -> Self {
+        let topic = &deps.settings.topics[Topic::LandedFiles];
+        Self { sink: &deps.sink, topic, deadline, session: None, has_failed: false }
     }
 
     /// Whether something could not be announced: then nothing else is, in this invocation.
@@ -47,7 +49,7 @@ impl<'a> LandedFiles<'a> {
     }
 }
 
-impl Topic for LandedFiles<'_> {
+impl ports::Topic for LandedFiles<'_> {
     async fn announce(&mut self, announcements: &[Announcement]) -> anyhow::Result<()> {
         let sent = self.send(announcements).await;
         self.has_failed |= sent.is_err();

@@ -34,6 +34,7 @@ use kafka_sink::Sink;
 use lake::Lake;
 use lambda_boot::{Deadline, Handler, InvalidEvent, VarError, Vars};
 use serde::{Deserialize, Serialize};
+use stream::Topics;
 use telecom::{FileName, RecordRules, Zone};
 use tokio::sync::OnceCell;
 
@@ -66,16 +67,12 @@ pub struct Config {
 /// The function's own variables.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
-    /// The topic of announcements.
-    #[serde(rename = "LANDED_FILES_TOPIC", default = "landed_files")]
-    pub landed_files: String,
+    /// The topics' names, of which files are announced in one.
+    #[serde(flatten)]
+    pub topics: Topics,
     /// The operator's zone: rows that were read in another one can't be taken back.
     #[serde(rename = "OPERATOR_TIMEZONE", default)]
     pub zone: Zone,
-}
-
-fn landed_files() -> String {
-    "landed-files".to_owned()
 }
 
 impl Config {
@@ -209,7 +206,7 @@ pub async fn handle(deps: &Deps, event: Event, deadline: Deadline) -> anyhow::Re
 
 async fn announce_again(deps: &Deps, name: FileName, deadline: Deadline) -> anyhow::Result<Report> {
     format::check(&deps.lake, &deps.is_checked).await?;
-    let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let mut topic = LandedFiles::new(deps, deadline);
     let announced = reprocess::reprocess(&deps.lake, &mut topic, name).await?;
     Ok(Report { announced, ..Report::default() })
 }
@@ -219,7 +216,7 @@ async fn judge(deps: &Deps, name: FileName, verdict: Verdict, deadline: Deadline
     format::check(&deps.lake, &deps.is_checked).await?;
     let work = deps.work();
     work.index.refresh(&deps.lake, work.now_s).await.map_err(poll::error_of)?;
-    let mut topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+    let mut topic = LandedFiles::new(deps, deadline);
     let announcement = match work.judge(&mut topic, name, verdict).await {
         Ok(announcement) => announcement,
         Err(Refusal::Never(error)) => return Err(error),

@@ -112,7 +112,7 @@ type Job = (Delivered, Plan);
 impl<'a> Poll<'a> {
     async fn begin(deps: &'a Deps, deadline: Deadline) -> anyhow::Result<Self> {
         format::check(&deps.lake, &deps.is_checked).await?;
-        let topic = LandedFiles::new(&deps.sink, &deps.settings.landed_files, deadline);
+        let topic = LandedFiles::new(deps, deadline);
         Ok(Self {
             deps,
             work: deps.work(),

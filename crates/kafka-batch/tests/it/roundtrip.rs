@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use kafka_batch::{Header, PartitionBatch, Record, encode, parse};
+use kafka_batch::{PartitionBatch, encode, parse};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use stream::{Header, Record};
 
 fn bytes(len: Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), len)

@@ -1,7 +1,8 @@
 //! Where groups stand, and what comes to the topic `rejected`.
 
-use kafka_sink::{Config, KafkaPosition, Moved, Place, Rejected, Rejections, Seat, Sink};
+use kafka_sink::{Config, Moved, Place, Rejected, Rejections, Seat, Sink};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use stream::KafkaPosition;
 
 use super::*;
 

@@ -6,9 +6,10 @@
 
 use futures::TryStreamExt;
 use futures::stream::{BoxStream, StreamExt};
+use stream::Lane;
 
 use super::name::SUFFIX;
-use super::{Hour, Lane, Segment, read, topic_prefix};
+use super::{Hour, Segment, read, topic_prefix};
 use crate::{Error, Lake, Listed};
 
 /// The decimal number that is kept with an object: the offset of its last record.

@@ -34,8 +34,6 @@ mod read;
 mod segment;
 mod write;
 
-use std::fmt;
-
 pub use hour::Hour;
 pub use read::{read, read_range};
 pub use segment::{Segment, needed, partitions, segments};
@@ -43,38 +41,6 @@ pub use write::{Written, write};
 
 /// Where the objects lie.
 pub const BRONZE: &str = "bronze/";
-
-/// One ordered log: a partition of a topic, in a stream epoch.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
-    /// The stream epoch: a topic that was created again, or has another number of partitions, begins a new one.
-    pub epoch: u32,
-    /// The topic's name.
-    pub topic: String,
-    /// The partition's number.
-    pub partition: i32,
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.epoch, self.topic, self.partition)
-    }
-}
-
-/// One record of a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The offset in the partition.
-    pub offset: i64,
-    /// Kafka's timestamp, in milliseconds since 1970-01-01 UTC.
-    pub timestamp_ms: i64,
-    /// The key's bytes.
-    pub key: Option<Vec<u8>>,
-    /// The value's bytes; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Names and values in their order; a name may occur more than once.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
 
 /// The names of a topic's objects begin so.
 fn topic_prefix(epoch: u32, topic: &str) -> String {

@@ -1,4 +1,6 @@
-use super::{Lane, Record, topic_prefix};
+use stream::{Lane, Record};
+
+use super::topic_prefix;
 
 /// The ending of all objects' names.
 pub(super) const SUFFIX: &str = ".jsonl.zst";

@@ -1,11 +1,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ::stream::Record;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::name::{Name, SUFFIX};
-use super::{Record, Segment, line, needed};
+use super::{Segment, line, needed};
 use crate::{Error, Lake};
 
 /// Objects that are read at the same time, so that small ones don't wait for the store one after the other.

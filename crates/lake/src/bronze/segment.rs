@@ -1,9 +1,10 @@
 use std::ops::Range;
 
 use futures::TryStreamExt;
+use stream::Lane;
 
+use super::Hour;
 use super::name::{Name, before, lane_prefix, partition_prefix};
-use super::{Hour, Lane};
 use crate::{Error, Lake, Listed};
 
 /// An object: all records of its lane from `first` to `last`.

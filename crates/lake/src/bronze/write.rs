@@ -3,10 +3,11 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use stream::{Lane, Record};
 
 use super::name::Name;
 use super::segment::{Listing, in_order};
-use super::{Lane, Record, Segment, line, read_range};
+use super::{Segment, line, read_range};
 use crate::{Error, Lake, Put};
 
 /// What became of a batch.

@@ -6,9 +6,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use expect_test::expect;
 use futures::TryStreamExt;
-use lake::bronze::{self, Lane, Record, Written};
+use lake::bronze::{self, Written};
 use lake::{Error, Lake};
 use proptest::prelude::*;
+use stream::{Header, Lane, Record};
 
 use crate::lake;
 
@@ -26,7 +27,7 @@ fn record(offset: i64) -> Record {
         timestamp_ms: TEN_O_CLOCK_MS + offset * 600_000,
         key: Some(format!("key {offset}").into()),
         value: Some(vec![offset as u8, 0xff]),
-        headers: vec![("n".to_owned(), None)],
+        headers: vec![Header { name: "n".to_owned(), value: None }],
     }
 }
 

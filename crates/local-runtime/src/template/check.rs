@@ -37,7 +37,7 @@ pub struct Rules {
     /// Those of them that must see every record in order: nothing in their mappings may give a batch up, split it or
     /// reorder it.
     pub lossless: Vec<String>,
-    /// Consumer groups are named `<prefix>-<function>-<topic>`.
+    /// Consumer groups are named `<prefix><function>-<topic>`.
     pub group_prefix: Option<String>,
 }
 
@@ -139,7 +139,7 @@ fn project_rules(mapping: &Mapping, rules: &Rules, add: &mut impl FnMut(Severity
         lossless(mapping, add);
     }
     if let Some(prefix) = &rules.group_prefix {
-        let wanted = format!("{prefix}-{}-{}", mapping.function, mapping.topic);
+        let wanted = format!("{prefix}{}-{}", mapping.function, mapping.topic);
         if mapping.group != wanted {
             add(Severity::Error, format!("the consumer group has to be {wanted}, not {}", mapping.group));
         }

@@ -271,7 +271,7 @@ fn parameters_come_as_name_and_value() {
 fn check_rules(more: &str, expect: Expect) {
     let template = Template::parse(&with_kafka(more), &BTreeMap::new()).unwrap();
     let rules =
-        Rules { functions: vec!["f".into()], lossless: vec!["f".into()], group_prefix: Some("trunkline".into()) };
+        Rules { functions: vec!["f".into()], lossless: vec!["f".into()], group_prefix: Some("trunkline-".into()) };
     let findings: Vec<_> = template.check(&rules).iter().map(ToString::to_string).collect();
     expect.assert_eq(&findings.join("\n"));
 }
@@ -327,7 +327,7 @@ fn the_project_s_template_is_read_and_keeps_its_rules() {
     let rules = Rules {
         functions: template.functions.iter().map(|function| function.name.clone()).collect(),
         lossless: vec!["batch-aggregator".into()],
-        group_prefix: Some("trunkline".into()),
+        group_prefix: Some("trunkline-".into()),
     };
     assert_eq!(template.check(&rules), []);
     assert!(template.function("batch-aggregator").is_some_and(|f| f.environment.contains_key("USAGE_STORE")));

@@ -1,5 +1,6 @@
 use expect_test::{Expect, expect};
-use telecom::{FilePosition, KafkaPosition, RAW_LIMIT_BYTES, Rejected};
+use stream::KafkaPosition;
+use telecom::{FilePosition, RAW_LIMIT_BYTES, Rejected};
 
 fn check(rejected: &Rejected<'_>, expect: Expect) {
     let json = rejected.to_json();

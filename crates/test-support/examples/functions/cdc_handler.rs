@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use kafka_batch::{PartitionBatch, Record, encode};
+use kafka_batch::{PartitionBatch, encode};
 use serde_json::{Value, json};
+use stream::Record;
 use test_support::Sandbox;
 use tokio_postgres::NoTls;
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use kafka_batch::{PartitionBatch, Record, encode};
+use kafka_batch::{PartitionBatch, encode};
 use lake::names::VersionKey;
 use lake::{Announcement, FileResult};
+use stream::Record;
 use test_support::Sandbox;
 
 use crate::records::Reader;

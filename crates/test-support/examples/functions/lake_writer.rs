@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures::TryStreamExt as _;
 use kafka_batch::encode;
-use lake::bronze::{self, Lane};
+use lake::bronze;
+use stream::Lane;
 use test_support::Sandbox;
 
 use crate::file_to_topic::publish;

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use stream::Record;
 
 use crate::world::PARTITIONS;
 

@@ -1,12 +1,11 @@
 use embedded::{Broker, Data};
 use lake::Lake;
 use lambda_boot::Vars;
+use stream::Topic;
 use usage_store::Store;
 
 /// As `trunkline init` makes them.
 pub(crate) const PARTITIONS: i32 = 3;
-
-const TOPICS: [&str; 5] = ["landed-files", "cdr-data", "cdr-voice", "chat-messages", "rejected"];
 
 /// Which Kafka a function works with.
 #[derive(Clone, Copy)]
@@ -75,7 +74,8 @@ impl World {
             ("RUST_LOG", "warn".to_owned()),
         ];
         let config: Vars = vars.iter().cloned().collect();
-        kafka_sink::admin::create_topics(&config.read()?, &TOPICS.map(|topic| (topic, PARTITIONS))).await?;
+        let topics = Topic::ALL.map(|topic| (topic.default_name(), PARTITIONS));
+        kafka_sink::admin::create_topics(&config.read()?, &topics).await?;
         let store = Store::connect(&usage_store)?;
         store.init().await?;
         for topic in ["cdr-data", "cdr-voice"] {

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use lambda_boot::Vars;
+use stream::{Epoch, Topic, Topics};
 use usage_store::Store;
 
 use super::{Sheet, naming};
@@ -18,22 +19,20 @@ pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> 
     for fault in faults {
         sheet.fault(fault);
     }
-    let stream: batch_aggregator::Stream = vars.read()?;
+    let (Epoch { number: epoch }, topics): (Epoch, Topics) = (vars.read()?, vars.read()?);
     let lanes = store.lanes().await?;
-    for topic in [&stream.cdr_data, &stream.cdr_voice] {
-        let known = lanes.iter().filter(|(lane, _)| lane.epoch == stream.epoch && lane.topic == *topic).count();
+    for topic in Topic::CALL_RECORDS.map(|topic| &topics[topic]) {
+        let known = lanes.iter().filter(|(lane, _)| lane.epoch == epoch && lane.topic == topic).count();
         match known {
             0 => sheet.fault(format!(
-                "stream epoch {} does not know topic {topic}, so none of its records is counted: run `trunkline init`",
-                stream.epoch
+                "stream epoch {epoch} does not know topic {topic}, so none of its records is counted: run `trunkline init`"
             )),
             _ if usize::try_from(PARTITIONS) == Ok(known) => {
-                sheet.ok(format!("topic {topic} is counted in {known} lanes of stream epoch {}", stream.epoch));
+                sheet.ok(format!("topic {topic} is counted in {known} lanes of stream epoch {epoch}"));
             }
             _ => sheet.fault(format!(
-                "stream epoch {} knows topic {topic} with {known} partitions instead of {PARTITIONS}: begin a new one \
-                 (docs/operations.md)",
-                stream.epoch
+                "stream epoch {epoch} knows topic {topic} with {known} partitions instead of {PARTITIONS}: begin a new one \
+                 (docs/operations.md)"
             )),
         }
     }

@@ -1,7 +1,7 @@
 //! The warehouse: whether it answers, takes writes, and lets this user make what the loader and the models make.
 
 use anyhow::Context;
-use lake_loader::table::{Stream, Table};
+use lake_loader::table::{LoadedTopic, Table};
 use lambda_boot::Vars;
 use postgres_pool::{Names, Pool};
 
@@ -20,7 +20,7 @@ const TABLES: [&str; 6] =
 pub(super) async fn check(sheet: &mut Sheet, vars: &Vars) -> anyhow::Result<()> {
     let lake_loader::DatabaseConfig { url } = vars.read()?;
     let pool = Pool::new(&url, WAREHOUSE)?;
-    let loaded = Stream::ALL.into_iter().flat_map(Stream::tables).map(Table::full_name);
+    let loaded = LoadedTopic::ALL.into_iter().flat_map(LoadedTopic::tables).map(Table::full_name);
     let tables: Vec<String> = TABLES.map(str::to_owned).into_iter().chain(loaded).collect();
     let rows = pool.query(include_str!("warehouse.sql"), &[&SCHEMAS.as_slice(), &tables]).await;
     let rows = rows.map_err(|error| naming(WAREHOUSE.variable, &error))?;

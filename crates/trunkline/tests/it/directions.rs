@@ -1,5 +1,5 @@
 //! The directions between the crates (ARCHITECTURE.md): trunkline → functions, local-runtime, embedded, generator;
-//! functions → adapters → telecom.
+//! functions → adapters → telecom → stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-/// What several adapters and functions stand on: the rules of files and records, and connecting to PostgreSQL.
-const FOUNDATION: [&str; 3] = ["content", "postgres-pool", "telecom"];
+/// What several adapters and functions stand on: the words of the log, the rules of files and records, and connecting to
+/// PostgreSQL.
+const FOUNDATION: [&str; 4] = ["content", "postgres-pool", "stream", "telecom"];
 const ADAPTERS: [&str; 8] =
     ["http-api", "kafka-batch", "kafka-sink", "lake", "lambda-boot", "sftp", "sql-models", "usage-store"];
 
@@ -19,6 +20,7 @@ fn allowed(name: &str, is_function: bool, all: &BTreeSet<String>) -> BTreeSet<St
         _ if is_function => set(&[&ADAPTERS[..], &FOUNDATION].concat()),
         _ if ADAPTERS.contains(&name) => set(&FOUNDATION),
         "content" => set(&["telecom"]),
+        "telecom" => set(&["stream"]),
         "embedded" => set(&["sftp"]),
         "generator" => set(&[&FOUNDATION[..], &["sftp", "kafka-sink"]].concat()),
         "trunkline" => all.iter().filter(|name| *name != "test-support").cloned().collect(),
@@ -86,5 +88,6 @@ fn only_trunkline_names_functions_and_test_support_is_for_tests() {
     assert!(!allowed("trunkline", false, &all).contains("test-support"));
     assert!(!allowed("lake", false, &all).contains("sftp"));
     assert!(!allowed("telecom", false, &all).contains("lake"));
+    assert!(allowed("stream", false, &all).is_empty());
     assert!(!allowed("usage-http", true, &all).contains("batch-aggregator"));
 }

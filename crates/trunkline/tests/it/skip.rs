@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use kafka_sink::{KafkaPosition, Rejected};
+use kafka_sink::Rejected;
 use serde_json::Value;
+use stream::KafkaPosition;
 use telecom::{Day, Msisdn};
 use test_support::eventually;
 use usage_store::Store;

@@ -7,7 +7,7 @@ use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEven
 
 use super::*;
 use crate::simulator::{SimulatedStore, drive, record_rules};
-use crate::{FileAccount, MAX_NAMES_PER_SOURCE, SourcedUsage};
+use crate::{FileAccount, MAX_NAMES_PER_SOURCE};
 
 /// A lane, a calm store that knows it, and one process.
 struct Scene {
@@ -38,10 +38,16 @@ fn file(name: u32) -> FileName {
     FileName::parse(&format!("cdr_voice_20240101_00{:02}{:02}.csv", name / 60, name % 60)).unwrap()
 }
 
+/// A tower of its own for each record: the offset's number.
+fn tower(offset: i64) -> Option<TowerHour> {
+    Some(TowerHour { tower_id: u32::try_from(offset).unwrap(), day: event(0).day, hour: 9 })
+}
+
 /// Line `line` of the file `name` with content 1, at an offset, timestamped with it.
 fn row(offset: i64, line: u64, name: u32) -> LaneRecord {
     let source = Source { id: SourceId([1; 8]), line, file: Some(file(name)) };
-    let usage = SourcedUsage { event: event(line % 3), source: Some(source), action: Action::Count };
+    let usage =
+        SourcedUsage { event: event(line % 3), source: Some(source), action: Action::Count, tower: tower(offset) };
     LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 
@@ -59,7 +65,7 @@ fn taken_back(offset: i64, lines: std::ops::RangeInclusive<u64>) -> Vec<LaneReco
 }
 
 fn unsourced(offset: i64) -> LaneRecord {
-    let usage = SourcedUsage { event: event(0), source: None, action: Action::Count };
+    let usage = SourcedUsage { event: event(0), source: None, action: Action::Count, tower: tower(offset) };
     LaneRecord { offset, timestamp_ms: offset, usage: Some(usage) }
 }
 
@@ -82,7 +88,7 @@ impl Scene {
             Ok(Counted {
                 records,
                 counted,
-                counted_offsets,
+                towers,
                 withdrawn,
                 duplicates,
                 repeats,
@@ -91,7 +97,7 @@ impl Scene {
                 missing_offsets,
                 first_missing_offset,
             }) => {
-                assert_eq!(counted_offsets.len() as u64, counted);
+                assert_eq!(towers.values().map(|totals| totals.events).sum::<u64>(), counted);
                 let taken_back = if withdrawn > 0 { format!("{withdrawn} withdrawn, ") } else { String::new() };
                 let first = first_missing_offset.map_or_else(String::new, |first| format!(" from {first} on"));
                 format!(
@@ -162,11 +168,21 @@ fn a_file_published_again_is_a_repeat_and_under_another_name_a_duplicate() {
 }
 
 #[test]
-fn it_says_which_records_were_new() {
+fn it_says_what_towers_served_of_the_new_records() {
     let mut scene = scene();
     let records = [rows(5, 1..=2, 1), rows(7, 1..=3, 1), vec![unusable(10), unsourced(11)]].concat();
-    assert_eq!(scene.count(records.clone()).unwrap().counted_offsets, [5, 6, 9, 11]);
-    assert!(scene.count(records).unwrap().counted_offsets.is_empty());
+    let mut served: Vec<_> = scene.count(records.clone()).unwrap().towers.into_iter().collect();
+    served.sort_unstable_by_key(|(hour, _)| *hour);
+    assert_eq!(served, [5, 6, 9, 11].map(|offset| (tower(offset).unwrap(), event(0).totals)));
+    assert!(scene.count(records).unwrap().towers.is_empty());
+
+    // Two records of one tower and hour; one that names no tower.
+    let mut records = vec![unsourced(12), unsourced(13), unsourced(14)];
+    for (record, tower) in records.iter_mut().zip([tower(12), tower(12), None]) {
+        record.usage = record.usage.map(|usage| SourcedUsage { tower, ..usage });
+    }
+    let twice = Totals { seconds: 120, events: 2, ..Totals::default() };
+    assert_eq!(scene.count(records).unwrap().towers, HashMap::from([(tower(12).unwrap(), twice)]));
 }
 
 #[test]
@@ -377,7 +393,7 @@ fn memory_is_bounded() {
         let record = |offset: i64| LaneRecord {
             offset,
             timestamp_ms: 0,
-            usage: Some(SourcedUsage { event: event(offset as u64), source: None, action: Action::Count }),
+            usage: Some(SourcedUsage { event: event(offset as u64), source: None, action: Action::Count, tower: None }),
         };
         scene.count((next..next + 9_999).map(record).collect()).unwrap();
         next += 9_999;

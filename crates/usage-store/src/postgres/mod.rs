@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
 use postgres_pool::{Names, Pool};
+use stream::Lane;
 use telecom::{Day, Msisdn, SourceId, Totals, UsageKind};
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
@@ -18,7 +19,7 @@ use tokio_postgres::types::Json;
 use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
 use crate::{
-    Buckets, Claim, FileCount, Lane, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore,
+    Buckets, Claim, FileCount, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore,
 };
 
 /// How error messages name the store.

@@ -1,12 +1,13 @@
 //! The store's marks, its expired entries, and the rules by which it counts.
 
 use anyhow::Context;
+use stream::Lane;
 use telecom::SourceId;
 use tokio_postgres::Row;
 
 use super::{Postgres, lane, one, record_rules};
 use crate::upkeep::{Kept, Mark, Upkeep};
-use crate::{Lane, LaneProgress, RecordRules};
+use crate::{LaneProgress, RecordRules};
 
 impl Upkeep for Postgres {
     async fn read_rules(&self) -> anyhow::Result<RecordRules> {

@@ -22,13 +22,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use scylla::value::CqlDate;
+use stream::Lane;
 use telecom::{Day, Msisdn, SourceId, Totals};
 use tokio::sync::OnceCell;
 
 use self::connection::Connection;
 use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
-use crate::{Buckets, Claim, Lane, LaneProgress, LaneState, RowKey, SourceEntry, StoredRow, UsageStore};
+use crate::{Buckets, Claim, LaneProgress, LaneState, RowKey, SourceEntry, StoredRow, UsageStore};
 
 /// Requests of one call that are on their way at a time: enough to keep a few nodes at work, and 1 MB in memory.
 const CONCURRENT_REQUESTS: usize = 16;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ::stream::Lane;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use scylla::value::CqlDate;
@@ -11,7 +12,7 @@ use super::connection::Connection;
 use super::{CONCURRENT_REQUESTS, MAX_KEYS_PER_READ, batches, date, day};
 use crate::figures::{signed, unsigned};
 use crate::store::LaneUsage;
-use crate::{Lane, RowKey, StoredRow};
+use crate::{RowKey, StoredRow};
 
 /// What a row is to a server beside its texts: 27 bytes of key and timestamps, and five cells with a value, a timestamp
 /// and two numbers for an expiry that it hasn't, 24 bytes each.

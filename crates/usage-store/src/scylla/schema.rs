@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use stream::Lane;
 
 use super::Scylla;
 use super::connection::Connection;
 use crate::rules::Design;
 use crate::upkeep::left_to_count;
-use crate::{Buckets, Lane, LaneProgress, REPUBLISH_WITHIN_MS, RecordRules, Setup, UsageStore};
+use crate::{Buckets, LaneProgress, REPUBLISH_WITHIN_MS, RecordRules, Setup, UsageStore};
 
 /// Of the tables in `schema.cql`. A store of another version is refused.
 const VERSION: i32 = 2;

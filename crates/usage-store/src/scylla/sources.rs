@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ::stream::Lane;
 use futures::{StreamExt, TryStreamExt, stream};
 use scylla::response::query_result::QueryRowsResult;
 use scylla::{DeserializeValue, SerializeValue};
@@ -11,7 +12,7 @@ use super::connection::Connection;
 use super::{CONCURRENT_REQUESTS, MAX_KEYS_PER_READ, batches};
 use crate::figures::{signed, unsigned};
 use crate::upkeep::Kept;
-use crate::{Claim, FileCount, Lane, SourceEntry};
+use crate::{Claim, FileCount, SourceEntry};
 
 /// What an entry is to a server beside its files.
 const ENTRY_BYTES: usize = 190;

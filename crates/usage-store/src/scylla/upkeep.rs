@@ -1,12 +1,13 @@
 //! Marks, what expires, and by what the store counts.
 
+use ::stream::Lane;
 use futures::{StreamExt, TryStreamExt, stream};
 use scylla::response::query_result::QueryRowsResult;
 use telecom::SourceId;
 
 use super::{CONCURRENT_REQUESTS, Scylla, claims, schema, sources};
 use crate::upkeep::{Kept, Mark, Upkeep};
-use crate::{Lane, LaneProgress, RecordRules};
+use crate::{LaneProgress, RecordRules};
 
 impl Upkeep for Scylla {
     async fn read_rules(&self) -> anyhow::Result<RecordRules> {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use stream::Lane;
 use telecom::{Action, FileName, Source, SourceId, Totals};
 
 use super::stream::{Published, Stream};
 use crate::store::FileAccount;
-use crate::{Buckets, Lane, RowKey};
+use crate::{Buckets, RowKey};
 
 /// What has to come out.
 #[derive(Debug, Default, PartialEq)]

@@ -2,18 +2,20 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use stream::Lane;
 
 use super::SimulatedStore;
 use super::stream::{HOUR_MS, Published, record_rules};
 use crate::count::{CountError, Counted, count_by};
 use crate::rules::Rules;
 use crate::upkeep::DAY_MS;
-use crate::{Lane, LaneBatch, LaneMemory};
+use crate::{LaneBatch, LaneMemory};
 
 /// Processes that may hold the same lane at once.
 const WORKERS: usize = 3;
@@ -45,7 +47,8 @@ struct Worker<'a> {
 /// An invocation on its way. Dropped, it takes its memory with it, as a crash does.
 struct Job<'a> {
     future: Pin<Box<dyn Future<Output = Done> + 'a>>,
-    end: usize,
+    /// The batch's first record, and the one behind its last.
+    records: Range<usize>,
     /// How many nights had fallen when it began.
     begun: u32,
 }
@@ -131,14 +134,15 @@ impl<'a> Mapping<'a> {
             }
             return Ok(());
         };
-        let end = job.end;
+        let records = job.records.clone();
         (worker.memory, worker.job) = (memory, None);
         match outcome {
             // Refused records could not be rejected, or the answer was lost: nothing is acknowledged.
             Ok(_) if now.is_stormy && rng.random_bool(0.02) => {}
             Ok(counted) => {
-                self.refused.extend(counted.refused.iter().map(|(offset, _)| *offset));
-                self.committed = end;
+                let batch = &self.records[records.clone()];
+                self.refused.extend(counted.refused.iter().map(|(index, _)| batch[*index].offset()));
+                self.committed = records.end;
             }
             // Another process, of the other version, will get them.
             Err(CountError::Store(_) | CountError::OtherRules { .. }) => {}
@@ -150,14 +154,15 @@ impl<'a> Mapping<'a> {
     fn hand_over<R: Rules + 'a>(&mut self, store: &'a SimulatedStore, index: usize, rng: &mut SmallRng, now: &Now) {
         let end = now.available.min(self.committed + rng.random_range(1..=MAX_BATCH_RECORDS));
         let worker = &mut self.workers[index];
-        let read = self.records[self.committed..end].iter().map(|published| published.read_by(worker.rules));
+        let records = self.committed..end;
+        let read = self.records[records.clone()].iter().map(|published| published.read_by(worker.rules));
         let batch = LaneBatch::new(self.lane.clone(), record_rules(worker.rules), read.collect()).expect("a batch");
         let mut memory = std::mem::take(&mut worker.memory);
         let future = Box::pin(async move {
             let outcome = count_by::<R, _>(store, &mut memory, &batch).await;
             (memory, outcome)
         });
-        worker.job = Some(Job { future, end, begun: now.nights });
+        worker.job = Some(Job { future, records, begun: now.nights });
         worker.frozen_until_ms = 0;
     }
 }

@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use stream::Lane;
 use telecom::{SourceId, Totals};
 
 use super::stream::record_rules;
 use crate::store::{FileAccount, account};
 use crate::upkeep::{Kept, Mark, Upkeep};
-use crate::{Buckets, Claim, Lane, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore};
+use crate::{Buckets, Claim, LaneProgress, LaneState, RecordRules, RowKey, SourceEntry, StoredRow, UsageStore};
 
 /// The store, shared by all workers.
 pub(crate) struct SimulatedStore {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use rand::{Rng, RngExt};
+use stream::Lane;
 use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
 
 use crate::upkeep::DAY_MS;
-use crate::{Lane, LaneProgress, LaneRecord, REPUBLISH_WITHIN_MS, RecordRules, SourcedUsage};
+use crate::{LaneProgress, LaneRecord, REPUBLISH_WITHIN_MS, RecordRules, SourcedUsage};
 
 pub(crate) const HOUR_MS: i64 = 60 * 60 * 1000;
 /// 2024-01-01
@@ -332,7 +333,7 @@ impl Draft {
                 continue;
             }
             let source = Some(Source { id: source_id(lines.source), line, file });
-            let usage = SourcedUsage { event: event(key, line), source, action: lines.action };
+            let usage = SourcedUsage { event: event(key, line), source, action: lines.action, tower: None };
             let is_odd = self.stream.is_read_otherwise && line.is_multiple_of(3);
             let otherwise = is_odd.then_some(Some(SourcedUsage { event: event(key + 100, line), ..usage }));
             let timestamp_ms = at_ms - rng.random_range(0..HOUR_MS) + skew_ms;
@@ -348,7 +349,8 @@ impl Draft {
             let at_ms = near.at_ms + rng.random_range(0..HOUR_MS);
             let key = rng.random_range(0..self.keys);
             let lane = key as usize % self.stream.lanes.len();
-            let unsourced = |key| SourcedUsage { event: event(key, 77), source: None, action: Action::Count };
+            let unsourced =
+                |key| SourcedUsage { event: event(key, 77), source: None, action: Action::Count, tower: None };
             let usage = rng.random_bool(0.7).then_some(unsourced(key));
             let otherwise = self.stream.is_read_otherwise.then_some(match rng.random_range(0..3) {
                 0 => None,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use stream::Lane;
 
 use super::SimulatedStore;
 use super::drive;
@@ -16,7 +17,7 @@ use super::stream::{EPOCH, HOUR_MS, Inherited, START_MS, Stream, record_rules};
 use crate::rules::Rules;
 use crate::store::FileAccount;
 use crate::upkeep::{self, DAY_MS};
-use crate::{Buckets, Claim, Lane, SourceEntry};
+use crate::{Buckets, Claim, SourceEntry};
 
 /// After so many steps nothing goes wrong any more, so that every schedule ends.
 const STORMY_STEPS: u32 = 3_000;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use stream::Lane;
 use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
 use test_support::{Cassandra, postgres_database};
 use usage_store::{
-    CountError, FileAccount, Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour,
+    CountError, FileAccount, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour,
 };
 
 mod failures;
@@ -64,7 +65,7 @@ fn topic() -> Vec<Vec<LaneRecord>> {
             let records = &mut lanes[(event.msisdn.as_u64() % LANES as u64) as usize];
             let source = Source { id: SourceId([file; 8]), line, file: Some(name(file, copy)) };
             let offset = records.len() as i64;
-            let usage = Some(SourcedUsage { event, source: Some(source), action });
+            let usage = Some(SourcedUsage { event, source: Some(source), action, tower: None });
             records.push(LaneRecord { offset, timestamp_ms: START_MS + offset, usage });
         }
     }
@@ -188,7 +189,7 @@ async fn usage_is_that_of_the_days_asked_for_by_day_and_kind() {
         for partition in 0..LANES {
             let record = |(offset, day): (i64, &Day)| {
                 let event = UsageEvent { msisdn, day: *day, ..event(offset as u8 % 2, 5) };
-                let usage = SourcedUsage { event, source: None, action: Action::Count };
+                let usage = SourcedUsage { event, source: None, action: Action::Count, tower: None };
                 LaneRecord { offset, timestamp_ms: START_MS, usage: Some(usage) }
             };
             let records: Vec<_> = (0..).zip(days.iter().cycle().take(8)).map(record).collect();

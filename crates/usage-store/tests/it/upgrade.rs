@@ -31,7 +31,7 @@ fn lines(
     let event = UsageEvent { msisdn: msisdn(), day: day(), kind: UsageKind::DataVideo, totals };
     let record = |(offset, line)| {
         let source = Source { id: SourceId([id; 8]), line, file: Some(FileName::parse(file).unwrap()) };
-        let usage = Some(SourcedUsage { event, source: Some(source), action });
+        let usage = Some(SourcedUsage { event, source: Some(source), action, tower: None });
         LaneRecord { offset, timestamp_ms: UPGRADE_MS + offset, usage }
     };
     (first_offset..).zip(lines).map(record).collect()

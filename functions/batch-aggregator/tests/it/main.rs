@@ -188,7 +188,7 @@ async fn rows_that_are_taken_back_leave_nothing() {
 async fn a_function_of_another_zone_does_not_count() {
     let scene = scene().await;
     let mut config = Config::from_vars(&scene.vars).unwrap();
-    config.stream.zone = Zone::named("Europe/Budapest").unwrap();
+    config.settings.zone = Zone::named("Europe/Budapest").unwrap();
     let deps = Deps::connect(&config).await.unwrap();
     let error = handle(&deps, kafka_batch::parse(&event("two-partitions")).unwrap(), Deadline::NONE).await.unwrap_err();
     let error = format!("{error:#}");

@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
-use kafka_batch::Header;
 use lambda_boot::Vars;
 use serde_json::json;
+use stream::Header;
 
 use super::*;
 use crate::table::TABLES;

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use cdc_handler::Outcome;
 use expect_test::{Expect, expect};
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use kafka_sink::Rejected;
 use serde_json::{Value, json};
+use stream::Record;
 
 use crate::scene::Scene;
 

@@ -1,10 +1,11 @@
 //! Moments at random, from PostgreSQL's first to its last, in every way in which Debezium writes them: PostgreSQL itself says
 //! what they are.
 
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use stream::Record;
 
 use crate::scene::Scene;
 

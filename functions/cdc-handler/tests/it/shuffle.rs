@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use cdc_handler::Outcome;
 use futures::future::join_all;
-use kafka_batch::{Header, PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use stream::{Header, Record};
 
 use crate::scene::Scene;
 

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use lake::Announcement;
 use lambda_boot::Deadline;
 use serde_json::Value;
+use stream::Topic;
 
 use crate::world::{PARTITIONS, World};
 
@@ -33,7 +34,7 @@ async fn deliver_in_parts(world: &World, announcement: &Announcement) -> usize {
     let name = announcement.name.as_str();
     while world.results(name).await.is_none() {
         // One key, so one partition: the last one is the newest.
-        let rest = world.read(&world.config.topics.landed_files).await.pop().unwrap();
+        let rest = world.read(&world.config.settings.topics[Topic::LandedFiles]).await.pop().unwrap();
         assert_eq!(rest.key(), name);
         handle(&world.deps, world.event(Some(rest.value().to_vec())), hurry()).await.unwrap();
         invocations += 1;
@@ -55,7 +56,7 @@ async fn a_file_in_parts_is_the_same_as_in_one() {
 
         let lines = async |world: &World| {
             let mut lines = vec![Vec::new(); PARTITIONS as usize];
-            for message in world.read(&world.config.topics.cdr_voice).await {
+            for message in world.read(&world.config.settings.topics[Topic::CdrVoice]).await {
                 let value: Value = serde_json::from_slice(message.value()).unwrap();
                 lines[message.partition as usize].push(value["_source_line"].as_u64().unwrap());
             }
@@ -82,7 +83,7 @@ async fn rejection(value: Option<&str>) -> String {
     let kafka = rejected[0].kafka.as_ref().unwrap();
     assert_eq!((kafka.partition, kafka.offset), (2, 7));
     assert_eq!(rejected[0].raw, value.unwrap_or_default().as_bytes());
-    assert_eq!(world.read(&world.config.topics.cdr_voice).await, []);
+    assert_eq!(world.read(&world.config.settings.topics[Topic::CdrVoice]).await, []);
     assert_eq!(world.results(NAME).await, None);
     format!("{}, {} rows: {}", rejected[0].reason, rejected[0].rows, rejected[0].detail)
 }
@@ -172,7 +173,7 @@ async fn a_rest_may_be_empty() {
     let rest = Announcement { from_byte: file.len() as u64, from_line: 10, accepted: 9, rejected: 1, ..announcement };
     world.deliver(&rest).await.unwrap();
     assert_eq!(world.results(NAME).await.unwrap()["rows"], 10);
-    assert_eq!(world.read(&world.config.topics.cdr_voice).await, []);
+    assert_eq!(world.read(&world.config.settings.topics[Topic::CdrVoice]).await, []);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use expect_test::{Expect, expect};
 use flate2::write::GzEncoder;
 use futures::future::join_all;
 use serde_json::Value;
+use stream::Topic;
 
 use crate::world::World;
 
@@ -50,7 +51,7 @@ async fn outcome(name: &str, bytes: &[u8]) -> String {
     let announcement = world.land(name, bytes).await;
     world.deliver(&announcement).await.unwrap();
     let results = world.results(name).await.unwrap();
-    let published = world.read(&world.config.topics.cdr_data).await;
+    let published = world.read(&world.config.settings.topics[Topic::CdrData]).await;
     let rejected = world.rejected().await;
 
     let counted = |field: &str| results[field].as_u64().unwrap();
@@ -87,7 +88,7 @@ async fn outcome(name: &str, bytes: &[u8]) -> String {
     // What has its results is not published again.
     world.deliver(&announcement).await.unwrap();
     assert_eq!(world.results(name).await.unwrap(), results);
-    assert_eq!(world.read(&world.config.topics.cdr_data).await.len(), published.len());
+    assert_eq!(world.read(&world.config.settings.topics[Topic::CdrData]).await.len(), published.len());
     assert_eq!(world.rejected().await.len(), rejected.len());
     text
 }
@@ -342,8 +343,8 @@ async fn the_records_are_those_of_the_seed() {
     world.deliver(&data).await.unwrap();
     world.deliver(&voice).await.unwrap();
     let mut text = String::new();
-    for topic in [&world.config.topics.cdr_data, &world.config.topics.cdr_voice] {
-        for message in world.read(topic).await {
+    for topic in Topic::CALL_RECORDS {
+        for message in world.read(&world.config.settings.topics[topic]).await {
             let mut value: Value = serde_json::from_slice(message.value()).unwrap();
             let at = value["_ingestion_timestamp"].take();
             assert_eq!(at.as_str().unwrap().len(), "2024-12-07T15:23:45.123456".len());

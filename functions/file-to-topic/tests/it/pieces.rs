@@ -11,6 +11,7 @@ use lake::registers::{Held, Piece};
 use lake::{Action, Announcement, Digest, FileResult, Twin};
 use lambda_boot::Deadline;
 use serde_json::Value;
+use stream::Topic;
 use telecom::{FileName, RecordRules, SourceId, Zone};
 
 use crate::world::{PARTITIONS, World};
@@ -42,7 +43,7 @@ async fn land(world: &World, key: PieceKey, bytes: &[u8], first_line: u64, conti
 async fn lines(world: &World) -> BTreeMap<String, Vec<u64>> {
     let mut lines = BTreeMap::<String, Vec<u64>>::new();
     let mut last = BTreeMap::new();
-    for message in world.read(&world.config.topics.cdr_voice).await {
+    for message in world.read(&world.config.settings.topics[Topic::CdrVoice]).await {
         let value: Value = serde_json::from_slice(message.value()).unwrap();
         let line = value["_source_line"].as_u64().unwrap();
         let what =
@@ -160,7 +161,7 @@ async fn what_lies_in_the_results_is_published_again_only_where_that_is_asked_fo
     let results = world.results(NAME).await;
     let run = Announcement { again: true, to_line: Some(40), ..pieces[0].clone() };
     world.deliver(&run).await.unwrap();
-    let published = world.read(&world.config.topics.cdr_voice).await;
+    let published = world.read(&world.config.settings.topics[Topic::CdrVoice]).await;
     let mut published: Vec<u64> = published
         .iter()
         .map(|message| serde_json::from_slice::<Value>(message.value()).unwrap()["_source_line"].as_u64().unwrap())
@@ -228,9 +229,9 @@ async fn a_withdrawal_in_parts_is_the_same() {
     let mut next = Some(serde_json::to_vec(&withdrawal(&first)).unwrap());
     let mut invocations = 0;
     while let Some(announcement) = next.take() {
-        let before = world.read(&world.config.topics.landed_files).await.len();
+        let before = world.read(&world.config.settings.topics[Topic::LandedFiles]).await.len();
         handle(&world.deps, world.event(Some(announcement)), hurry()).await.unwrap();
-        let mut rests = world.read(&world.config.topics.landed_files).await;
+        let mut rests = world.read(&world.config.settings.topics[Topic::LandedFiles]).await;
         next = (rests.len() > before).then(|| rests.pop().unwrap().value().to_vec());
         invocations += 1;
     }

@@ -1,9 +1,10 @@
 use bytes::Bytes;
 use file_to_topic::{Config, Deps, handle};
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use kafka_sink::{Rejected, admin};
 use lake::{Announcement, Digest, Lake};
 use lambda_boot::{Deadline, Vars};
+use stream::{Record, Topic};
 use telecom::FileName;
 
 pub(crate) const PARTITIONS: i32 = 3;
@@ -51,7 +52,7 @@ impl World {
 
     /// The event in which this message comes.
     pub(crate) fn event(&self, value: Option<Vec<u8>>) -> Vec<PartitionBatch> {
-        let topic = self.config.topics.landed_files.clone();
+        let topic = self.config.settings.topics[Topic::LandedFiles].to_owned();
         let record = Record { offset: 7, timestamp_ms: 0, key: None, value, headers: Vec::new() };
         vec![PartitionBatch { topic, partition: 2, records: vec![record] }]
     }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use lake::bronze::Lane;
+use stream::Lane;
 use telecom::{Action, EventTime};
 
 use super::Row;
-use crate::table::{Kind, Stream, Table};
+use crate::table::{Kind, LoadedTopic, Table};
 
 /// The accepted rows of a chunk, in the order in which they were pushed.
 ///
@@ -14,7 +14,7 @@ use crate::table::{Kind, Stream, Table};
 /// of a chunk some 60 MB.
 #[derive(Debug)]
 pub struct Columns {
-    stream: Stream,
+    stream: LoadedTopic,
     action: Action,
     table: &'static Table,
     lane: Lane,
@@ -56,16 +56,16 @@ pub(crate) enum Value<'a> {
 
 impl Columns {
     /// No rows yet, for a lane of the stream's topic.
-    pub fn new(stream: Stream, lane: &Lane) -> Self {
+    pub fn new(stream: LoadedTopic, lane: &Lane) -> Self {
         Self::of(stream, Action::Count, stream.table(), lane)
     }
 
     /// No rows yet, for those that take others back; `None` if the stream has no such rows.
-    pub fn withdrawn(stream: Stream, lane: &Lane) -> Option<Self> {
+    pub fn withdrawn(stream: LoadedTopic, lane: &Lane) -> Option<Self> {
         stream.withdrawn_table().map(|table| Self::of(stream, Action::Withdraw, table, lane))
     }
 
-    fn of(stream: Stream, action: Action, table: &'static Table, lane: &Lane) -> Self {
+    fn of(stream: LoadedTopic, action: Action, table: &'static Table, lane: &Lane) -> Self {
         let cells = table.record_columns().map(|column| Cells::new(column.kind, column.is_nullable)).collect();
         Self { stream, action, table, lane: lane.clone(), hours: Vec::new(), cells }
     }
@@ -89,7 +89,7 @@ impl Columns {
     }
 
     /// What they are rows of.
-    pub fn stream(&self) -> Stream {
+    pub fn stream(&self) -> LoadedTopic {
         self.stream
     }
 

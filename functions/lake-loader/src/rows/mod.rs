@@ -6,11 +6,11 @@ mod copy;
 mod message;
 mod rejected;
 
-use lake::bronze::Record;
+use stream::Record;
 use telecom::json::FullRecord;
 use telecom::{Action, EventTime, Message, MessageFault, Reason, RecordType, SourceId, Zone};
 
-use crate::table::Stream;
+use crate::table::LoadedTopic;
 use rejected::RejectedRow;
 
 pub use columns::Columns;
@@ -64,19 +64,21 @@ pub struct Unusable {
 ///
 /// # Errors
 /// When it can't be used.
-pub fn read<'a>(stream: Stream, record: &'a Record, zone: &Zone) -> Result<Row<'a>, Unusable> {
+pub fn read<'a>(stream: LoadedTopic, record: &'a Record, zone: &Zone) -> Result<Row<'a>, Unusable> {
     let value = record.value.as_deref().ok_or(Reason::NoValue)?;
     let content = match stream {
-        Stream::CdrData => Content::Call(RecordType::Data, telecom::json::parse_full(value, RecordType::Data, zone)?),
-        Stream::CdrVoice => {
+        LoadedTopic::CdrData => {
+            Content::Call(RecordType::Data, telecom::json::parse_full(value, RecordType::Data, zone)?)
+        }
+        LoadedTopic::CdrVoice => {
             Content::Call(RecordType::Voice, telecom::json::parse_full(value, RecordType::Voice, zone)?)
         }
-        Stream::Messages => {
+        LoadedTopic::Messages => {
             let message = Message::parse(value, zone)?;
             let at_us = message.message_date.utc_microseconds(zone);
             Content::Message(message, at_us)
         }
-        Stream::Rejected => Content::Rejected(RejectedRow::read(record, value, zone)?),
+        LoadedTopic::Rejected => Content::Rejected(RejectedRow::read(record, value, zone)?),
     };
     Ok(Row { content, offset: record.offset, timestamp_us: timestamp_us(record) })
 }
@@ -107,12 +109,12 @@ impl Row<'_> {
         }
     }
 
-    fn stream(&self) -> Stream {
+    fn stream(&self) -> LoadedTopic {
         match self.content {
-            Content::Call(RecordType::Data, _) => Stream::CdrData,
-            Content::Call(RecordType::Voice, _) => Stream::CdrVoice,
-            Content::Message(..) => Stream::Messages,
-            Content::Rejected(_) => Stream::Rejected,
+            Content::Call(RecordType::Data, _) => LoadedTopic::CdrData,
+            Content::Call(RecordType::Voice, _) => LoadedTopic::CdrVoice,
+            Content::Message(..) => LoadedTopic::Messages,
+            Content::Rejected(_) => LoadedTopic::Rejected,
         }
     }
 

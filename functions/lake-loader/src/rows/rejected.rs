@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use lake::bronze::Record;
+use stream::Record;
 use telecom::{EventTime, Rejected, Zone};
 
 use super::{Unusable, Value, text};

@@ -3,11 +3,13 @@
 mod definitions;
 mod sql;
 
+use stream::{Topic, Topics};
+
 pub use definitions::{CDR_DATA, CDR_DATA_WITHDRAWN, CDR_VOICE, CDR_VOICE_WITHDRAWN, MESSAGES, REJECTED};
 
 /// A topic that is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stream {
+pub enum LoadedTopic {
     /// Data sessions.
     CdrData,
     /// Voice and video calls.
@@ -18,7 +20,7 @@ pub enum Stream {
     Rejected,
 }
 
-impl Stream {
+impl LoadedTopic {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::CdrData, Self::CdrVoice, Self::Messages, Self::Rejected];
 
@@ -27,24 +29,19 @@ impl Stream {
         self.table().silver
     }
 
-    /// The variable that names its topic.
-    pub const fn topic_variable(self) -> &'static str {
+    /// The topic.
+    pub const fn topic(self) -> Topic {
         match self {
-            Self::CdrData => "CDR_DATA_TOPIC",
-            Self::CdrVoice => "CDR_VOICE_TOPIC",
-            Self::Messages => "CHAT_MESSAGES_TOPIC",
-            Self::Rejected => "REJECTED_TOPIC",
+            Self::CdrData => Topic::CdrData,
+            Self::CdrVoice => Topic::CdrVoice,
+            Self::Messages => Topic::ChatMessages,
+            Self::Rejected => Topic::Rejected,
         }
     }
 
-    /// The topic's name if the variable is not set.
-    pub const fn default_topic(self) -> &'static str {
-        match self {
-            Self::CdrData => "cdr-data",
-            Self::CdrVoice => "cdr-voice",
-            Self::Messages => "chat-messages",
-            Self::Rejected => "rejected",
-        }
+    /// All of them, each with its name.
+    pub fn named(topics: &Topics) -> [(Self, &str); Self::ALL.len()] {
+        Self::ALL.map(|loaded| (loaded, &topics[loaded.topic()]))
     }
 
     /// The table of its records.

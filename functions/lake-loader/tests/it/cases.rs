@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use lake::bronze::Record;
 use lake_loader::Status;
-use lake_loader::table::Stream;
+use lake_loader::table::LoadedTopic;
 use serde::Deserialize;
 use serde_json::Value;
+use stream::Record;
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::{HOUR_MS, World};
@@ -43,7 +43,7 @@ async fn put(world: &World, case: &str, step: &str, is_by_hour: bool) {
             value: Some(serde_json::to_vec(&line.value).unwrap()),
             headers: Vec::new(),
         };
-        let stream = Stream::ALL.into_iter().find(|stream| stream.default_topic() == line.topic).unwrap();
+        let stream = LoadedTopic::ALL.into_iter().find(|stream| stream.topic().default_name() == line.topic).unwrap();
         if is_by_hour {
             world.put_by_hour(stream, line.partition, &[record]).await;
         } else {

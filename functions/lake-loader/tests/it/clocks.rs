@@ -1,9 +1,9 @@
 //! Kafka's timestamps are their producers', and objects of older versions lie by them: no clock hides a record.
 
 use expect_test::expect;
-use lake::bronze::Record;
-use lake_loader::table::Stream::{self, CdrData, Messages};
+use lake_loader::table::LoadedTopic::{self, CdrData, Messages};
 use lake_loader::{LaneReport, Request};
+use stream::Record;
 
 use crate::world::{HOUR_MS, START_MS, World, message, record, session, shown};
 
@@ -23,19 +23,19 @@ const CLOCKS_MS: [i64; 9] = [
     i64::MIN,
 ];
 
-fn sample(stream: Stream, partition: i32, offset: i64) -> Record {
+fn sample(stream: LoadedTopic, partition: i32, offset: i64) -> Record {
     let line = offset.unsigned_abs() + 1;
     match stream {
-        Stream::CdrData => session(offset, partition.unsigned_abs().into(), line, "2024-01-01 12:00:00"),
-        Stream::CdrVoice => record(
+        LoadedTopic::CdrData => session(offset, partition.unsigned_abs().into(), line, "2024-01-01 12:00:00"),
+        LoadedTopic::CdrVoice => record(
             offset,
             0,
             format!(
                 r#"{{"msisdn":"27821234567","tower_id":1,"call_type":"voice","call_duration_sec":1,"start_time":"2024-01-01 12:00:00","_source_id":"{partition:016x}","_source_line":{line}}}"#
             ),
         ),
-        Stream::Messages => message(offset, 0, &format!("m-{partition}-{offset}"), &format!("r-{partition}")),
-        Stream::Rejected => record(
+        LoadedTopic::Messages => message(offset, 0, &format!("m-{partition}-{offset}"), &format!("r-{partition}")),
+        LoadedTopic::Rejected => record(
             offset,
             0,
             format!(
@@ -52,7 +52,7 @@ async fn no_clock_hides_a_record_of_any_topic() {
     let mut next = [0_i64; 12];
     let mut loaded = 0;
     for (turn, clock) in CLOCKS_MS.into_iter().enumerate() {
-        for stream in Stream::ALL {
+        for stream in LoadedTopic::ALL {
             for (partition, timestamp_ms) in [(0, clock), (1, START_MS), (2 + turn, START_MS - 48 * HOUR_MS)] {
                 let offset = &mut next[partition];
                 let partition = i32::try_from(partition).unwrap();
@@ -81,7 +81,7 @@ async fn no_clock_hides_a_record_of_any_topic() {
             ["cdr-data", "cdr-voice", "chat-messages", "rejected"].into_iter().flat_map(lanes).collect();
         assert_eq!(report.lanes, expected);
     }
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let count = format!("SELECT count(*) FROM {}", stream.table().sql_name());
         assert_eq!(world.texts(&count).await, [format!("({loaded})")], "{stream:?}");
     }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use lake::bronze::Record;
 use lake_loader::Status;
-use lake_loader::table::Stream;
+use lake_loader::table::LoadedTopic;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use stream::Record;
 use test_support::Sandbox;
 
 use crate::world::{HOUR_MS, START_MS, World, message, record, session, withdrawn};
@@ -99,11 +99,11 @@ async fn start(world: &World) -> Sandbox {
 #[derive(Default)]
 struct Topics {
     /// By stream and partition.
-    next: BTreeMap<(Stream, i32), i64>,
+    next: BTreeMap<(LoadedTopic, i32), i64>,
     /// Each file's next line.
-    lines: BTreeMap<(Stream, i32, u64), u64>,
+    lines: BTreeMap<(LoadedTopic, i32, u64), u64>,
     /// The next line of each file that is taken back: in its order, and only what has come.
-    back: BTreeMap<(Stream, i32, u64), (u64, u64)>,
+    back: BTreeMap<(LoadedTopic, i32, u64), (u64, u64)>,
     records: u64,
 }
 
@@ -112,7 +112,7 @@ impl Topics {
     async fn grow(&mut self, world: &World, count: usize, rng: &mut impl Rng) {
         let mut left = count;
         while left > 0 {
-            let stream = Stream::ALL[rng.random_range(0..Stream::ALL.len())];
+            let stream = LoadedTopic::ALL[rng.random_range(0..LoadedTopic::ALL.len())];
             let partition = rng.random_range(0..2);
             let records: Vec<_> =
                 (0..rng.random_range(1..=left.min(12))).map(|_| self.record(stream, partition, rng)).collect();
@@ -121,7 +121,7 @@ impl Topics {
         }
     }
 
-    fn record(&mut self, stream: Stream, partition: i32, rng: &mut impl Rng) -> Record {
+    fn record(&mut self, stream: LoadedTopic, partition: i32, rng: &mut impl Rng) -> Record {
         self.records += 1;
         let next = self.next.entry((stream, partition)).or_default();
         let offset = *next;
@@ -131,7 +131,7 @@ impl Topics {
             return record(offset, timestamp_ms, "{}");
         }
         let made = match stream {
-            Stream::CdrData | Stream::CdrVoice => {
+            LoadedTopic::CdrData | LoadedTopic::CdrVoice => {
                 let source = rng.random_range(0..6_u64) * 2 + u64::from(partition.unsigned_abs());
                 let (back, came) = self.back.entry((stream, partition, source)).or_insert((1, 0));
                 if *back <= *came && rng.random_bool(0.15) {
@@ -152,11 +152,11 @@ impl Topics {
                 let line = std::mem::replace(line, *line + 1);
                 row(stream, offset, source, line)
             }
-            Stream::Messages => {
+            LoadedTopic::Messages => {
                 let id = format!("m-{}", rng.random_range(0..offset / 2 + 5));
                 message(offset, timestamp_ms, &id, &format!("r-{partition}-{}", rng.random_range(0..3)))
             }
-            Stream::Rejected => {
+            LoadedTopic::Rejected => {
                 let line = rng.random_range(0..offset + 3);
                 let value = format!(
                     r#"{{"reason":"bad_msisdn","detail":"none","rows":1,"file":{{"name":"cdr_data_20240101_100000.csv","source_id":"00000000000000{partition:02}","line":{line},"object":"o","from_byte":0,"to_byte":1}},"raw":"AA==","truncated":false}}"#
@@ -169,9 +169,13 @@ impl Topics {
 }
 
 /// A file's row.
-fn row(stream: Stream, offset: i64, source: u64, line: u64) -> Record {
+fn row(stream: LoadedTopic, offset: i64, source: u64, line: u64) -> Record {
     let time = format!("2024-01-01 {:02}:{:02}:00", 10 + source % 4, line % 60);
-    if stream == Stream::CdrData { session(offset, source, line, &time) } else { call(offset, source, line, &time) }
+    if stream == LoadedTopic::CdrData {
+        session(offset, source, line, &time)
+    } else {
+        call(offset, source, line, &time)
+    }
 }
 
 fn call(offset: i64, source: u64, line: u64, time: &str) -> Record {

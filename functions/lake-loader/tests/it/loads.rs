@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures::TryStreamExt;
-use lake::bronze::{self, Lane};
-use lake_loader::table::Stream::{CdrData, Messages};
+use lake::bronze;
+use lake_loader::table::LoadedTopic::{CdrData, Messages};
 use lake_loader::{Event, Request, Status, handle};
 use lambda_boot::Deadline;
+use stream::Lane;
 
 use crate::world::{START_MS, World, message, record, session, shown};
 
@@ -88,7 +89,7 @@ async fn offsets_without_a_record_are_counted() {
     "#]]
     .assert_eq(&shown(&world.load().await));
     // An object that overlaps brings what lies behind: one record, and an offset without one.
-    let lane = Lane { epoch: 1, topic: CdrData.default_topic().to_owned(), partition: 0 };
+    let lane = Lane { epoch: 1, topic: CdrData.topic().default_name().to_owned(), partition: 0 };
     bronze::write(&world.lake, &lane, &[row(9), row(20), row(22)], Some(9)).await.unwrap();
     expect![[r#"
         Succeeded

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use lake_loader::table::Stream::{CdrData, Messages};
+use lake_loader::table::LoadedTopic::{CdrData, Messages};
 use lake_loader::{Request, Status};
 use tokio_postgres::{Client, NoTls};
 
@@ -153,7 +153,7 @@ async fn settings_of_a_database_change_nothing() {
     usual.put(CdrData, 0, &[session(0, 7, 1, "2024-11-03T05:59:00Z"), session(1, 7, 2, "2024-03-04 05:06:07.5")]).await;
     usual.put(CdrData, 0, &[withdrawal(2, 7, 1, "2024-11-03T05:59:00Z"), record(3, -1, vec![0xff, b'\\'])]).await;
     let call = r#"{"msisdn":"27820000001","tower_id":1,"call_type":"voice","dest_nr":"C:\\s","call_duration_sec":61,"start_time":"2024-03-10T06:59:00Z"}"#;
-    usual.put(lake_loader::table::Stream::CdrVoice, 0, &[record(0, START_MS, call)]).await;
+    usual.put(lake_loader::table::LoadedTopic::CdrVoice, 0, &[record(0, START_MS, call)]).await;
     usual.put(Messages, 0, &[message(0, START_MS, "m-1", "r-1"), message(1, START_MS, "m-2", "r-1")]).await;
     let account =
         "INSERT INTO crm_data.accounts (account_id, owner_name, phone_number, modified_ts, valid_from, source_lsn)

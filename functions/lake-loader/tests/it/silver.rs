@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use expect_test::{Expect, expect};
-use lake::bronze::{Lane, Record};
 use lake_loader::rows::{self, Columns, Identity, Load};
 use lake_loader::silver;
-use lake_loader::table::{Column, Kind, Origin, Stream};
+use lake_loader::table::{Column, Kind, LoadedTopic, Origin};
+use stream::{Lane, Record};
 use telecom::{EventTime, Zone};
 use tokio_postgres::{Client, NoTls};
 
@@ -19,11 +19,11 @@ fn record(offset: i64, value: &str) -> Record {
     Record { offset, timestamp_ms, key: None, value: Some(value.into()), headers: Vec::new() }
 }
 
-fn lane(stream: Stream) -> Lane {
-    Lane { epoch: 2, topic: stream.default_topic().to_owned(), partition: 1 }
+fn lane(stream: LoadedTopic) -> Lane {
+    Lane { epoch: 2, topic: stream.topic().default_name().to_owned(), partition: 1 }
 }
 
-pub(crate) fn columns(stream: Stream, records: &[Record]) -> Columns {
+pub(crate) fn columns(stream: LoadedTopic, records: &[Record]) -> Columns {
     let mut columns = Columns::new(stream, &lane(stream));
     for record in records {
         columns.push(&rows::read(stream, record, &Zone::default()).unwrap());
@@ -32,9 +32,9 @@ pub(crate) fn columns(stream: Stream, records: &[Record]) -> Columns {
 }
 
 /// What topics may hold: everything given, as little as possible, and awkward values; events of several hours.
-fn samples(stream: Stream) -> Vec<Record> {
+fn samples(stream: LoadedTopic) -> Vec<Record> {
     match stream {
-        Stream::CdrData => vec![
+        LoadedTopic::CdrData => vec![
             record(
                 0,
                 r#"{"msisdn":"+27821234567","tower_id":"1523","up_bytes":"523456","down_bytes":"1234567","data_type":"video","ip_address":"41.202.45.12","website_url":"https://example.com/?q='%\"\u20ac","event_datetime":"2024-01-01 10:15:30.000001","_source_file":"cdr_data_20240101_101530.csv","_ingestion_timestamp":"2024-12-07T15:23:45.123456","_record_type":"data","_source_id":"00ff00ff00ff00ff","_source_line":17}"#,
@@ -51,7 +51,7 @@ fn samples(stream: Stream) -> Vec<Record> {
                 )
             },
         ],
-        Stream::CdrVoice => vec![
+        LoadedTopic::CdrVoice => vec![
             record(
                 5,
                 r#"{"msisdn":"0027821234567","tower_id":"1","call_type":"voice","dest_nr":"112","call_duration_sec":"60","start_time":"2024-01-01 10:15:30","_source_file":"cdr_voice_20240101_101530.csv.gz","_source_id":"00ff00ff00ff00ff","_source_line":9223372036854775807}"#,
@@ -61,7 +61,7 @@ fn samples(stream: Stream) -> Vec<Record> {
                 r#"{"msisdn":"27821234567","tower_id":"1","call_type":"video","call_duration_sec":"86400","start_time":"1970-01-01 00:00:00","dest_nr":null}"#,
             ),
         ],
-        Stream::Messages => vec![
+        LoadedTopic::Messages => vec![
             record(
                 1,
                 r#"{"message_id":"m-1","room_id":"r-1","room_created_at":"2024-01-01 09:00:00","channel":"whatsapp","customer_id":"c-1","customer_name":"Thandi O'Neil","phone":"+27821234567","sender_type":"customer","message_text":"Hello\n\"you\", 🙂 \\N","message_date":"2024-01-01 09:00:01.5"}"#,
@@ -71,7 +71,7 @@ fn samples(stream: Stream) -> Vec<Record> {
                 r#"{"message_id":"m-2","room_id":"r-1","room_created_at":"2024-01-01 09:00:00","channel":"whatsapp","customer_id":"c-1","customer_name":null,"sender_type":"agent","message_text":"Hi","message_date":"2024-01-01T07:10:00Z"}"#,
             ),
         ],
-        Stream::Rejected => vec![
+        LoadedTopic::Rejected => vec![
             record(
                 3,
                 r#"{"reason":"bad_msisdn","detail":"msisdn: none","rows":1,"file":{"name":"cdr_data_20240101_101530.csv","source_id":"00ff00ff00ff00ff","line":4,"object":"landing/cdr_data_20240101_101530.csv","from_byte":1,"to_byte":2},"raw":"AP9h","truncated":false}"#,
@@ -126,7 +126,7 @@ const DUCKDB: Dialect =
     Dialect { bytes: |name| format!("lower(hex({name}))"), microseconds: |name| format!("epoch_us({name})") };
 
 /// Asks for each row of a stream's table on one line, in its offset's order; NULL is [`NULL`].
-pub(crate) fn rows_query(stream: Stream, from: &str, dialect: &Dialect) -> String {
+pub(crate) fn rows_query(stream: LoadedTopic, from: &str, dialect: &Dialect) -> String {
     let column = |column: &Column| {
         let name = format!("\"{}\"", column.name);
         let value = match column.kind {
@@ -171,7 +171,7 @@ print(json.dumps([[row[0] for row in duckdb.execute(query).fetchall()] for query
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn parquet(stream: Stream) -> String {
+fn parquet(stream: LoadedTopic) -> String {
     let folder = stream.table().silver;
     // Without the types, it makes text or numbers of the hours, as they happen to be.
     format!("read_parquet('silver/{folder}/*/*/*.parquet', hive_types = {{'date': DATE, 'hour': INTEGER}})")
@@ -183,7 +183,7 @@ async fn the_same_rows_are_in_postgresql_and_in_parquet() {
     let folder = tempfile::tempdir().unwrap();
     let mut queries = Vec::new();
     let mut loaded = Vec::new();
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let columns = columns(stream, &samples(stream));
         assert_eq!(load(&mut client, &columns).await, columns.len() as u64);
         loaded.push(texts(&client, &rows_query(stream, &stream.table().sql_name(), &POSTGRES)).await);
@@ -192,7 +192,7 @@ async fn the_same_rows_are_in_postgresql_and_in_parquet() {
     }
     assert_eq!(duckdb(folder.path(), &queries), loaded);
     let mut all = String::new();
-    for (stream, rows) in Stream::ALL.into_iter().zip(loaded) {
+    for (stream, rows) in LoadedTopic::ALL.into_iter().zip(loaded) {
         write!(all, "{}\n  {}\n", stream.as_str(), rows.join("\n  ")).unwrap();
     }
     expect![[r#"
@@ -222,7 +222,7 @@ async fn the_same_rows_are_in_postgresql_and_in_parquet() {
 fn types_and_hours_are_those_of_the_lake() {
     let folder = tempfile::tempdir().unwrap();
     let mut found = String::new();
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let columns = columns(stream, &samples(stream));
         for object in write_silver(folder.path(), &columns) {
             writeln!(found, "{object}").unwrap();
@@ -232,10 +232,10 @@ fn types_and_hours_are_those_of_the_lake() {
         let from = parquet(stream);
         format!("SELECT concat_ws(' ', column_name, column_type) FROM (DESCRIBE SELECT * FROM {from})")
     };
-    let mut queries = Vec::from(Stream::ALL.map(describe));
+    let mut queries = Vec::from(LoadedTopic::ALL.map(describe));
     queries.push(format!(
         "SELECT concat_ws(' ', date, hour, event_datetime) FROM {} ORDER BY 1",
-        parquet(Stream::CdrData)
+        parquet(LoadedTopic::CdrData)
     ));
     queries.push(
         "SELECT concat_ws(' ', name, repetition_type, type, logical_type) FROM parquet_schema('silver/cdr_voice/date=2024-01-01/*/*.parquet')".to_owned(),
@@ -350,7 +350,7 @@ fn types_and_hours_are_those_of_the_lake() {
 
 #[test]
 fn the_same_rows_give_the_same_bytes() {
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let write = || -> Vec<_> {
             let objects =
                 silver::objects(&columns(stream, &samples(stream)), 7).map(Result::unwrap).collect::<Vec<_>>();
@@ -363,7 +363,7 @@ fn the_same_rows_give_the_same_bytes() {
 #[tokio::test]
 async fn tables_are_made_again_without_harm_and_all_is_commented() {
     let mut client = database().await;
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let table = stream.table();
         load(&mut client, &columns(stream, &samples(stream))).await;
         client.batch_execute(&table.ddl()).await.unwrap();
@@ -384,40 +384,44 @@ async fn tables_are_made_again_without_harm_and_all_is_commented() {
     }
 }
 
-fn check_unusable(stream: Stream, record: &Record, expected: Expect) {
+fn check_unusable(stream: LoadedTopic, record: &Record, expected: Expect) {
     let unusable = rows::read(stream, record, &Zone::default()).unwrap_err();
     expected.assert_eq(&format!("{}: {unusable}", unusable.reason));
 }
 
 #[test]
 fn what_cannot_be_used_says_why() {
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         check_unusable(stream, &Record { value: None, ..record(0, "") }, expect!["no_value: the message has no value"]);
     }
-    check_unusable(Stream::CdrData, &record(0, r#"{"msisdn":"1"}"#), expect!["missing_column: tower_id is missing"]);
     check_unusable(
-        Stream::CdrVoice,
-        &samples(Stream::CdrData)[0],
+        LoadedTopic::CdrData,
+        &record(0, r#"{"msisdn":"1"}"#),
+        expect!["missing_column: tower_id is missing"],
+    );
+    check_unusable(
+        LoadedTopic::CdrVoice,
+        &samples(LoadedTopic::CdrData)[0],
         expect!["wrong_record_type: _record_type is not that of the topic"],
     );
     check_unusable(
-        Stream::Messages,
+        LoadedTopic::Messages,
         &record(0, r#"{"message_id":1}"#),
         expect!["not_text: message_id is not text: write it in quotes"],
     );
     check_unusable(
-        Stream::Rejected,
+        LoadedTopic::Rejected,
         &record(0, "{}"),
         expect!["bad_rejected: it is not the JSON of a rejected record"],
     );
-    let [ref good, ..] = samples(Stream::Rejected)[..] else { unreachable!() };
+    let [ref good, ..] = samples(LoadedTopic::Rejected)[..] else { unreachable!() };
     check_unusable(
-        Stream::Rejected,
+        LoadedTopic::Rejected,
         &Record { key: Some(b"\xff".into()), ..good.clone() },
         expect!["bad_rejected: its key is not UTF-8"],
     );
     check_unusable(
-        Stream::Rejected,
+        LoadedTopic::Rejected,
         &Record { key: Some(vec![b'a'; 513]), ..good.clone() },
         expect!["bad_rejected: it has no key, or one that is too long"],
     );
@@ -426,18 +430,18 @@ fn what_cannot_be_used_says_why() {
         record(0, &value.replacen(from, to, 1))
     };
     check_unusable(
-        Stream::Rejected,
+        LoadedTopic::Rejected,
         &with("bad_msisdn", "a\\u0000"),
         expect!["bad_rejected: a text of it has a NUL, which PostgreSQL cannot hold"],
     );
     check_unusable(
-        Stream::Rejected,
+        LoadedTopic::Rejected,
         &with(r#""rows":1"#, r#""rows":9223372036854775808"#),
         expect!["bad_rejected: a number of it is too large"],
     );
 }
 
-fn check_identity(stream: Stream, record: &Record, expected: Expect) {
+fn check_identity(stream: LoadedTopic, record: &Record, expected: Expect) {
     let row = rows::read(stream, record, &Zone::default()).unwrap();
     let identity = match row.identity() {
         Identity::Line { source, line } => format!("line {line} of {source}"),
@@ -449,17 +453,17 @@ fn check_identity(stream: Stream, record: &Record, expected: Expect) {
 
 #[test]
 fn a_row_is_known_by_its_identity() {
-    check_identity(Stream::CdrData, &samples(Stream::CdrData)[0], expect!["line 17 of 00ff00ff00ff00ff"]);
-    check_identity(Stream::CdrData, &samples(Stream::CdrData)[1], expect!["offset 2"]);
-    check_identity(Stream::Messages, &samples(Stream::Messages)[0], expect!["key m-1"]);
-    check_identity(Stream::Rejected, &samples(Stream::Rejected)[0], expect!["key 00ff00ff00ff00ff/4"]);
-    check_identity(Stream::Rejected, &samples(Stream::Rejected)[1], expect!["key landed-files/2/5"]);
+    check_identity(LoadedTopic::CdrData, &samples(LoadedTopic::CdrData)[0], expect!["line 17 of 00ff00ff00ff00ff"]);
+    check_identity(LoadedTopic::CdrData, &samples(LoadedTopic::CdrData)[1], expect!["offset 2"]);
+    check_identity(LoadedTopic::Messages, &samples(LoadedTopic::Messages)[0], expect!["key m-1"]);
+    check_identity(LoadedTopic::Rejected, &samples(LoadedTopic::Rejected)[0], expect!["key 00ff00ff00ff00ff/4"]);
+    check_identity(LoadedTopic::Rejected, &samples(LoadedTopic::Rejected)[1], expect!["key landed-files/2/5"]);
 }
 
 /// A column of PostgreSQL alone is filled by the load, and every stream has them.
 #[test]
 fn a_batch_is_known_only_where_it_is_loaded() {
-    for stream in Stream::ALL {
+    for stream in LoadedTopic::ALL {
         let by_load = stream.table().columns.iter().filter(|column| column.origin != Origin::Record);
         let by_load: Vec<_> = by_load.map(|column| column.name).collect();
         assert_eq!(by_load.last(), Some(&"batch_id"), "{}", stream.as_str());

@@ -1,15 +1,15 @@
 //! Whatever values records have, they are the values of the rows.
 
 use jiff::Timestamp;
-use lake::bronze::Record;
 use lake_loader::silver;
-use lake_loader::table::Stream;
+use lake_loader::table::LoadedTopic;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
+use stream::Record;
 use tokio_postgres::Client;
 
 use crate::silver::{NULL, POSTGRES, columns, database, load, rows_query, texts};
@@ -103,7 +103,7 @@ prop_compose! {
 }
 
 /// The rows of the objects, in the order of their offsets, as `rows_query` gives them.
-fn parquet_rows(stream: Stream, records: &[Record]) -> Vec<String> {
+fn parquet_rows(stream: LoadedTopic, records: &[Record]) -> Vec<String> {
     let mut rows = Vec::new();
     for object in silver::objects(&columns(stream, records), 0) {
         let object = object.unwrap();
@@ -127,14 +127,14 @@ fn parquet_rows(stream: Stream, records: &[Record]) -> Vec<String> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-async fn postgres_rows(client: &mut Client, stream: Stream, records: &[Record]) -> Vec<String> {
+async fn postgres_rows(client: &mut Client, stream: LoadedTopic, records: &[Record]) -> Vec<String> {
     let table = stream.table().sql_name();
     client.batch_execute(&format!("DROP TABLE IF EXISTS {table}")).await.unwrap();
     load(client, &columns(stream, records)).await;
     texts(client, &rows_query(stream, &table, &POSTGRES)).await
 }
 
-fn check(stream: Stream, samples: impl Strategy<Value = (i64, serde_json::Value, Vec<String>)>) {
+fn check(stream: LoadedTopic, samples: impl Strategy<Value = (i64, serde_json::Value, Vec<String>)>) {
     // Each case makes a table: few cases with many rows.
     let mut runner = TestRunner::new(Config { cases: 16, max_shrink_iters: 200, ..Config::default() });
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -153,10 +153,10 @@ fn check(stream: Stream, samples: impl Strategy<Value = (i64, serde_json::Value,
 
 #[test]
 fn sessions_survive() {
-    check(Stream::CdrData, session());
+    check(LoadedTopic::CdrData, session());
 }
 
 #[test]
 fn messages_survive() {
-    check(Stream::Messages, message());
+    check(LoadedTopic::Messages, message());
 }

@@ -1,8 +1,8 @@
 //! What the models make of times where clocks are set.
 
 use expect_test::{Expect, expect};
-use lake::bronze::Record;
-use lake_loader::table::Stream::Messages;
+use lake_loader::table::LoadedTopic::Messages;
+use stream::Record;
 
 use crate::world::{START_MS, World, record};
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use futures::{SinkExt, StreamExt};
 use lake_loader::Request;
-use lake_loader::table::Stream;
+use lake_loader::table::LoadedTopic;
+use stream::Record;
 use telecom::{Category, Day, RecordType, Tariff, Zone};
 use tokio_postgres::Client;
 use usage_store::{LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
@@ -116,7 +117,7 @@ async fn add_accounts(client: &Client, records: &Records) {
 
 /// Makes the tables that the models read equal.
 async fn copy_raw_rows(from: &Client, to: &Client) {
-    let loaded = Stream::ALL.into_iter().flat_map(Stream::tables).map(lake_loader::table::Table::sql_name);
+    let loaded = LoadedTopic::ALL.into_iter().flat_map(LoadedTopic::tables).map(lake_loader::table::Table::sql_name);
     let crm = ["accounts", "addresses", "devices"].map(|table| format!("crm_data.{table}"));
     for table in loaded.into_iter().chain(crm).chain(["ops.tariff".to_owned()]) {
         to.batch_execute(&format!("TRUNCATE {table}")).await.unwrap();
@@ -140,16 +141,16 @@ async fn usage_is_as_counted(warehouse: &Client, parts: &[&Records]) {
     let mut withdrawn = 0;
     let mut memories: HashMap<_, LaneMemory> = HashMap::new();
     for (stream, lane, records) in parts.iter().flat_map(|records| records.lanes()) {
-        let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.default_topic()) else {
+        let Some((_, record_type)) = RECORD_TYPES.iter().find(|(topic, _)| *topic == stream.topic().default_name())
+        else {
             continue;
         };
         let memory = memories.entry((stream, lane.partition)).or_default();
-        let lane = usage_store::Lane { epoch: lane.epoch, topic: lane.topic, partition: lane.partition };
-        let usage = |record: &lake::bronze::Record| {
+        let usage = |record: &Record| {
             let record = telecom::json::parse(record.value.as_ref().unwrap(), *record_type, &Zone::default()).unwrap();
-            SourcedUsage { event: record.event, source: record.source, action: record.action }
+            SourcedUsage { event: record.event, source: record.source, action: record.action, tower: None }
         };
-        let record = |record: &lake::bronze::Record| {
+        let record = |record: &Record| {
             let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
             LaneRecord { offset, timestamp_ms, usage: Some(usage(record)) }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use lake_loader::Request;
-use lake_loader::table::Stream::CdrData;
+use lake_loader::table::LoadedTopic::CdrData;
 
 use crate::world::{START_MS, World, record, session, shown, withdrawal};
 

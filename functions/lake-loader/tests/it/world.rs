@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use lake::Lake;
-use lake::bronze::{self, Lane, Record};
-use lake_loader::table::Stream;
+use lake::bronze;
+use lake_loader::table::LoadedTopic;
 use lake_loader::{Config, Deps, Event, Report, Request, handle};
 use lambda_boot::{Deadline, Vars};
+use stream::{Lane, Record};
 use tokio_postgres::{Client, NoTls};
 
 /// 2024-01-01 10:00 UTC.
@@ -56,14 +57,14 @@ impl World {
     }
 
     /// Puts records into bronze, as one object.
-    pub(crate) async fn put(&self, stream: Stream, partition: i32, records: &[Record]) {
-        let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
+    pub(crate) async fn put(&self, stream: LoadedTopic, partition: i32, records: &[Record]) {
+        let lane = Lane { epoch: 1, topic: stream.topic().default_name().to_owned(), partition };
         bronze::write(&self.lake, &lane, records, None).await.unwrap();
     }
 
     /// Puts records where versions before this one put them: by the hour of the first one's timestamp.
-    pub(crate) async fn put_by_hour(&self, stream: Stream, partition: i32, records: &[Record]) {
-        let lane = Lane { epoch: 1, topic: stream.default_topic().to_owned(), partition };
+    pub(crate) async fn put_by_hour(&self, stream: LoadedTopic, partition: i32, records: &[Record]) {
+        let lane = Lane { epoch: 1, topic: stream.topic().default_name().to_owned(), partition };
         // The lines are the same; they are written elsewhere and copied.
         let elsewhere = Lane { epoch: 0, ..lane.clone() };
         bronze::write(&self.lake, &elsewhere, records, None).await.unwrap();

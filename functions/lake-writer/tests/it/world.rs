@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
-use kafka_batch::{Header, PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use lake::Lake;
 use lake_writer::{Config, Deps, Outcome, handle};
 use lambda_boot::{Deadline, Vars};
 use rand::{Rng, RngExt};
+use stream::{Header, Lane, Record};
 
 pub(crate) const TOPIC: &str = "cdr-data";
 pub(crate) const PARTITIONS: usize = 3;
@@ -71,18 +72,10 @@ impl World {
     pub(crate) async fn read(&self, topic: &str) -> Vec<PartitionBatch> {
         let mut batches = Vec::new();
         for partition in lake::bronze::partitions(&self.lake, 1, topic).await.unwrap() {
-            let lane = lake::bronze::Lane { epoch: 1, topic: topic.to_owned(), partition };
+            let lane = Lane { epoch: 1, topic: topic.to_owned(), partition };
             let segments = lake::bronze::segments(&self.lake, &lane, 0, usize::MAX).await.unwrap();
-            let records: Vec<_> =
-                lake::bronze::read_range(&self.lake, &segments, 0..i64::MAX).try_concat().await.unwrap();
-            let records = records.into_iter().map(|record| Record {
-                offset: record.offset,
-                timestamp_ms: record.timestamp_ms,
-                key: record.key,
-                value: record.value,
-                headers: record.headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
-            });
-            batches.push(PartitionBatch { topic: topic.to_owned(), partition, records: records.collect() });
+            let records = lake::bronze::read_range(&self.lake, &segments, 0..i64::MAX).try_concat().await.unwrap();
+            batches.push(PartitionBatch { topic: topic.to_owned(), partition, records });
         }
         batches
     }

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kafka_sink::{Sink, admin};
 use lake::Lake;
 use lambda_boot::{Deadline, Vars};
-use reconcile::{Config, Deps, Report, Stream, handle};
+use reconcile::{Config, Deps, Report, handle};
+use stream::{Epoch, Lane, Topic, Topics};
 use telecom::{Action, Day, FileName, Msisdn, Source, SourceId, Totals, UsageEvent, UsageKind};
-use usage_store::{Counted, Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
+use usage_store::{Counted, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -17,9 +18,10 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) lake: Lake,
     pub(crate) now: SystemTime,
+    pub(crate) topics: Topics,
+    pub(crate) epoch: Epoch,
     deps: Deps,
     sink: Sink,
-    topics: [String; 2],
     next_offsets: [i64; 2],
 }
 
@@ -53,7 +55,8 @@ impl World {
             now: SystemTime::now(),
             deps: Deps::connect(&config).unwrap(),
             sink: Sink::new(&config.kafka).unwrap(),
-            topics,
+            topics: config.topics,
+            epoch: config.epoch,
             next_offsets: [0; 2],
         }
     }
@@ -80,7 +83,7 @@ impl World {
     pub(crate) async fn publish(&self, index: usize, rows: u64) {
         let mut session = self.sink.session().unwrap();
         for _ in 0..rows {
-            session.send(&self.topics[index], b"27821234567", b"{}").await.unwrap();
+            session.send(&self.topics[Topic::CALL_RECORDS[index]], b"27821234567", b"{}").await.unwrap();
         }
         session.flush(None).await.unwrap();
     }
@@ -100,12 +103,13 @@ impl World {
                 event: event(),
                 source: Some(Source { id: file.id, line, file: Some(file.name) }),
                 action: Action::Count,
+                tower: None,
             });
             LaneRecord { offset, timestamp_ms: since_1970.as_millis() as i64, usage }
         };
         let records: Vec<_> = (first..).zip(lines).map(record).collect();
         self.next_offsets[index] = first + records.len() as i64;
-        let lane = Lane { epoch: 1, topic: self.topics[index].clone(), partition: 0 };
+        let lane = Lane { epoch: 1, topic: self.topics[Topic::CALL_RECORDS[index]].to_owned(), partition: 0 };
         let batch = LaneBatch::new(lane, RecordRules::default(), records).unwrap();
         self.store.count(&mut LaneMemory::default(), &batch).await.unwrap()
     }
@@ -118,11 +122,6 @@ impl World {
 
     pub(crate) async fn put(&self, key: &str, json: &str) {
         self.lake.put(key, json.to_owned().into_bytes().into()).await.unwrap();
-    }
-
-    /// By topic.
-    pub(crate) fn stream(&self) -> Stream {
-        Stream { epoch: 1, cdr_data: self.topics[0].clone(), cdr_voice: self.topics[1].clone() }
     }
 }
 

@@ -9,6 +9,7 @@ use lake::{Announcement, Digest, names};
 use lambda_boot::{Deadline, Invocation, Vars};
 use sftp::Credentials;
 use sftp_poll::{Event, Report, boot, handle};
+use stream::Topic;
 use telecom::FileName;
 
 use crate::{Fixture, HOUR};
@@ -189,7 +190,7 @@ async fn the_function_as_the_service_calls_it() {
             ("AWS_ACCESS_KEY_ID", &lake.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", &lake.secret_access_key),
             ("KAFKA_BROKERS", fixture.config.kafka.brokers()),
-            ("LANDED_FILES_TOPIC", &fixture.config.settings.landed_files),
+            ("LANDED_FILES_TOPIC", &fixture.config.settings.topics[Topic::LandedFiles]),
         ]
         .into_iter()
         .collect();

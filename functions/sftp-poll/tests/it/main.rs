@@ -29,8 +29,9 @@ use lake::names::{PieceKey, VersionKey};
 use lake::{Announcement, Lake};
 use lambda_boot::{Deadline, Vars};
 use sftp::{Credentials, HostKey};
-use sftp_poll::{After, Config, Deps, Event, Habits, Ready, Report, ServerConfig, Settings, handle};
-use telecom::{FileName, Zone};
+use sftp_poll::{After, Config, Deps, Event, Habits, Ready, Report, ServerConfig, handle};
+use stream::Topic;
+use telecom::FileName;
 use test_support::{Line, Proxy, SftpPeer, Sshd};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -115,12 +116,16 @@ impl Fixture {
         let habits = Habits { ready: Ready::Settle, after: After::Keep, settle_s: 60, last_line_s: 900 };
         let servers = vec![ServerConfig { name: None, sftp: server.config(), habits }];
         let [landed_files, rejected] = ["landed-files", "rejected"].map(test_support::topic);
-        let vars: Vars =
-            [("KAFKA_BROKERS", test_support::broker().await), ("REJECTED_TOPIC", &rejected)].into_iter().collect();
-        let kafka = vars.read().unwrap();
+        let vars: Vars = [
+            ("KAFKA_BROKERS", test_support::broker().await),
+            ("LANDED_FILES_TOPIC", &landed_files),
+            ("REJECTED_TOPIC", &rejected),
+        ]
+        .into_iter()
+        .collect();
+        let (kafka, settings) = (vars.read().unwrap(), vars.read().unwrap());
         let topics = [(landed_files.as_str(), 1), (&rejected, 1)];
         kafka_sink::admin::create_topics(&kafka, &topics).await.unwrap();
-        let settings = Settings { landed_files, zone: Zone::default() };
         Self {
             server,
             lake: Lake::connect(&lake),
@@ -194,7 +199,7 @@ impl Fixture {
             assert_eq!(record.key(), announcement.name.as_str());
             announcement
         };
-        let topic = &self.config.settings.landed_files;
+        let topic = &self.config.settings.topics[Topic::LandedFiles];
         test_support::records(self.config.kafka.client(), topic).await.iter().map(announcement).collect()
     }
 

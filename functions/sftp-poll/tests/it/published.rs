@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use file_to_topic::Topics;
-use kafka_batch::{PartitionBatch, Record};
-use lambda_boot::Deadline;
+use file_to_topic::Settings;
+use kafka_batch::PartitionBatch;
+use lambda_boot::{Deadline, Vars};
 use serde::Deserialize;
+use stream::{Record, Topic};
 
 use crate::Fixture;
 
@@ -46,14 +47,16 @@ pub(crate) struct Counted {
 impl Fixture {
     /// The function on this lake, with topics that are named after that of the announcements.
     async fn file_to_topic(&self) -> file_to_topic::Deps {
-        let landed_files = self.config.settings.landed_files.clone();
+        let landed_files = &self.config.settings.topics[Topic::LandedFiles];
         let [cdr_data, cdr_voice] = ["data", "voice"].map(|kind| format!("{landed_files}-{kind}"));
         let topics = [(cdr_data.as_str(), LANES), (&cdr_voice, LANES)];
         kafka_sink::admin::create_topics(&self.config.kafka, &topics).await.unwrap();
-        let zone = self.config.settings.zone.clone();
-        let topics = Topics { cdr_data, cdr_voice, landed_files, zone };
+        let vars =
+            [("LANDED_FILES_TOPIC", landed_files), ("CDR_DATA_TOPIC", &cdr_data), ("CDR_VOICE_TOPIC", &cdr_voice)];
+        let topics = vars.into_iter().collect::<Vars>().read().unwrap();
+        let settings = Settings { topics, zone: self.config.settings.zone.clone() };
         let (kafka, lake) = (self.config.kafka.clone(), self.config.lake.clone());
-        file_to_topic::Deps::connect(&file_to_topic::Config { kafka, lake, topics }).await.unwrap()
+        file_to_topic::Deps::connect(&file_to_topic::Config { kafka, lake, settings }).await.unwrap()
     }
 
     /// Publishes what was announced since the last time.
@@ -63,7 +66,7 @@ impl Fixture {
         for announcement in &announcements[self.handled.load(Ordering::Relaxed)..] {
             let value = Some(serde_json::to_vec(announcement).unwrap());
             let record = Record { offset: 0, timestamp_ms: 0, key: None, value, headers: Vec::new() };
-            let topic = self.config.settings.landed_files.clone();
+            let topic = self.config.settings.topics[Topic::LandedFiles].to_owned();
             let batch = PartitionBatch { topic, partition: 0, records: vec![record] };
             file_to_topic::handle(&deps, vec![batch], Deadline::NONE).await.unwrap();
         }
@@ -75,7 +78,7 @@ impl Fixture {
         self.publish().await;
         let mut counted = Counted::default();
         let mut lanes = BTreeMap::<(i32, String), Lane>::new();
-        let topic = format!("{}-voice", self.config.settings.landed_files);
+        let topic = format!("{}-voice", &self.config.settings.topics[Topic::LandedFiles]);
         for record in test_support::records(self.config.kafka.client(), &topic).await {
             let call: Call = serde_json::from_slice(record.value()).unwrap();
             let seconds: u64 = call.seconds.parse().unwrap();

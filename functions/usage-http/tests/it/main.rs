@@ -10,9 +10,10 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use lambda_boot::{Deadline, Handler, Invocation, Vars};
 use serde_json::{Value, json};
+use stream::Lane;
 use telecom::{Action, Day, Msisdn, Totals, UsageEvent, UsageKind};
 use usage_http::Route;
-use usage_store::{Lane, LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour};
+use usage_store::{LaneBatch, LaneMemory, LaneRecord, RecordRules, SourcedUsage, Store, TowerHour};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -59,7 +60,7 @@ async fn example() -> String {
         let msisdn = Msisdn::parse("27821234567").unwrap();
         let record = |(offset, (day, (kind, totals))): (i64, (&str, (UsageKind, Totals)))| {
             let event = UsageEvent { msisdn, day: Day::parse(day).unwrap(), kind, totals };
-            let usage = SourcedUsage { event, source: None, action: Action::Count };
+            let usage = SourcedUsage { event, source: None, action: Action::Count, tower: None };
             LaneRecord { offset, timestamp_ms: 1_704_067_200_000, usage: Some(usage) }
         };
         let lane = Lane { epoch: 1, topic: topic.to_owned(), partition: 0 };

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use kafka_batch::{PartitionBatch, Record};
+use kafka_batch::PartitionBatch;
 use kafka_sink::Rejected;
+use stream::Record;
 use test_support::{Kafka, eventually};
 use tokio_postgres::Client;
 

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use generator::{Destination, FileSink, Options, Put, chat};
-use lake::bronze::{Lane, Record};
-use lake_loader::table::Stream;
+use lake_loader::table::LoadedTopic;
+use stream::{Lane, Record};
 use telecom::csv::{Header, Provenance, Scratch};
 use telecom::{Action, FileName, Msisdn, RecordType, SourceId, Zone};
 
@@ -34,7 +34,7 @@ pub(super) async fn records() -> [Records; 2] {
         let json = format!(
             r#"{{"msisdn":"{msisdn}","tower_id":1,"up_bytes":0,"down_bytes":{down_bytes},"data_type":"video","event_datetime":"2024-01-01 23:30:00"}}"#
         );
-        log.append(&mut parts[0], Stream::CdrData, msisdn, json.into_bytes());
+        log.append(&mut parts[0], LoadedTopic::CdrData, msisdn, json.into_bytes());
     }
     let files = files().await;
     let half = files.len() / 2;
@@ -65,7 +65,7 @@ pub(super) async fn records() -> [Records; 2] {
         let message = telecom::Message::parse(&line.json, &Zone::default()).unwrap();
         log.append(
             &mut parts[usize::from(index > lines.len() / 2)],
-            Stream::Messages,
+            LoadedTopic::Messages,
             &message.room_id,
             line.json.clone(),
         );
@@ -75,25 +75,25 @@ pub(super) async fn records() -> [Records; 2] {
 
 /// Records by topic and partition.
 #[derive(Default)]
-pub(super) struct Records(pub(super) BTreeMap<(Stream, i32), Vec<Record>>);
+pub(super) struct Records(pub(super) BTreeMap<(LoadedTopic, i32), Vec<Record>>);
 
 impl Records {
-    pub(super) fn lanes(&self) -> impl Iterator<Item = (Stream, Lane, &[Record])> {
+    pub(super) fn lanes(&self) -> impl Iterator<Item = (LoadedTopic, Lane, &[Record])> {
         self.0.iter().map(|(&(stream, partition), records)| {
-            (stream, Lane { epoch: EPOCH, topic: stream.default_topic().to_owned(), partition }, &records[..])
+            (stream, Lane { epoch: EPOCH, topic: stream.topic().default_name().to_owned(), partition }, &records[..])
         })
     }
 }
 
 /// How far each partition has come.
 #[derive(Default)]
-struct Log(BTreeMap<(Stream, i32), i64>);
+struct Log(BTreeMap<(LoadedTopic, i32), i64>);
 
 /// Kafka's time of the first record.
 const PUBLISHED_MS: i64 = 1_704_146_400_000;
 
 impl Log {
-    fn append(&mut self, to: &mut Records, stream: Stream, key: &str, value: Vec<u8>) {
+    fn append(&mut self, to: &mut Records, stream: LoadedTopic, key: &str, value: Vec<u8>) {
         let partition = i32::try_from(hash(key) % PARTITIONS.unsigned_abs() as u64).unwrap();
         let offset = self.0.entry((stream, partition)).or_default();
         to.0.entry((stream, partition)).or_default().push(Record {
@@ -110,8 +110,8 @@ impl Log {
     fn file(&mut self, to: &mut Records, name: &str, content: &[u8], action: Action) {
         let name = FileName::parse(name).unwrap();
         let stream = match name.record_type() {
-            RecordType::Data => Stream::CdrData,
-            RecordType::Voice => Stream::CdrVoice,
+            RecordType::Data => LoadedTopic::CdrData,
+            RecordType::Voice => LoadedTopic::CdrVoice,
         };
         let mut lines = content.split(|&byte| byte == b'\n').filter(|line| !telecom::csv::is_blank(line));
         let header = lines.next().and_then(|line| Header::parse(line, name.record_type()).ok());
@@ -141,7 +141,7 @@ fn hash(of: impl Hash) -> u64 {
 
 /// Every subscriber who has call records.
 pub(super) fn subscribers<'a>(parts: impl IntoIterator<Item = &'a Records>) -> Vec<Msisdn> {
-    let calls = parts.into_iter().flat_map(Records::lanes).filter(|(stream, ..)| *stream != Stream::Messages);
+    let calls = parts.into_iter().flat_map(Records::lanes).filter(|(stream, ..)| *stream != LoadedTopic::Messages);
     let keys = calls.flat_map(|(.., records)| records).filter_map(|record| record.key.as_deref());
     let mut subscribers: Vec<_> = keys.map(|key| Msisdn::parse(str::from_utf8(key).unwrap()).unwrap()).collect();
     subscribers.sort_unstable();
